@@ -1,0 +1,2 @@
+// Package webhook emits and receives webhooks.
+package webhook

@@ -1,0 +1,110 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors of the emitting side, for errors.Is.
+var (
+	// ErrNotFound answers an id that does not exist or belongs to another
+	// account; the two cannot be told apart.
+	ErrNotFound = errors.New("webhook: not found")
+	// ErrIDConflict answers an event id that the account already used with
+	// other content, or an endpoint id that is or was in use.
+	ErrIDConflict = errors.New("webhook: this id is already in use for something else")
+	// ErrVersionConflict answers an update whose endpoint was changed in
+	// between: read it again and repeat.
+	ErrVersionConflict = errors.New("webhook: the endpoint was changed in between")
+	// ErrEndpointLimit answers the endpoint beyond Config.MaxEndpoints.
+	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have"}
+	// ErrPayloadTooLarge answers an event whose data exceeds Config.MaxPayload.
+	ErrPayloadTooLarge = errors.New("webhook: payload too large")
+	// ErrInvalidArgument is the class of every argument error; the text, and
+	// for events a [*ValidationError], says which.
+	ErrInvalidArgument = errors.New("webhook: invalid argument")
+	// ErrStore is the class of every error that came from the Store.
+	ErrStore = errors.New("webhook: store")
+	// ErrUnknownOutcome means that a write was cut off where nobody can tell
+	// whether it happened. Repeat it with the same events: their ids make that
+	// safe.
+	ErrUnknownOutcome = errors.New("webhook: outcome unknown, repeat with the same ids")
+	// ErrStarted answers a second Start.
+	ErrStarted = errors.New("webhook: already started")
+	// ErrStopped answers Start after Stop; make a new Engine.
+	ErrStopped = errors.New("webhook: stopped")
+	// ErrStopFromHook answers Stop called with a hook's own context: it would
+	// wait for itself. Call it from another goroutine.
+	ErrStopFromHook = errors.New("webhook: Stop called from a hook")
+)
+
+// Errors of the receiving side, for errors.Is. What goes over the wire to the
+// sender should not tell them apart; logs may.
+var (
+	// ErrMissingHeader means that a header the scheme needs is absent, empty or
+	// present more than once.
+	ErrMissingHeader = errors.New("webhook: a signature header is missing or given twice")
+	// ErrInvalidHeader means that a header is not of the scheme's form.
+	ErrInvalidHeader = errors.New("webhook: malformed signature header")
+	// ErrSignature means that no signature matches any of the secrets.
+	ErrSignature = errors.New("webhook: signature does not match")
+	// ErrTooOld means a valid signature with a timestamp before the tolerance:
+	// a replay, or this machine's clock is ahead.
+	ErrTooOld = errors.New("webhook: timestamp too old")
+	// ErrTooNew means a valid signature with a timestamp after the tolerance:
+	// this machine's clock is behind.
+	ErrTooNew = errors.New("webhook: timestamp too new")
+	// ErrNoSecret means that no usable secret was given.
+	ErrNoSecret = errors.New("webhook: no usable secret")
+	// ErrBodyTooLarge means that the request's body exceeds MaxBody.
+	ErrBodyTooLarge = errors.New("webhook: request body too large")
+	// ErrBodyConsumed means that something read the request's body before
+	// verification, which needs its bytes.
+	ErrBodyConsumed = errors.New("webhook: request body already read; verify before any middleware parses it")
+	// ErrMalformedEvent means that a verified body is not an event envelope.
+	ErrMalformedEvent = errors.New("webhook: body is not an event")
+)
+
+// codeError is a sentinel with a word for a management API.
+type codeError struct{ code, text string }
+
+func (e *codeError) Error() string { return e.text }
+func (e *codeError) Code() string  { return e.code }
+
+// FieldError is one thing that is wrong with an argument.
+type FieldError struct {
+	Field   string // such as "Events", "data.call_id" or "events[2].Type"
+	Problem string // what is wrong and what is wanted, such as "is required"
+}
+
+// ValidationError lists everything that is wrong with an argument. It is
+// [ErrInvalidArgument] for errors.Is.
+type ValidationError struct {
+	Fields []FieldError
+	code   string
+}
+
+func (e *ValidationError) Error() string {
+	var b strings.Builder
+	b.WriteString("webhook: ")
+	for i, f := range e.Fields {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s %s", f.Field, f.Problem)
+	}
+	return b.String()
+}
+
+// Is reports whether target is [ErrInvalidArgument].
+func (e *ValidationError) Is(target error) bool { return target == ErrInvalidArgument }
+
+// Code answers the word that a management API shows for the mistake, such as
+// "invalid_events", or "" when there is none for it.
+func (e *ValidationError) Code() string { return e.code }
+
+// invalid makes the ValidationError of one field.
+func invalid(field, problem string) error {
+	return &ValidationError{Fields: []FieldError{{field, problem}}}
+}

@@ -1,0 +1,73 @@
+package webhook
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// EventType names a kind of event, such as "call.completed". The types below
+// are the catalogue; any other of the form [A-Za-z0-9_.-]{1,128} can be emitted
+// with [NewEvent] and received.
+type EventType string
+
+// The catalogue of events, in the order of the public documentation.
+const (
+	EventCallInitiated        EventType = "call.initiated"        // outbound call started dialing
+	EventCallAnswered         EventType = "call.answered"         // call was answered
+	EventCallCompleted        EventType = "call.completed"        // call ended successfully
+	EventCallFailed           EventType = "call.failed"           // call failed: error, busy, no answer
+	EventCallTransferred      EventType = "call.transferred"      // call transferred to a human
+	EventAppointmentCreated   EventType = "appointment.created"   // new appointment booked
+	EventAppointmentUpdated   EventType = "appointment.updated"   // appointment modified
+	EventAppointmentCancelled EventType = "appointment.cancelled" // appointment cancelled
+	EventAppointmentReminder  EventType = "appointment.reminder"  // reminder was sent
+	EventAgentCreated         EventType = "agent.created"         // new agent created
+	EventAgentUpdated         EventType = "agent.updated"         // agent configuration changed
+	EventPhoneNumberAssigned  EventType = "phone_number.assigned" // new number provisioned
+	EventPhoneNumberReleased  EventType = "phone_number.released" // number released
+	EventCreditsLow           EventType = "credits.low"           // credit balance below threshold
+)
+
+// Patterns answers the subscriptions that match t, most specific first:
+// "call.recording.ready" is matched by itself, "call.recording.*", "call.*" and
+// "*".
+func (t EventType) Patterns() []EventType {
+	p := make([]EventType, 0, 4)
+	p = append(p, t)
+	for s := string(t); ; {
+		i := strings.LastIndexByte(s, '.')
+		if i < 0 {
+			break
+		}
+		s = s[:i]
+		p = append(p, EventType(s+".*"))
+	}
+	return append(p, "*")
+}
+
+// Event is one thing that happened, at either end of the wire.
+type Event struct {
+	// ID is set by the constructor, so that repeating a failed Emit is safe. A
+	// caller may put an id of its own, [A-Za-z0-9_-]{1,64} and unique within the
+	// account.
+	ID   string
+	Type EventType
+	// AccountID is the customer that the event belongs to. The empty account is
+	// valid. It is not sent, and empty on receive.
+	AccountID string
+	// EndpointID is the endpoint that received the event, on receive.
+	EndpointID string
+	// Timestamp is when it happened, in UTC and whole milliseconds; set to now
+	// by the constructor.
+	Timestamp time.Time
+	// Data is the payload as a value, such as CallCompleted{…}, never a pointer.
+	// For types that the library does not know it is, on receive, a
+	// json.RawMessage.
+	Data any
+	// Raw is the data as received, byte for byte.
+	Raw json.RawMessage
+	// Test marks a test event: the receiver of one acknowledges it and does
+	// nothing else.
+	Test bool
+}

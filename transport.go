@@ -1,0 +1,89 @@
+package webhook
+
+import (
+	"context"
+	"net/http"
+)
+
+// Transport sends one request and answers what came back. The default is
+// [HTTPTransport]. It must be safe for concurrent use, must not send a request
+// more than once, and must return soon after ctx ends: ctx carries the deadline
+// of the whole attempt.
+//
+// A Transport may also have a method CheckURL(string) error, asked when an
+// endpoint is registered or its URL changes.
+type Transport interface {
+	// Send answers the response, whatever its status. An error is the
+	// receiver's fault, is retried and counts, unless it is a [*TransportError]
+	// whose Kind is of the sender's class ([FailureKind.Ours]).
+	Send(ctx context.Context, req *Request) (*Response, error)
+}
+
+// Request is one signed request. The Transport may keep and change Header; Body
+// must not be changed nor used after Send has returned.
+type Request struct {
+	URL    string
+	Header http.Header // complete, canonical keys
+	Body   []byte
+
+	AccountID  string
+	EndpointID string
+	DeliveryID string // empty for a test event
+}
+
+// Response is the answer to a [Request].
+type Response struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte // the beginning of the body; may be empty
+}
+
+// FailureKind is the reason of a failed attempt in one fixed word.
+type FailureKind string
+
+// The reasons of a failed attempt. Those of the last group are the sender's
+// own: they use up no attempt and never count against an endpoint.
+const (
+	FailureHTTPStatus     FailureKind = "http_status"     // answered, but not 2xx
+	FailureRedirect       FailureKind = "redirect"        // answered 3xx with a place to go; never followed
+	FailureTimeout        FailureKind = "timeout"         // connected, but no answer in time
+	FailureConnectTimeout FailureKind = "connect_timeout" // DNS, TCP and TLS took too long
+	FailureRefused        FailureKind = "connection_refused"
+	FailureConnection     FailureKind = "connection" // reset or closed before the answer
+	FailureTLS            FailureKind = "tls"
+	FailureProtocol       FailureKind = "protocol" // the answer is not HTTP
+	FailureDNSNotFound    FailureKind = "dns_not_found"
+	FailureBlockedAddress FailureKind = "blocked_address" // the name leads to an address that must not be reached
+	FailureURL            FailureKind = "invalid_url"     // the stored URL is not one that may be called
+
+	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not answer
+	FailureLocal        FailureKind = "local"         // our network, file descriptors or memory
+	FailureCanceled     FailureKind = "canceled"      // we stopped
+	FailureInternal     FailureKind = "internal"      // a panic or an error in our own code
+)
+
+// Ours reports whether the reason lies with the sender.
+func (k FailureKind) Ours() bool {
+	switch k {
+	case FailureDNSTemporary, FailureLocal, FailureCanceled, FailureInternal:
+		return true
+	}
+	return false
+}
+
+// TransportError is an error of [Transport.Send] that says what kind it is.
+type TransportError struct {
+	Kind   FailureKind
+	Detail string // fixed words, safe to show to the endpoint's owner
+	Err    error  // the cause, for the operator's log alone; may be nil
+}
+
+func (e *TransportError) Error() string {
+	if e.Detail == "" {
+		return "webhook: " + string(e.Kind)
+	}
+	return "webhook: " + string(e.Kind) + ": " + e.Detail
+}
+
+// Unwrap answers the cause. It can hold addresses and bytes of the peer.
+func (e *TransportError) Unwrap() error { return e.Err }
