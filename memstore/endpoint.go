@@ -1,0 +1,212 @@
+package memstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// CreateEndpoint implements [webhook.EndpointStore].
+func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (webhook.EndpointRecord, error) {
+	rec := cloneEndpoint(c.Record)
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	defer s.mu.Unlock()
+	if _, used := s.endpoints[rec.ID]; used {
+		return webhook.EndpointRecord{}, webhook.ErrIDConflict
+	}
+	if acc := s.accounts[rec.AccountID]; acc != nil && c.Max > 0 && acc.live >= c.Max {
+		return webhook.EndpointRecord{}, webhook.ErrEndpointLimit
+	}
+	fresh(&rec, now)
+	acc := s.account(rec.AccountID)
+	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc}
+	ep.refresh()
+	s.endpoints[rec.ID] = ep
+	acc.endpoints.add(ep)
+	acc.live++
+	acc.subscribe(ep)
+	return cloneEndpoint(ep.rec), nil
+}
+
+// fresh sets what the store owns of a new endpoint.
+func fresh(r *webhook.EndpointRecord, now time.Time) {
+	r.Version, r.Generation = 1, 1
+	r.CreatedAt, r.UpdatedAt = now, now
+	r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
+	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = time.Time{}, time.Time{}, time.Time{}
+	if r.Status == webhook.EndpointInactive {
+		disable(r, r.DisabledReason, now)
+	} else {
+		enable(r)
+	}
+}
+
+// GetEndpoint implements [webhook.EndpointStore].
+func (s *Store) GetEndpoint(ctx context.Context, accountID, id string) (webhook.EndpointRecord, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	defer s.mu.Unlock()
+	ep, err := s.find(accountID, id)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	return cloneEndpoint(ep.rec), nil
+}
+
+// UpdateEndpoint implements [webhook.EndpointStore].
+func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (webhook.EndpointRecord, error) {
+	in := cloneEndpoint(u.Record)
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	defer s.mu.Unlock()
+	ep, err := s.find(in.AccountID, in.ID)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	if ep.rec.Version != in.Version {
+		return webhook.EndpointRecord{}, webhook.ErrVersionConflict
+	}
+	ep.acc.unsubscribe(ep)
+	configure(&ep.rec, in, u.Reset, now)
+	ep.acc.subscribe(ep)
+	ep.refresh()
+	s.switched(ep)
+	return cloneEndpoint(ep.rec), nil
+}
+
+// configure takes over from in what a caller may set.
+func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool, now time.Time) {
+	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
+	r.Metadata, r.Headers, r.Secrets = in.Metadata, in.Headers, in.Secrets
+	r.UpdatedAt = now
+	r.Version++
+	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
+	switch {
+	case on && !want:
+		disable(r, in.DisabledReason, now)
+	case !on && want:
+		enable(r)
+	}
+	if reset || on && !want {
+		r.Generation++
+	}
+	if reset {
+		r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
+		if r.Status == webhook.EndpointFailing {
+			r.Status = webhook.EndpointActive
+		}
+	}
+}
+
+func enable(r *webhook.EndpointRecord) {
+	r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointActive, "", time.Time{}
+}
+
+func disable(r *webhook.EndpointRecord, why webhook.DisabledReason, now time.Time) {
+	if why == "" {
+		why = webhook.DisabledManually
+	}
+	r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointInactive, why, now
+}
+
+// ListEndpoints implements [webhook.EndpointStore].
+func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
+	if _, err := s.begin(ctx); err != nil {
+		return webhook.Page[webhook.EndpointRecord]{}, err
+	}
+	defer s.mu.Unlock()
+	var none history[*endpoint]
+	h := &none
+	if acc := s.accounts[f.AccountID]; acc != nil {
+		h = &acc.endpoints
+	}
+	return page(h, f.Cursor, f.Limit,
+		func(ep *endpoint) bool { return f.Status == "" || ep.rec.Status == f.Status },
+		func(ep *endpoint) webhook.EndpointRecord { return cloneEndpoint(ep.rec) })
+}
+
+// DeleteEndpoint implements [webhook.EndpointStore].
+func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+	if _, err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	ep, err := s.find(accountID, id)
+	if err != nil {
+		return err
+	}
+	ep.deleted = true
+	ep.acc.unsubscribe(ep)
+	ep.acc.endpoints.drop()
+	ep.acc.live--
+	ep.rec = webhook.EndpointRecord{Endpoint: webhook.Endpoint{ID: id, AccountID: accountID}}
+	s.switched(ep)
+	s.forget(ep)
+	s.leaveAccount(ep.acc)
+	return nil
+}
+
+// find answers the account's endpoint, unless it is deleted.
+func (s *Store) find(accountID, id string) (*endpoint, error) {
+	ep := s.endpoints[id]
+	if ep == nil || ep.deleted || ep.rec.AccountID != accountID {
+		return nil, webhook.ErrNotFound
+	}
+	return ep, nil
+}
+
+// forget keeps nothing but the id of a deleted endpoint that has no delivery
+// left.
+func (s *Store) forget(ep *endpoint) {
+	if ep.deleted && ep.log.len() == 0 {
+		s.endpoints[ep.rec.ID] = nil
+	}
+}
+
+// account answers the account, which it makes if need be.
+func (s *Store) account(id string) *account {
+	acc := s.accounts[id]
+	if acc == nil {
+		acc = &account{
+			id:          id,
+			subscribers: make(map[webhook.EventType][]*endpoint),
+			events:      make(map[string]*event),
+		}
+		s.accounts[id] = acc
+	}
+	return acc
+}
+
+// leaveAccount drops an account that has nothing left.
+func (s *Store) leaveAccount(acc *account) {
+	if acc.live == 0 && len(acc.events) == 0 {
+		delete(s.accounts, acc.id)
+	}
+}
+
+func (a *account) subscribe(ep *endpoint) {
+	for i, t := range ep.rec.Events {
+		if !slices.Contains(ep.rec.Events[:i], t) {
+			a.subscribers[t] = append(a.subscribers[t], ep)
+		}
+	}
+}
+
+func (a *account) unsubscribe(ep *endpoint) {
+	for _, t := range ep.rec.Events {
+		rest := slices.DeleteFunc(a.subscribers[t], func(other *endpoint) bool { return other == ep })
+		if len(rest) == 0 {
+			delete(a.subscribers, t)
+		} else {
+			a.subscribers[t] = rest
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Enqueue implements [webhook.Enqueuer].
+func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	groups := copyGroups(r.Groups)
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.Enqueued{}, err
+	}
+	defer s.mu.Unlock()
+	in := intake{s: s, now: now, terms: r.Handoff}
+	in.out.Now = now
+	in.out.Errs = make([]error, len(groups))
+	s.slots(r.Handoff)
+	for i, g := range groups {
+		in.out.Errs[i] = in.group(g)
+	}
+	return in.out, nil
+}
+
+// copyGroups makes the events to be stored. It runs before the store is locked:
+// copying the data is most of the work.
+func copyGroups(groups [][]webhook.EventRecord) [][]*event {
+	out := make([][]*event, len(groups))
+	for i, g := range groups {
+		out[i] = make([]*event, len(g))
+		for j, rec := range g {
+			rec = cloneEvent(rec)
+			rec.Timestamp = rec.Timestamp.UTC()
+			out[i][j] = &event{rec: rec}
+		}
+	}
+	return out
+}
+
+// intake is one Enqueue call at work.
+type intake struct {
+	s     *Store
+	now   time.Time
+	terms webhook.LeaseTerms
+	token webhook.LeaseToken
+	out   webhook.Enqueued
+}
+
+// group stores one group whole or not at all.
+func (in *intake) group(g []*event) error {
+	added, err := in.s.register(g)
+	if err != nil {
+		return err
+	}
+	for _, ev := range added {
+		ev.seq = in.s.nextSeq()
+		ev.rec.CreatedAt = in.now
+		ev.acc.timeline.add(ev)
+		in.fanOut(ev)
+	}
+	return nil
+}
+
+// register enters those of the group whose ids are new and answers them. After
+// a conflict none is entered.
+func (s *Store) register(g []*event) (added []*event, err error) {
+	added = g[:0]
+	for _, ev := range g {
+		acc := s.account(ev.rec.AccountID)
+		old := acc.events[ev.rec.ID]
+		if old == nil {
+			ev.acc = acc
+			acc.events[ev.rec.ID] = ev
+			added = append(added, ev)
+			continue
+		}
+		if !same(&old.rec, &ev.rec) {
+			s.unregister(added)
+			return nil, webhook.ErrIDConflict
+		}
+	}
+	return added, nil
+}
+
+func (s *Store) unregister(added []*event) {
+	for _, ev := range added {
+		delete(ev.acc.events, ev.rec.ID)
+		s.leaveAccount(ev.acc)
+	}
+}
+
+// same reports whether b is a as it was first given.
+func same(a, b *webhook.EventRecord) bool {
+	return a.Type == b.Type && a.Timestamp.Equal(b.Timestamp) && bytes.Equal(a.Data, b.Data)
+}
+
+// fanOut makes the deliveries of a new event.
+func (in *intake) fanOut(ev *event) {
+	ev.acc.match(ev.rec.Type, func(ep *endpoint) { in.deliver(ev, ep) })
+	if len(ev.deliveries.items) == 0 {
+		ev.unheard = in.s.unheard.PushBack(ev)
+		in.s.trim()
+	}
+}
+
+// match calls yield with each endpoint subscribed to the type, once.
+func (a *account) match(t webhook.EventType, yield func(*endpoint)) {
+	patterns := t.Patterns()
+	for i, p := range patterns {
+		for _, ep := range a.subscribers[p] {
+			if !ep.matchedBefore(patterns[:i]) {
+				yield(ep)
+			}
+		}
+	}
+}
+
+// matchedBefore reports whether one of the patterns is among the endpoint's
+// subscriptions, so that it has its delivery already.
+func (e *endpoint) matchedBefore(patterns []webhook.EventType) bool {
+	for _, p := range patterns {
+		for _, t := range e.rec.Events {
+			if t == p {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deliver makes one delivery, and leases it to the caller if there is room.
+func (in *intake) deliver(ev *event, ep *endpoint) {
+	s := in.s
+	d := s.newDelivery(ev, ep, in.now)
+	if ep.active() && len(in.out.Leased) < in.terms.Max {
+		if free := s.room(ep, in.terms); *free > 0 {
+			*free--
+			if in.token == 0 {
+				in.token = newToken()
+			}
+			in.out.Leased = append(in.out.Leased, s.lease(d, in.token, in.now, in.terms.Lease))
+			return
+		}
+	}
+	if s.pend(d, in.now) == held {
+		in.out.Held++
+	} else {
+		in.out.Ready++
+	}
+}
+
+// newDelivery makes a delivery that is in no phase yet.
+func (s *Store) newDelivery(ev *event, ep *endpoint, now time.Time) *delivery {
+	d := &delivery{
+		id:      webhook.NewDeliveryID(),
+		seq:     s.nextSeq(),
+		ep:      ep,
+		ev:      ev,
+		due:     now.UnixNano(),
+		created: now,
+	}
+	s.deliveries[d.id] = d
+	ev.deliveries.add(d)
+	ep.log.add(d)
+	return d
+}

@@ -1,0 +1,87 @@
+package memstore
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// entry is something with a place in a history.
+type entry interface {
+	comparable
+	order() uint64 // grows with each entry
+	gone() bool    // taken out
+}
+
+// history keeps entries in the order in which they came. Entries that are gone
+// stay until they are the greater half, so that taking one out costs O(1) and
+// finding a place costs a binary search.
+type history[E entry] struct {
+	items []E
+	dead  int
+}
+
+func (h *history[E]) add(e E) { h.items = append(h.items, e) }
+
+// drop notes that one entry is gone.
+func (h *history[E]) drop() {
+	h.dead++
+	if 2*h.dead <= len(h.items) {
+		return
+	}
+	kept := make([]E, 0, len(h.items)-h.dead)
+	for _, e := range h.items {
+		if !e.gone() {
+			kept = append(kept, e)
+		}
+	}
+	h.items, h.dead = kept, 0
+}
+
+func (h *history[E]) len() int { return len(h.items) - h.dead }
+
+// from answers the index of the first entry whose order is seq or more.
+func (h *history[E]) from(seq uint64) int {
+	return sort.Search(len(h.items), func(i int) bool { return h.items[i].order() >= seq })
+}
+
+// page lists, newest first, up to limit entries that are older than the cursor
+// and wanted. It looks at a bounded number of entries, so that a filter that
+// matches little does not hold the store's lock for long.
+func page[E entry, T any](h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
+	var p webhook.Page[T]
+	if limit < 1 {
+		return p, fmt.Errorf("memstore: %w: Limit must be at least 1", webhook.ErrInvalidArgument)
+	}
+	i := len(h.items)
+	if cursor != "" {
+		seq, err := parseCursor(cursor)
+		if err != nil {
+			return p, err
+		}
+		i = h.from(seq)
+	}
+	for look := 16*limit + 256; i > 0; look-- {
+		if len(p.Items) == limit || look == 0 {
+			p.Next = formatCursor(h.items[i].order())
+			break
+		}
+		i--
+		if e := h.items[i]; !e.gone() && want(e) {
+			p.Items = append(p.Items, public(e))
+		}
+	}
+	return p, nil
+}
+
+func formatCursor(seq uint64) string { return strconv.FormatUint(seq, 36) }
+
+func parseCursor(s string) (uint64, error) {
+	seq, err := strconv.ParseUint(s, 36, 64)
+	if err != nil {
+		return 0, fmt.Errorf("memstore: %w: Cursor is not one that this store answered", webhook.ErrInvalidArgument)
+	}
+	return seq, nil
+}

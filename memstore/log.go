@@ -1,0 +1,231 @@
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// GetEvent implements [webhook.Log].
+func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.EventRecord, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return webhook.EventRecord{}, err
+	}
+	defer s.mu.Unlock()
+	ev := s.findEvent(accountID, id)
+	if ev == nil {
+		return webhook.EventRecord{}, webhook.ErrNotFound
+	}
+	return cloneEvent(ev.rec), nil
+}
+
+// ListDeliveries implements [webhook.Log].
+func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
+	if f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "" {
+		return webhook.Page[webhook.Delivery]{}, fmt.Errorf("memstore: %w: the filter must name a delivery, an endpoint or an event", webhook.ErrInvalidArgument)
+	}
+	if _, err := s.begin(ctx); err != nil {
+		return webhook.Page[webhook.Delivery]{}, err
+	}
+	defer s.mu.Unlock()
+	return page(s.narrowest(f), f.Cursor, f.Limit,
+		func(d *delivery) bool { return matches(d, f) }, (*delivery).public)
+}
+
+// narrowest answers the shortest list that holds all deliveries of the filter.
+func (s *Store) narrowest(f webhook.DeliveryFilter) *history[*delivery] {
+	var none history[*delivery]
+	switch {
+	case f.DeliveryID != "":
+		if d := s.deliveries[f.DeliveryID]; d != nil {
+			none.add(d)
+		}
+	case f.EventID != "":
+		if ev := s.findEvent(f.AccountID, f.EventID); ev != nil {
+			return &ev.deliveries
+		}
+	default:
+		if ep := s.endpoints[f.EndpointID]; ep != nil && ep.rec.AccountID == f.AccountID {
+			return &ep.log
+		}
+	}
+	return &none
+}
+
+func matches(d *delivery, f webhook.DeliveryFilter) bool {
+	return d.ev.rec.AccountID == f.AccountID &&
+		(f.EndpointID == "" || d.ep.rec.ID == f.EndpointID) &&
+		(f.EventID == "" || d.ev.rec.ID == f.EventID) &&
+		(f.Status == "" || d.phase.status() == f.Status)
+}
+
+// ListAttempts implements [webhook.Log].
+func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]webhook.Attempt, error) {
+	if _, err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	d := s.findDelivery(accountID, deliveryID)
+	if d == nil {
+		return nil, webhook.ErrNotFound
+	}
+	log := slices.Clone(d.log)
+	for i := range log {
+		log[i] = cloneAttempt(log[i])
+	}
+	return log, nil
+}
+
+// Redeliver implements [webhook.Log].
+func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (webhook.Delivery, error) {
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.Delivery{}, err
+	}
+	defer s.mu.Unlock()
+	d := s.findDelivery(accountID, deliveryID)
+	if d == nil || d.ep.deleted {
+		return webhook.Delivery{}, webhook.ErrNotFound
+	}
+	if d.phase != leased {
+		s.leave(d)
+		s.restart(d, now)
+	}
+	return d.public(), nil
+}
+
+// restart gives a delivery, which is in no phase, a full schedule.
+func (s *Store) restart(d *delivery, now time.Time) {
+	d.attempts, d.releases, d.expired = 0, 0, 0
+	d.reason, d.completed = "", time.Time{}
+	d.due = now.UnixNano()
+	s.pend(d, now)
+}
+
+// Replay implements [webhook.Log]. It goes from the oldest event to the newest.
+func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Replayed, error) {
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.Replayed{}, err
+	}
+	defer s.mu.Unlock()
+	var out webhook.Replayed
+	ep, err := s.find(r.AccountID, r.EndpointID)
+	if err != nil {
+		return out, err
+	}
+	h := &ep.acc.timeline
+	i, err := replayFrom(h, r)
+	if err != nil {
+		return out, err
+	}
+	for n := 0; i < len(h.items); i++ {
+		if n == max(1, r.Limit) {
+			out.Next = formatCursor(h.items[i].seq)
+			break
+		}
+		n++
+		if ev := h.items[i]; !ev.purged && ep.matchedBefore(ev.rec.Type.Patterns()) && s.replay(ev, ep, now) {
+			out.Count++
+		}
+	}
+	return out, nil
+}
+
+// replayFrom answers the index of the first event to look at.
+func replayFrom(h *history[*event], r webhook.ReplayRequest) (int, error) {
+	if r.Cursor != "" {
+		seq, err := parseCursor(r.Cursor)
+		return h.from(seq), err
+	}
+	return sort.Search(len(h.items), func(i int) bool { return !h.items[i].rec.CreatedAt.Before(r.Since) }), nil
+}
+
+// replay makes one event pending for the endpoint, unless it is so already or
+// was delivered.
+func (s *Store) replay(ev *event, ep *endpoint, now time.Time) bool {
+	d := ev.to(ep)
+	if d == nil {
+		if ev.unheard != nil {
+			s.unheard.Remove(ev.unheard)
+			ev.unheard = nil
+		}
+		s.pend(s.newDelivery(ev, ep, now), now)
+		return true
+	}
+	if !d.phase.ended() || d.phase == delivered {
+		return false
+	}
+	s.leave(d)
+	s.restart(d, now)
+	return true
+}
+
+// to answers the event's delivery to the endpoint, or nil.
+func (e *event) to(ep *endpoint) *delivery {
+	for _, d := range e.deliveries.items {
+		if d.ep == ep && !d.purged {
+			return d
+		}
+	}
+	return nil
+}
+
+// QueueStats implements [webhook.Log]. Of the whole store it looks at each
+// endpoint that has something ready, to find the oldest.
+func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (webhook.QueueStats, error) {
+	now, err := s.begin(ctx)
+	if err != nil {
+		return webhook.QueueStats{}, err
+	}
+	defer s.mu.Unlock()
+	if endpointID == "" {
+		return s.total(now), nil
+	}
+	ep, err := s.find(accountID, endpointID)
+	if err != nil {
+		return webhook.QueueStats{}, err
+	}
+	q := webhook.QueueStats{Waiting: ep.counts[waiting], Leased: ep.counts[leased], Held: len(ep.held)}
+	if !ep.active() {
+		q.Held += len(ep.ready) // Maintain has yet to hold them
+	} else if len(ep.ready) > 0 {
+		q.Ready = len(ep.ready)
+		q.OldestReady = since(ep.ready[0].due, now)
+	}
+	return q, nil
+}
+
+func (s *Store) total(now time.Time) webhook.QueueStats {
+	q := webhook.QueueStats{Waiting: s.counts[waiting], Leased: s.counts[leased]}
+	for e := s.turns.Front(); e != nil; e = e.Next() {
+		ep := e.Value.(*endpoint)
+		q.Ready += len(ep.ready)
+		q.OldestReady = max(q.OldestReady, since(ep.ready[0].due, now))
+	}
+	q.Held = s.counts[held] + s.counts[ready] - q.Ready
+	return q
+}
+
+func since(due int64, now time.Time) time.Duration {
+	return max(0, time.Duration(now.UnixNano()-due))
+}
+
+func (s *Store) findEvent(accountID, id string) *event {
+	if acc := s.accounts[accountID]; acc != nil {
+		return acc.events[id]
+	}
+	return nil
+}
+
+func (s *Store) findDelivery(accountID, id string) *delivery {
+	d := s.deliveries[id]
+	if d == nil || d.ev.rec.AccountID != accountID {
+		return nil
+	}
+	return d
+}

@@ -1,0 +1,120 @@
+package memstore
+
+import (
+	"container/list"
+	"context"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// DefaultHistory is the default of [Options].History.
+const DefaultHistory = 10_000
+
+// Options shape a [Store]. The zero value is the default of each field.
+type Options struct {
+	// History is the number of finished deliveries to keep, and of events that
+	// had no subscriber; the oldest go first. 0 means [DefaultHistory]; -1 keeps
+	// all until [webhook.MaintainRequest].Retention purges them.
+	History int
+
+	// Clock answers the time. It is called with the store locked, and must not
+	// call the store. Defaults to time.Now.
+	Clock func() time.Time
+}
+
+// Store is a [webhook.Store] in memory, safe for concurrent use. It starts no
+// goroutine and needs no closing.
+type Store struct {
+	clock   func() time.Time
+	history int
+
+	mu         sync.Mutex
+	accounts   map[string]*account
+	endpoints  map[string]*endpoint // all that ever were: nil once nothing but the id is left
+	deliveries map[string]*delivery
+
+	turns    list.List   // of *endpoint: active ones with something ready, in turn
+	moving   []*endpoint // whose deliveries Maintain has to hold, release or cancel
+	timers   queue       // waiting and leased deliveries
+	finished list.List   // of *delivery, by the time they ended
+	unheard  list.List   // of *event without any delivery, by CreatedAt
+	counts   [phases]int
+
+	seq   uint64 // of the newest endpoint, event or delivery
+	round uint64 // of the call that uses endpoint.free
+}
+
+var (
+	_ webhook.Store             = (*Store)(nil)
+	_ webhook.ConcurrencyHinter = (*Store)(nil)
+)
+
+// New makes an empty store with default options.
+func New() *Store { return NewWith(Options{}) }
+
+// NewWith makes an empty store.
+func NewWith(o Options) *Store {
+	s := &Store{
+		clock:      o.Clock,
+		history:    o.History,
+		accounts:   make(map[string]*account),
+		endpoints:  make(map[string]*endpoint),
+		deliveries: make(map[string]*delivery),
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.history == 0 {
+		s.history = DefaultHistory
+	} else if s.history < 0 {
+		s.history = math.MaxInt
+	}
+	return s
+}
+
+// Now implements [webhook.Store].
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	return s.clock().UTC(), nil
+}
+
+// ConcurrencyHint implements [webhook.ConcurrencyHinter]. Calls serialize on one
+// mutex for microseconds: more of them at once than processors only contend.
+func (s *Store) ConcurrencyHint() int { return runtime.GOMAXPROCS(0) }
+
+// begin locks the store unless ctx has ended, and answers the time. A method
+// that got no error unlocks.
+func (s *Store) begin(ctx context.Context) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	s.mu.Lock()
+	return s.clock().UTC(), nil
+}
+
+func (s *Store) nextSeq() uint64 {
+	s.seq++
+	return s.seq
+}
+
+// newToken makes a lease token. It need not be hard to guess, only different
+// from those before it.
+func newToken() webhook.LeaseToken { return webhook.LeaseToken(rand.Int64N(math.MaxInt64) + 1) }
+
+// later adds d to the time t, both in nanoseconds, and stops at the end of time.
+func later(t int64, d time.Duration) int64 {
+	if d <= 0 {
+		return t
+	}
+	if t > math.MaxInt64-int64(d) {
+		return math.MaxInt64
+	}
+	return t + int64(d)
+}

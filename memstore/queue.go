@@ -1,0 +1,68 @@
+package memstore
+
+// queue is a heap of deliveries by due time; each knows its place in it, so
+// that it can be taken out of the middle.
+type queue []*delivery
+
+// shrinkAbove is the capacity from which a queue that has emptied gives its
+// memory back.
+const shrinkAbove = 1024
+
+func (q queue) before(i, j int) bool {
+	a, b := q[i], q[j]
+	return a.due < b.due || a.due == b.due && a.seq < b.seq
+}
+
+func (q queue) swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].pos, q[j].pos = i, j
+}
+
+func (q *queue) push(d *delivery) {
+	d.pos = len(*q)
+	*q = append(*q, d)
+	q.up(d.pos)
+}
+
+func (q *queue) remove(d *delivery) {
+	i, last := d.pos, len(*q)-1
+	if i != last {
+		q.swap(i, last)
+	}
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	if i != last && !q.up(i) {
+		q.down(i)
+	}
+	if c := cap(*q); c > shrinkAbove && last < c/4 {
+		*q = append(make(queue, 0, c/2), *q...)
+	}
+}
+
+func (q queue) up(i int) (moved bool) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !q.before(i, parent) {
+			break
+		}
+		q.swap(i, parent)
+		i, moved = parent, true
+	}
+	return moved
+}
+
+func (q queue) down(i int) {
+	for {
+		least := i
+		for c := 2*i + 1; c <= 2*i+2 && c < len(q); c++ {
+			if q.before(c, least) {
+				least = c
+			}
+		}
+		if least == i {
+			return
+		}
+		q.swap(i, least)
+		i = least
+	}
+}

@@ -1,0 +1,164 @@
+package memstore
+
+import (
+	"container/list"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// account is one customer: its endpoints, who of them subscribed to what, and
+// its events.
+type account struct {
+	id          string
+	live        int // endpoints not deleted
+	endpoints   history[*endpoint]
+	subscribers map[webhook.EventType][]*endpoint // by pattern
+	events      map[string]*event
+	timeline    history[*event]
+}
+
+type endpoint struct {
+	rec     webhook.EndpointRecord
+	target  *webhook.Target // rec as shared with the callers; replaced, never changed
+	seq     uint64
+	acc     *account
+	deleted bool
+
+	ready, held queue
+	counts      [phases]int
+	log         history[*delivery]
+	turn        *list.Element // in Store.turns
+	moving      bool          // in Store.moving
+	cancelled   uint64        // of a deleted one: the newest delivery that Maintain has looked at
+
+	// Free slots during the call that has this round; see Store.slots.
+	round uint64
+	free  int
+}
+
+type event struct {
+	rec        webhook.EventRecord // never changed once stored, so that it can be shared
+	seq        uint64
+	acc        *account
+	deliveries history[*delivery]
+	purged     bool
+	unheard    *list.Element // in Store.unheard
+}
+
+type delivery struct {
+	id  string
+	seq uint64
+	ep  *endpoint
+	ev  *event
+
+	phase     phase
+	purged    bool
+	pos       int           // in the queue of its phase
+	done      *list.Element // in Store.finished
+	due       int64         // Unix nanoseconds; end of the lease while leased
+	token     webhook.LeaseToken
+	attempts  int
+	releases  int
+	expired   int
+	reason    webhook.DeliveryReason
+	created   time.Time
+	completed time.Time
+	log       []webhook.Attempt
+}
+
+func (e *endpoint) order() uint64 { return e.seq }
+func (e *endpoint) gone() bool    { return e.deleted }
+func (e *event) order() uint64    { return e.seq }
+func (e *event) gone() bool       { return e.purged }
+func (d *delivery) order() uint64 { return d.seq }
+func (d *delivery) gone() bool    { return d.purged }
+
+// phase is the state of a delivery. The public status is coarser.
+type phase uint8
+
+const (
+	ready   phase = iota // in endpoint.ready
+	waiting              // in Store.timers, for a retry
+	leased               // in Store.timers, for the end of its lease
+	held                 // in endpoint.held
+	delivered
+	exhausted
+	cancelled
+	phases // their number
+)
+
+func (p phase) ended() bool { return p >= delivered }
+
+func (p phase) status() webhook.DeliveryStatus {
+	switch p {
+	case held:
+		return webhook.DeliveryHeld
+	case delivered:
+		return webhook.DeliveryDelivered
+	case exhausted:
+		return webhook.DeliveryExhausted
+	case cancelled:
+		return webhook.DeliveryCancelled
+	default:
+		return webhook.DeliveryPending
+	}
+}
+
+// active reports whether deliveries of the endpoint may be claimed.
+func (e *endpoint) active() bool {
+	return !e.deleted && e.rec.Status != webhook.EndpointInactive
+}
+
+// refresh makes the Target again after a change of the configuration or the
+// generation. Leases given before keep the old one.
+func (e *endpoint) refresh() {
+	e.target = &webhook.Target{
+		EndpointID: e.rec.ID,
+		AccountID:  e.rec.AccountID,
+		URL:        e.rec.URL,
+		Headers:    maps.Clone(e.rec.Headers),
+		Secrets:    slices.Clone(e.rec.Secrets),
+		Generation: e.rec.Generation,
+	}
+}
+
+func cloneEndpoint(r webhook.EndpointRecord) webhook.EndpointRecord {
+	r.Events = slices.Clone(r.Events)
+	r.Metadata = maps.Clone(r.Metadata)
+	r.Headers = maps.Clone(r.Headers)
+	r.Secrets = slices.Clone(r.Secrets)
+	return r
+}
+
+func cloneEvent(r webhook.EventRecord) webhook.EventRecord {
+	r.Data = slices.Clone(r.Data)
+	return r
+}
+
+func cloneAttempt(a webhook.Attempt) webhook.Attempt {
+	a.ResponseBody = slices.Clone(a.ResponseBody)
+	return a
+}
+
+// public answers the delivery as the log shows it.
+func (d *delivery) public() webhook.Delivery {
+	p := webhook.Delivery{
+		ID:          d.id,
+		AccountID:   d.ev.rec.AccountID,
+		EndpointID:  d.ep.rec.ID,
+		EventID:     d.ev.rec.ID,
+		EventType:   d.ev.rec.Type,
+		Status:      d.phase.status(),
+		Reason:      d.reason,
+		Attempts:    len(d.log),
+		CreatedAt:   d.created,
+		CompletedAt: d.completed,
+	}
+	if p.Status == webhook.DeliveryPending {
+		p.NextAttemptAt = time.Unix(0, d.due).UTC()
+	}
+	return p
+}
