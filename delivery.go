@@ -44,7 +44,7 @@ type Delivery struct {
 	EventType     EventType      `json:"event"`
 	Status        DeliveryStatus `json:"status"`
 	Reason        DeliveryReason `json:"reason,omitempty"`
-	Attempts      int            `json:"attempts"`                 // made in all, over redeliveries too
+	Attempts      int            `json:"attempts"`                 // rows of the attempt log, over redeliveries too
 	NextAttemptAt time.Time      `json:"next_attempt_at,omitzero"` // while pending; not later than this plus the queue's delay
 	CreatedAt     time.Time      `json:"created_at"`
 	CompletedAt   time.Time      `json:"completed_at,omitzero"`

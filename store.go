@@ -57,18 +57,22 @@ type EndpointStore interface {
 	// stored Version is u.Record.Version. Counters and times in u.Record are
 	// ignored: Settle owns them.
 	//
-	// Switching off ([EndpointInactive]) keeps pending deliveries: from then on
-	// no Claim answers them and Maintain holds them. Switching on makes Maintain
+	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
+	// DisabledAt and keeps pending deliveries: from then on no Claim answers
+	// them and Maintain holds them, those that wait for a retry when they are
+	// due at the latest. Switching on clears the reason and makes Maintain
 	// release them.
 	UpdateEndpoint(ctx context.Context, u EndpointUpdate) (EndpointRecord, error)
 
-	// ListEndpoints answers the endpoints of one account, newest first.
+	// ListEndpoints answers the endpoints of one account, newest first; none
+	// when the account has none.
 	ListEndpoints(ctx context.Context, f EndpointFilter) (Page[EndpointRecord], error)
 
 	// DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim answers
 	// it again. Maintain cancels what is still pending, with the reason
-	// [ReasonEndpointDeleted]; the log of its deliveries stays. A Settle that
-	// arrives later does not fail and makes nothing pending again.
+	// [ReasonEndpointDeleted]; what waits for a retry or is leased can take until
+	// it is due. The log of its deliveries stays. A Settle that arrives later
+	// does not fail and makes nothing pending again.
 	DeleteEndpoint(ctx context.Context, accountID, id string) error
 }
 
@@ -115,8 +119,10 @@ type Queue interface {
 	// One that cannot be recorded does not lose the others; it has its own error
 	// in the answer. Results of one endpoint apply in the order given.
 	//
-	// A stale token changes nothing and answers [SettleStale], except that
-	// [OutcomeDelivered] wins from every state but delivered.
+	// A stale token, or the id of a delivery that is not there any more, changes
+	// nothing and answers [SettleStale], except that [OutcomeDelivered] wins from
+	// every state but delivered: held, exhausted, cancelled or leased to somebody
+	// else.
 	Settle(ctx context.Context, s []Settlement) (Settled, error)
 
 	// Maintain does housekeeping, at most about r.Limit rows of each kind: what
@@ -134,7 +140,9 @@ type Log interface {
 
 	// ListDeliveries answers deliveries, newest first. The filter names an
 	// endpoint, an event or a delivery; one that names none fails with
-	// [ErrInvalidArgument], since no index serves it.
+	// [ErrInvalidArgument], since no index serves it. What the filter names need
+	// not exist: the page is empty then. The deliveries of a deleted endpoint
+	// are still answered.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error)
 
 	// ListAttempts answers the attempts of one delivery, oldest first, or
@@ -155,7 +163,8 @@ type Log interface {
 	Replay(ctx context.Context, r ReplayRequest) (Replayed, error)
 
 	// QueueStats counts what is not finished, of one endpoint or, with an empty
-	// endpointID, of the whole store (accountID is then ignored).
+	// endpointID, of the whole store (accountID is then ignored). It fails with
+	// ErrNotFound when there is no such endpoint.
 	QueueStats(ctx context.Context, accountID, endpointID string) (QueueStats, error)
 }
 
@@ -169,7 +178,8 @@ type ConcurrencyHinter interface {
 
 // Page is one page of a list. Next is the cursor of the following page and
 // empty on the last one. A page can hold fewer items than asked for, even none,
-// and still have a Next.
+// and still have a Next. A cursor that the store did not answer fails with
+// [ErrInvalidArgument].
 type Page[T any] struct {
 	Items []T
 	Next  string
@@ -255,22 +265,23 @@ type Enqueued struct {
 }
 
 // LeaseToken is proof of a lease. A store chooses it at random for each call
-// that leases, so that the token of an expired lease fits no later one.
+// that leases, so that the token of an expired lease fits no later one. It holds
+// until the delivery is settled or Maintain finds the lease expired.
 type LeaseToken int64
 
-// Leased is one delivery leased to the caller.
+// Leased is one delivery leased to the caller. Event and Target are shared
+// between deliveries, and with the store: they must not be changed.
 type Leased struct {
 	DeliveryID string
 	Token      LeaseToken
 	Attempts   int // attempts made on the current schedule, before this one
-	Releases   int // times in a row that it was released with a delay
+	Releases   int // times that it was released with a delay, since the last attempt that was used up
 	Expired    int // leases in a row that ended without a Settle
 	Event      *EventRecord
 	Target     *Target
 }
 
-// Target is where a delivery goes, as of its lease. It is shared between
-// deliveries and must not be changed.
+// Target is where a delivery goes, as of its lease.
 type Target struct {
 	EndpointID string
 	AccountID  string
@@ -312,7 +323,8 @@ const (
 	// attempt. A release with a delay adds one to [Leased.Releases].
 	OutcomeReleased
 	// OutcomeGone ends it and disables the endpoint, which asked for that by
-	// answering 410. It is exhausted, with the reason [ReasonGone].
+	// answering 410, if Settlement.Generation is still the endpoint's. It is
+	// exhausted, with the reason [ReasonGone].
 	OutcomeGone
 )
 
@@ -321,15 +333,22 @@ type Settlement struct {
 	DeliveryID string
 	Token      LeaseToken
 	EndpointID string
-	Generation int64 // of the Target
 	Outcome    Outcome
-	Delay      time.Duration  // for retry and released
-	Reason     DeliveryReason // for exhausted
+
+	// Generation is the Target's. When it is not the endpoint's any more, the
+	// result is recorded for the delivery but changes nothing at the endpoint:
+	// neither counters, nor status, nor times.
+	Generation int64
+
+	Delay  time.Duration  // for retry and released
+	Reason DeliveryReason // for exhausted
 
 	// Attempt is the attempt's log row; nil when no request was made. The store
-	// sets its DeliveryID and Number. For every outcome but released it uses up
-	// one attempt of the schedule; a nil Attempt with OutcomeRetry or
-	// OutcomeExhausted does too, without a log row.
+	// sets its DeliveryID and Number: rows of one delivery are numbered from 1,
+	// over redeliveries too, and Delivery.Attempts is their number. Every
+	// outcome but released uses up one attempt of the schedule, with or without
+	// a log row. A failed one that has a row makes the endpoint
+	// [EndpointFailing], a delivered one [EndpointActive], unless it is inactive.
 	Attempt *Attempt
 
 	// Counts adds one to the endpoint's consecutive failures, if Generation is
@@ -364,7 +383,8 @@ type SettleResult struct {
 	Err      error
 }
 
-// EndpointFailures reports an endpoint whose failures a Settle call counted.
+// EndpointFailures reports an endpoint whose failures a Settle call counted, or
+// that it disabled.
 type EndpointFailures struct {
 	EndpointID string
 	AccountID  string
@@ -382,7 +402,7 @@ type Settled struct {
 
 // MaintainRequest is the argument of [Queue.Maintain].
 type MaintainRequest struct {
-	Limit int
+	Limit int // at least 1
 	// Retention purges finished deliveries with their attempts, and events
 	// without deliveries, that ended longer ago; 0 purges nothing. An event with
 	// a pending or held delivery is never purged.
@@ -422,7 +442,7 @@ type ReplayRequest struct {
 
 // Replayed is the answer of [Log.Replay].
 type Replayed struct {
-	Count int    // deliveries made pending by this call
+	Count int    // deliveries made pending or held by this call
 	Next  string // cursor; empty: done
 }
 
