@@ -45,11 +45,11 @@ type FailureKind string
 // own: they use up no attempt and never count against an endpoint.
 const (
 	FailureHTTPStatus     FailureKind = "http_status"     // answered, but not 2xx
-	FailureRedirect       FailureKind = "redirect"        // answered 3xx with a place to go; never followed
+	FailureRedirect       FailureKind = "redirect"        // answered 3xx; never followed
 	FailureTimeout        FailureKind = "timeout"         // connected, but no answer in time
 	FailureConnectTimeout FailureKind = "connect_timeout" // DNS, TCP and TLS took too long
 	FailureRefused        FailureKind = "connection_refused"
-	FailureConnection     FailureKind = "connection" // reset or closed before the answer
+	FailureConnection     FailureKind = "connection" // reset or closed before the answer, or no way to the host
 	FailureTLS            FailureKind = "tls"
 	FailureProtocol       FailureKind = "protocol" // the answer is not HTTP
 	FailureDNSNotFound    FailureKind = "dns_not_found"

@@ -1,0 +1,14 @@
+//go:build !windows
+
+package webhook
+
+import "syscall"
+
+const (
+	errPipe        = syscall.EPIPE
+	errConnAborted = syscall.ECONNABORTED
+	errConnReset   = syscall.ECONNRESET
+	errTimedOut    = syscall.ETIMEDOUT
+	errConnRefused = syscall.ECONNREFUSED
+	errHostUnreach = syscall.EHOSTUNREACH
+)

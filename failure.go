@@ -1,0 +1,210 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// What an endpoint's owner reads about a failed attempt. The words are fixed:
+// the texts of Go's errors hold our addresses and the peer's bytes, and whoever
+// could read those would have a port scanner inside our network.
+const (
+	detailBlocked        = "the host leads to an address that must not be reached"
+	detailCanceled       = "stopped by the sender"
+	detailTotal          = "the attempt took too long"
+	detailNoAnswer       = "no answer in time"
+	detailConnectTimeout = "connecting took too long"
+	detailTLSTimeout     = "the TLS handshake took too long"
+	detailRefused        = "connection refused"
+	detailUnreachable    = "host unreachable"
+	detailClosed         = "connection closed before the answer"
+	detailTLSClosed      = "connection closed during the TLS handshake"
+	detailTLSAlert       = "the TLS connection failed"
+	detailProtocol       = "the answer is not valid HTTP"
+	detailNotFound       = "the host name does not exist"
+	detailResolver       = "the host name could not be resolved"
+	detailLocal          = "the sender's network is unavailable"
+	detailHeader         = "a header of the request is invalid"
+)
+
+// statusFailure is the kind and the detail of an answer's status, both empty for
+// a success: 200 to 299, whatever else the answer holds.
+func statusFailure(status int) (FailureKind, string) {
+	switch {
+	case status >= 200 && status <= 299:
+		return "", ""
+	case status >= 300 && status <= 399 && status != http.StatusNotModified:
+		return FailureRedirect, "redirects are not followed; register the final URL"
+	case status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
+		status == http.StatusRequestHeaderFieldsTooLarge:
+		return FailureHTTPStatus, "the server refuses a request of this size"
+	}
+	return FailureHTTPStatus, "the status is not 2xx"
+}
+
+// classifySend is classify for an error of RoundTrip. Only then is it worth
+// looking whether the request could be sent at all.
+func classifySend(ctx context.Context, req *Request, err error) *TransportError {
+	e := classify(ctx, err)
+	if e.Kind == FailureProtocol && !sendableHeader(req.Header) {
+		return &TransportError{Kind: FailureInternal, Detail: detailHeader, Err: err}
+	}
+	return e
+}
+
+// classify says whose fault err is, in fixed words. ctx is the caller's.
+func classify(ctx context.Context, err error) *TransportError {
+	kind, detail := FailureKind(""), ""
+	var dial *dialError
+	switch {
+	case ctx.Err() == context.Canceled:
+		kind, detail = FailureCanceled, detailCanceled
+	case errors.Is(err, errTotalTimeout), ctx.Err() == context.DeadlineExceeded:
+		kind, detail = FailureTimeout, detailTotal
+	case errors.As(err, &dial):
+		kind, detail = dial.kind()
+	default:
+		kind, detail = exchangeFailure(err)
+	}
+	return &TransportError{Kind: kind, Detail: detail, Err: err}
+}
+
+// kind of a failure to connect. Our own faults come first, so that they are
+// never laid at the receiver's door.
+func (e *dialError) kind() (FailureKind, string) {
+	if kind, detail := errnoFailure(e.err); kind.Ours() {
+		return kind, detail
+	}
+	var dns *net.DNSError
+	switch {
+	case e.blocked:
+		return FailureBlockedAddress, detailBlocked
+	case errors.As(e.err, &dns) && dns.IsNotFound:
+		return FailureDNSNotFound, detailNotFound
+	case dns != nil:
+		return FailureDNSTemporary, detailResolver
+	case e.timeout && e.handshake:
+		return FailureConnectTimeout, detailTLSTimeout
+	case e.timeout, isTimeout(e.err):
+		return FailureConnectTimeout, detailConnectTimeout
+	case e.handshake:
+		return handshakeFailure(e.err)
+	}
+	if kind, detail := errnoFailure(e.err); kind != "" {
+		return kind, detail
+	}
+	return FailureConnection, detailUnreachable
+}
+
+func handshakeFailure(err error) (FailureKind, string) {
+	var (
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+	)
+	switch kind, _ := errnoFailure(err); {
+	case kind != "", errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return FailureConnection, detailTLSClosed
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return FailureTLS, "the certificate has expired or is not valid yet"
+	case errors.As(err, &hostname):
+		return FailureTLS, "the certificate is for another host"
+	case errors.As(err, &authority):
+		return FailureTLS, "the certificate is signed by an unknown authority"
+	case errors.As(err, &invalid):
+		return FailureTLS, "the certificate is not valid"
+	case errors.As(err, &record):
+		return FailureTLS, "the server does not speak TLS"
+	}
+	return FailureTLS, "the TLS handshake failed"
+}
+
+// exchangeFailure is the kind of a failure on a connection that was up.
+func exchangeFailure(err error) (FailureKind, string) {
+	if kind, detail := errnoFailure(err); kind != "" {
+		if kind == FailureRefused || kind == FailureConnectTimeout {
+			return FailureConnection, detailClosed
+		}
+		return kind, detail
+	}
+	var (
+		op     *net.OpError
+		record tls.RecordHeaderError
+	)
+	switch {
+	case isTimeout(err):
+		return FailureTimeout, detailNoAnswer
+	case errors.As(err, &record), errors.As(err, &op) && (op.Op == tlsRemote || op.Op == tlsLocal):
+		return FailureTLS, detailTLSAlert
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
+		errors.Is(err, net.ErrClosed), op != nil, err.Error() == serverClosedIdle:
+		return FailureConnection, detailClosed
+	}
+	return FailureProtocol, detailProtocol
+}
+
+// serverClosedIdle is net/http's errServerClosedIdle, which has no type.
+const serverClosedIdle = "http: server closed idle connection"
+
+// tlsRemote and tlsLocal are the Op of the net.OpError that crypto/tls makes of
+// an alert. TLS 1.3 sends some only after the handshake: a missing client
+// certificate, for example.
+const (
+	tlsRemote = "remote error"
+	tlsLocal  = "local error"
+)
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// errnoFailure is the kind of an error of the operating system, or "".
+func errnoFailure(err error) (FailureKind, string) {
+	var no syscall.Errno
+	if !errors.As(err, &no) {
+		return "", ""
+	}
+	switch no {
+	case errConnRefused:
+		return FailureRefused, detailRefused
+	case errHostUnreach:
+		return FailureConnection, detailUnreachable
+	case errTimedOut:
+		return FailureConnectTimeout, detailConnectTimeout
+	case errConnReset, errConnAborted, errPipe:
+		return FailureConnection, detailClosed
+	}
+	return FailureLocal, detailLocal
+}
+
+func sendableHeader(h http.Header) bool {
+	for name, values := range h {
+		if !validHeaderName(name) {
+			return false
+		}
+		for _, v := range values {
+			if !validFieldValue(v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validFieldValue is what net/http sends: anything but control characters.
+func validFieldValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,344 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/egress"
+)
+
+// Limits of what a receiver can make the transport read.
+const (
+	maxResponseHeader = 64 << 10
+	maxResponseBody   = 4 << 10
+	// bodyTimeout bounds the wait for the response's body, which decides
+	// nothing: the status has been read.
+	bodyTimeout = time.Second
+)
+
+// HTTPConfig configures an [HTTPTransport]. The zero value sends to public
+// addresses over https.
+type HTTPConfig struct {
+	// AllowHTTP permits http:// URLs. Requests are signed, but then anybody on
+	// the way can read them.
+	AllowHTTP bool
+
+	// AllowPrefixes are addresses that may be reached besides public ones: a
+	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those
+	// of the clouds' metadata services stay blocked unless a prefix names them:
+	// one inside 169.254.0.0/16 or fe80::/10, or the very address. With any
+	// prefix here, host names of private networks are accepted too.
+	AllowPrefixes []netip.Prefix
+
+	// DenyPrefixes are addresses that must not be reached, whatever else allows
+	// them: this system's own public addresses, for example, so that it cannot
+	// be made to call itself.
+	DenyPrefixes []netip.Prefix
+
+	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.
+	ConnectTimeout time.Duration
+
+	// ResponseTimeout is the time that the receiver has, once the request is
+	// written, to the end of the response's headers. Defaults to 5 s.
+	ResponseTimeout time.Duration
+
+	// Timeout bounds the whole attempt. Defaults to 10 s.
+	Timeout time.Duration
+
+	// ResponseExcerpt is the number of bytes of the response's body that are
+	// kept, at most 4096. Defaults to 1024; -1 keeps none.
+	ResponseExcerpt int
+
+	// MaxIdle is the number of connections that are kept open without being
+	// used, for 60 s; each costs about 30 KiB. Defaults to 1000; -1 means one
+	// connection per request.
+	MaxIdle int
+
+	// TLS is the client's configuration, cloned: RootCAs, Certificates and the
+	// like. MinVersion defaults to TLS 1.2.
+	TLS *tls.Config
+}
+
+// HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
+// One Send is at most one request. It follows no redirect, uses no proxy, keeps
+// no cookies and reads at most 64 KiB of response headers and 4 KiB of body.
+//
+// What it reaches is checked when the URL is parsed and, after DNS, at each
+// connection's address. Errors are all [*TransportError], in fixed words.
+//
+// It is safe for concurrent use.
+type HTTPTransport struct {
+	policy  egress.Policy
+	rt      *http.Transport
+	tls     *tls.Config
+	connect time.Duration
+	total   time.Duration
+	excerpt int
+
+	// dial is net.Dialer.DialContext; another one in tests.
+	dial func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)
+}
+
+// NewHTTPTransport makes an HTTPTransport, or answers a [*ValidationError] that
+// lists every mistake in cfg. It starts nothing.
+func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	t := &HTTPTransport{
+		policy:  egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
+		tls:     cfg.TLS,
+		connect: cfg.ConnectTimeout,
+		total:   cfg.Timeout,
+		excerpt: max(cfg.ResponseExcerpt, 0),
+		dial: func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+			return d.DialContext(ctx, network, addr)
+		},
+	}
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	t.rt = &http.Transport{
+		DialContext:            t.dialTCP,
+		DialTLSContext:         t.dialTLS,
+		Protocols:              &http1,
+		DisableCompression:     true,
+		DisableKeepAlives:      cfg.MaxIdle < 0,
+		MaxIdleConns:           cfg.MaxIdle,
+		MaxIdleConnsPerHost:    cfg.MaxIdle, // many endpoints can share one host
+		IdleConnTimeout:        time.Minute,
+		ResponseHeaderTimeout:  cfg.ResponseTimeout,
+		MaxResponseHeaderBytes: maxResponseHeader,
+	}
+	return t, nil
+}
+
+// fill puts the defaults into cfg, whose slices and pointers become its own.
+func (cfg *HTTPConfig) fill() error {
+	var wrong []FieldError
+	duration := func(name string, d *time.Duration, def time.Duration) {
+		if *d < 0 {
+			wrong = append(wrong, FieldError{name, "is negative"})
+		}
+		if *d == 0 {
+			*d = def
+		}
+	}
+	number := func(name string, n *int, def, highest int) {
+		if *n < -1 || *n > highest {
+			wrong = append(wrong, FieldError{name, fmt.Sprintf("is not within -1 to %d", highest)})
+		}
+		if *n == 0 {
+			*n = def
+		}
+	}
+	prefixes := func(name string, list *[]netip.Prefix) {
+		for i, p := range *list {
+			if text := egress.CheckPrefix(p); text != "" {
+				wrong = append(wrong, FieldError{fmt.Sprintf("%s[%d]", name, i), text})
+			}
+		}
+		*list = append([]netip.Prefix(nil), *list...)
+	}
+	prefixes("AllowPrefixes", &cfg.AllowPrefixes)
+	prefixes("DenyPrefixes", &cfg.DenyPrefixes)
+	duration("ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
+	duration("ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
+	duration("Timeout", &cfg.Timeout, 10*time.Second)
+	number("ResponseExcerpt", &cfg.ResponseExcerpt, 1024, maxResponseBody)
+	number("MaxIdle", &cfg.MaxIdle, 1000, 1_000_000)
+	if cfg.TLS != nil && cfg.TLS.ServerName != "" {
+		wrong = append(wrong, FieldError{"TLS.ServerName", "must be empty; it is the host of each URL"})
+	}
+	if len(wrong) > 0 {
+		return &ValidationError{Fields: wrong}
+	}
+	cfg.TLS = clientTLS(cfg.TLS, cfg.MaxIdle)
+	return nil
+}
+
+func clientTLS(base *tls.Config, sessions int) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if base != nil {
+		c = base.Clone()
+	}
+	c.NextProtos = []string{"http/1.1"}
+	if c.ClientSessionCache == nil && sessions > 0 {
+		c.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
+	}
+	return c
+}
+
+// CheckURL answers a [*URLError] when raw cannot be an endpoint's URL. It
+// resolves no name: where a name leads is checked at each connection.
+func (t *HTTPTransport) CheckURL(raw string) error {
+	_, err := parseURL(&t.policy, raw)
+	return err
+}
+
+// CheckReachable connects to the host of raw, over TLS where its scheme asks
+// for that, and sends no request. It answers a [*URLError] or an
+// [*UnreachableError].
+func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
+	u, err := t.policy.ParseURL(raw)
+	if err != nil {
+		return urlError(err)
+	}
+	dial, port := t.dialTCP, "80"
+	if u.Scheme == "https" {
+		dial, port = t.dialTLS, "443"
+	}
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		e := classify(ctx, err)
+		return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
+	}
+	_ = conn.Close()
+	return nil
+}
+
+// CloseIdleConnections closes the connections that no Send is using.
+func (t *HTTPTransport) CloseIdleConnections() { t.rt.CloseIdleConnections() }
+
+// Send implements [Transport].
+func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
+	u, err := t.sendURL(req.URL)
+	if err != nil {
+		return nil, err
+	}
+	a := newAttempt(ctx, t.total, req.Body)
+	defer a.end()
+	res, err := t.rt.RoundTrip(a.request(u, req))
+	if err != nil {
+		return nil, classifySend(ctx, req, err)
+	}
+	out := &Response{StatusCode: res.StatusCode, Header: res.Header}
+	if res.StatusCode != http.StatusSwitchingProtocols { // then Body is the open connection
+		out.Body = t.readBody(a, res)
+	}
+	_ = res.Body.Close()
+	return out, nil
+}
+
+// readBody answers the excerpt. Reading to the end of a short body makes the
+// connection reusable; of a long one it is not worth it, and Close drops the
+// connection.
+func (t *HTTPTransport) readBody(a *attempt, res *http.Response) []byte {
+	if res.Body == http.NoBody {
+		return nil
+	}
+	a.timer.Reset(min(bodyTimeout, t.total))
+	buf := bodyBuffers.Get().(*[maxResponseBody]byte)
+	defer bodyBuffers.Put(buf)
+	n := 0
+	for n < len(buf) {
+		m, err := res.Body.Read(buf[n:])
+		n += m
+		if err != nil {
+			break
+		}
+	}
+	return append([]byte(nil), buf[:min(n, t.excerpt)]...)
+}
+
+var bodyBuffers = sync.Pool{New: func() any { return new([maxResponseBody]byte) }}
+
+// errTotalTimeout is the cause of an attempt's end by HTTPConfig.Timeout.
+var errTotalTimeout = errors.New("webhook: the attempt took too long")
+
+// attempt is the context and the body of one request. As a context it is found
+// again by the dialer, which net/http detaches from the request's context, so
+// that no connecting goes on after the Send that wanted it.
+type attempt struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	body   sendBody
+}
+
+type attemptKey struct{}
+
+func newAttempt(ctx context.Context, total time.Duration, body []byte) *attempt {
+	a := &attempt{}
+	a.Context, a.cancel = context.WithCancelCause(ctx)
+	a.timer = time.AfterFunc(total, func() { a.cancel(errTotalTimeout) })
+	a.body.bytes = body
+	return a
+}
+
+// Value implements [context.Context].
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+func (a *attempt) end() {
+	a.timer.Stop()
+	a.cancel(nil)
+	a.body.detach()
+}
+
+// request makes the HTTP request. GetBody is for the case that a kept-alive
+// connection turns out to be closed before anything was written: then net/http
+// takes another one.
+func (a *attempt) request(u *url.URL, req *Request) *http.Request {
+	delete(req.Header, "Idempotency-Key") // net/http would send twice by itself
+	delete(req.Header, "X-Idempotency-Key")
+	r := http.Request{
+		Method: http.MethodPost, URL: u, Host: u.Host, Header: req.Header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: &a.body, GetBody: a.body.rewind, ContentLength: int64(len(req.Body)),
+	}
+	if len(req.Body) == 0 {
+		r.Body, r.GetBody = nil, nil
+	}
+	return r.WithContext(a)
+}
+
+// sendBody is the request's body. net/http can go on reading it after an early
+// answer or an error; detached, it is at its end, so that the caller's bytes are
+// the caller's again.
+type sendBody struct {
+	mu    sync.Mutex
+	bytes []byte
+	off   int
+}
+
+func (b *sendBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.off >= len(b.bytes) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.bytes[b.off:])
+	b.off += n
+	return n, nil
+}
+
+func (b *sendBody) Close() error { return nil }
+
+func (b *sendBody) rewind() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.off = 0
+	return b, nil
+}
+
+func (b *sendBody) detach() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes = nil
+}
