@@ -71,3 +71,59 @@ type Event struct {
 	// nothing else.
 	Test bool
 }
+
+// Payload is the constraint of the catalogue's payloads, as values: a pointer
+// fails to compile.
+type Payload interface {
+	CallInitiated | CallAnswered | CallCompleted | CallFailed | CallTransferred |
+		AppointmentCreated | AppointmentUpdated | AppointmentCancelled | AppointmentReminder |
+		AgentCreated | AgentUpdated |
+		PhoneNumberAssigned | PhoneNumberReleased |
+		CreditsLow
+
+	EventType() EventType
+}
+
+// EventTypes answers the catalogue, in the order of the public documentation.
+func EventTypes() []EventType {
+	types := make([]EventType, len(catalogue))
+	for i, k := range catalogue {
+		types[i] = k.eventType()
+	}
+	return types
+}
+
+// NewEvent makes an event of any type, with a new id and the time of now: for
+// types that the catalogue does not hold, such as "call.recording.ready".
+//
+// data is a value that encoding/json can encode, or a [json.RawMessage], which
+// is sent byte for byte. A type of the catalogue takes its own payload, or a
+// json.RawMessage that decodes into it. Refused, with a [*ValidationError], are
+// a malformed type, a type that does not match its data, pointers, and []byte,
+// which would be sent as base64. What the data holds is checked by Emit.
+func NewEvent(accountID string, t EventType, data any) (Event, error) {
+	c := checker{event: -1}
+	c.eventType(t)
+	c.dataKind(t, data)
+	if err := c.err(); err != nil {
+		return Event{}, err
+	}
+	return makeEvent(accountID, t, data), nil
+}
+
+func newEvent[P Payload](accountID string, data P) Event {
+	return makeEvent(accountID, data.EventType(), data)
+}
+
+func makeEvent(accountID string, t EventType, data any) Event {
+	return Event{
+		ID:        newID("evt_"),
+		Type:      t,
+		AccountID: accountID,
+		Timestamp: wholeMillis(time.Now()),
+		Data:      data,
+	}
+}
+
+// wholeMillis cuts what the envelope does not carry.
+func wholeMillis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

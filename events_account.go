@@ -1,0 +1,119 @@
+package webhook
+
+// AgentCreated is the payload of agent.created: a new agent exists.
+type AgentCreated struct {
+	AgentID  string            `json:"agent_id"`           // the agent; required
+	Name     string            `json:"name"`               // its display name; required
+	Metadata map[string]string `json:"metadata,omitempty"` // key-value pairs attached to the agent
+}
+
+// AgentUpdated is the payload of agent.updated: the configuration of an agent
+// changed.
+type AgentUpdated struct {
+	AgentID       string            `json:"agent_id"`           // the agent; required
+	Name          string            `json:"name"`               // its display name, the new one if it changed; required
+	ChangedFields []string          `json:"changed_fields"`     // names of the settings that changed, such as "voice"; at least one
+	Metadata      map[string]string `json:"metadata,omitempty"` // key-value pairs attached to the agent
+}
+
+// PhoneNumberAssigned is the payload of phone_number.assigned: a new number was
+// provisioned.
+type PhoneNumberAssigned struct {
+	PhoneNumberID string `json:"phone_number_id"`    // the number's id; required
+	PhoneNumber   string `json:"phone_number"`       // the number, E.164; required
+	AgentID       string `json:"agent_id,omitempty"` // the agent that answers it, if any yet
+	Country       string `json:"country,omitempty"`  // ISO 3166-1 alpha-2, such as "US"
+}
+
+// PhoneNumberReleased is the payload of phone_number.released: the account gave
+// a number up.
+type PhoneNumberReleased struct {
+	PhoneNumberID string `json:"phone_number_id"`    // the number's id; required
+	PhoneNumber   string `json:"phone_number"`       // the number, E.164; required
+	AgentID       string `json:"agent_id,omitempty"` // the agent that answered it last, if any
+	Country       string `json:"country,omitempty"`  // ISO 3166-1 alpha-2, such as "US"
+}
+
+// CreditsLow is the payload of credits.low: the balance fell below the
+// threshold.
+//
+// Credits are counted in whole units, as integers: they are exact in every
+// language up to 2^53, can be compared without parsing, and need none of the
+// rounding rules that decimal text would.
+type CreditsLow struct {
+	Balance   int64 `json:"balance"`   // credits left, in whole credits; negative when overdrawn
+	Threshold int64 `json:"threshold"` // the account's own limit for this warning, in whole credits; not negative
+}
+
+// NewAgentCreated makes the event agent.created, with a new id and the time of
+// now.
+func NewAgentCreated(accountID string, data AgentCreated) Event { return newEvent(accountID, data) }
+
+// NewAgentUpdated makes the event agent.updated, with a new id and the time of
+// now.
+func NewAgentUpdated(accountID string, data AgentUpdated) Event { return newEvent(accountID, data) }
+
+// NewPhoneNumberAssigned makes the event phone_number.assigned, with a new id
+// and the time of now.
+func NewPhoneNumberAssigned(accountID string, data PhoneNumberAssigned) Event {
+	return newEvent(accountID, data)
+}
+
+// NewPhoneNumberReleased makes the event phone_number.released, with a new id
+// and the time of now.
+func NewPhoneNumberReleased(accountID string, data PhoneNumberReleased) Event {
+	return newEvent(accountID, data)
+}
+
+// NewCreditsLow makes the event credits.low, with a new id and the time of now.
+func NewCreditsLow(accountID string, data CreditsLow) Event { return newEvent(accountID, data) }
+
+// EventType answers agent.created.
+func (AgentCreated) EventType() EventType { return EventAgentCreated }
+
+// EventType answers agent.updated.
+func (AgentUpdated) EventType() EventType { return EventAgentUpdated }
+
+// EventType answers phone_number.assigned.
+func (PhoneNumberAssigned) EventType() EventType { return EventPhoneNumberAssigned }
+
+// EventType answers phone_number.released.
+func (PhoneNumberReleased) EventType() EventType { return EventPhoneNumberReleased }
+
+// EventType answers credits.low.
+func (CreditsLow) EventType() EventType { return EventCreditsLow }
+
+func (d *AgentCreated) complete(c *checker) {
+	c.id("agent_id", d.AgentID)
+	c.required("name", d.Name)
+}
+
+func (d *AgentUpdated) complete(c *checker) {
+	c.id("agent_id", d.AgentID)
+	c.required("name", d.Name)
+	if len(d.ChangedFields) == 0 {
+		c.failData("changed_fields", "must name at least one field")
+	}
+}
+
+func (d *PhoneNumberAssigned) complete(c *checker) {
+	c.number(d.PhoneNumberID, d.PhoneNumber, d.Country)
+}
+
+func (d *PhoneNumberReleased) complete(c *checker) {
+	c.number(d.PhoneNumberID, d.PhoneNumber, d.Country)
+}
+
+func (d *CreditsLow) complete(c *checker) {
+	if d.Threshold < 0 {
+		c.failData("threshold", "must not be negative")
+	}
+}
+
+// number checks what both phone number events have.
+func (c *checker) number(id, phone, country string) {
+	c.id("phone_number_id", id)
+	c.required("phone_number", phone)
+	c.phone("phone_number", phone)
+	c.country("country", country)
+}

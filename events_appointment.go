@@ -1,0 +1,209 @@
+package webhook
+
+import "time"
+
+// AppointmentStatus is the state of an appointment.
+type AppointmentStatus string
+
+// The states of an appointment.
+const (
+	AppointmentStatusScheduled AppointmentStatus = "scheduled" // booked, not yet confirmed
+	AppointmentStatusConfirmed AppointmentStatus = "confirmed" // confirmed by the customer
+	AppointmentStatusCancelled AppointmentStatus = "cancelled" // will not take place
+	AppointmentStatusCompleted AppointmentStatus = "completed" // took place
+	AppointmentStatusNoShow    AppointmentStatus = "no_show"   // the customer did not come
+)
+
+// ReminderChannel is the way in which a reminder went out.
+type ReminderChannel string
+
+// The channels of a reminder.
+const (
+	ReminderChannelCall  ReminderChannel = "call"  // an agent called
+	ReminderChannelSMS   ReminderChannel = "sms"   // a text message
+	ReminderChannelEmail ReminderChannel = "email" // a mail
+)
+
+// AppointmentCreated is the payload of appointment.created: a new appointment
+// was booked.
+type AppointmentCreated struct {
+	AppointmentID   string            `json:"appointment_id"`           // the appointment; required
+	CallID          string            `json:"call_id,omitempty"`        // the call in which it was booked, if any
+	AgentID         string            `json:"agent_id,omitempty"`       // the agent that booked it, if any
+	CustomerName    string            `json:"customer_name"`            // who comes, as the agent understood the name
+	CustomerPhone   string            `json:"customer_phone,omitempty"` // E.164
+	CustomerEmail   string            `json:"customer_email,omitempty"` // one mail address
+	Service         string            `json:"service,omitempty"`        // what was booked, such as "Dental cleaning"
+	StartTime       time.Time         `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
+	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone, such as "America/New_York", which an offset does not tell
+	DurationMinutes int               `json:"duration_minutes"`         // planned length, in minutes
+	Status          AppointmentStatus `json:"status"`                   // empty becomes scheduled
+	Metadata        map[string]string `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
+}
+
+// AppointmentUpdated is the payload of appointment.updated: an appointment was
+// modified. The fields hold the new values.
+type AppointmentUpdated struct {
+	AppointmentID   string              `json:"appointment_id"`           // the appointment; required
+	CallID          string              `json:"call_id,omitempty"`        // the call in which it was modified, if any
+	AgentID         string              `json:"agent_id,omitempty"`       // the agent that modified it, if any
+	CustomerName    string              `json:"customer_name"`            // who comes
+	CustomerPhone   string              `json:"customer_phone,omitempty"` // E.164
+	CustomerEmail   string              `json:"customer_email,omitempty"` // one mail address
+	Service         string              `json:"service,omitempty"`        // what is booked
+	StartTime       time.Time           `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
+	TimeZone        string              `json:"time_zone,omitempty"`      // IANA name of the place's zone
+	DurationMinutes int                 `json:"duration_minutes"`         // planned length, in minutes
+	Status          AppointmentStatus   `json:"status"`                   // empty becomes scheduled
+	Previous        AppointmentPrevious `json:"previous"`                 // what the changed fields held before
+	Metadata        map[string]string   `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
+}
+
+// AppointmentPrevious holds what the changed fields of an appointment held
+// before. Fields that did not change are left out.
+type AppointmentPrevious struct {
+	CustomerName    string            `json:"customer_name,omitempty"`    // who would have come
+	CustomerPhone   string            `json:"customer_phone,omitempty"`   // E.164
+	CustomerEmail   string            `json:"customer_email,omitempty"`   // one mail address
+	Service         string            `json:"service,omitempty"`          // what was booked
+	StartTime       time.Time         `json:"start_time,omitzero"`        // when it would have begun, RFC 3339 with the local offset
+	TimeZone        string            `json:"time_zone,omitempty"`        // IANA name of the place's zone
+	DurationMinutes int               `json:"duration_minutes,omitempty"` // in minutes
+	Status          AppointmentStatus `json:"status,omitempty"`           // the state before
+}
+
+// AppointmentCancelled is the payload of appointment.cancelled: an appointment
+// will not take place.
+type AppointmentCancelled struct {
+	AppointmentID      string            `json:"appointment_id"`                // the appointment; required
+	CallID             string            `json:"call_id,omitempty"`             // the call in which it was cancelled, if any
+	AgentID            string            `json:"agent_id,omitempty"`            // the agent that cancelled it, if any
+	CustomerName       string            `json:"customer_name"`                 // who would have come
+	CustomerPhone      string            `json:"customer_phone,omitempty"`      // E.164
+	CustomerEmail      string            `json:"customer_email,omitempty"`      // one mail address
+	Service            string            `json:"service,omitempty"`             // what was booked
+	StartTime          time.Time         `json:"start_time"`                    // when it would have begun, RFC 3339 with the local offset; required
+	TimeZone           string            `json:"time_zone,omitempty"`           // IANA name of the place's zone
+	DurationMinutes    int               `json:"duration_minutes"`              // planned length, in minutes
+	Status             AppointmentStatus `json:"status"`                        // empty becomes cancelled
+	CancellationReason string            `json:"cancellation_reason,omitempty"` // why, for people
+	CancelledAt        time.Time         `json:"cancelled_at"`                  // when it was cancelled, RFC 3339; required
+	Metadata           map[string]string `json:"metadata,omitempty"`            // key-value pairs attached to the appointment
+}
+
+// AppointmentReminder is the payload of appointment.reminder: a reminder of an
+// appointment was sent.
+type AppointmentReminder struct {
+	AppointmentID   string            `json:"appointment_id"`           // the appointment; required
+	CallID          string            `json:"call_id,omitempty"`        // the call that was the reminder, with the channel call
+	AgentID         string            `json:"agent_id,omitempty"`       // the agent that reminded, if any
+	CustomerName    string            `json:"customer_name"`            // who was reminded
+	CustomerPhone   string            `json:"customer_phone,omitempty"` // E.164
+	CustomerEmail   string            `json:"customer_email,omitempty"` // one mail address
+	Service         string            `json:"service,omitempty"`        // what is booked
+	StartTime       time.Time         `json:"start_time"`               // when the appointment begins, RFC 3339 with the local offset; required
+	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone
+	DurationMinutes int               `json:"duration_minutes"`         // planned length, in minutes
+	Status          AppointmentStatus `json:"status"`                   // empty becomes scheduled
+	Channel         ReminderChannel   `json:"channel"`                  // how the reminder went out; required
+	RemindedAt      time.Time         `json:"reminded_at"`              // when it went out, RFC 3339; required
+	Metadata        map[string]string `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
+}
+
+// NewAppointmentCreated makes the event appointment.created, with a new id and
+// the time of now.
+func NewAppointmentCreated(accountID string, data AppointmentCreated) Event {
+	return newEvent(accountID, data)
+}
+
+// NewAppointmentUpdated makes the event appointment.updated, with a new id and
+// the time of now.
+func NewAppointmentUpdated(accountID string, data AppointmentUpdated) Event {
+	return newEvent(accountID, data)
+}
+
+// NewAppointmentCancelled makes the event appointment.cancelled, with a new id
+// and the time of now.
+func NewAppointmentCancelled(accountID string, data AppointmentCancelled) Event {
+	return newEvent(accountID, data)
+}
+
+// NewAppointmentReminder makes the event appointment.reminder, with a new id
+// and the time of now.
+func NewAppointmentReminder(accountID string, data AppointmentReminder) Event {
+	return newEvent(accountID, data)
+}
+
+// EventType answers appointment.created.
+func (AppointmentCreated) EventType() EventType { return EventAppointmentCreated }
+
+// EventType answers appointment.updated.
+func (AppointmentUpdated) EventType() EventType { return EventAppointmentUpdated }
+
+// EventType answers appointment.cancelled.
+func (AppointmentCancelled) EventType() EventType { return EventAppointmentCancelled }
+
+// EventType answers appointment.reminder.
+func (AppointmentReminder) EventType() EventType { return EventAppointmentReminder }
+
+func (d *AppointmentCreated) complete(c *checker) {
+	c.id("appointment_id", d.AppointmentID)
+	c.customer("", d.CustomerPhone, d.CustomerEmail)
+	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
+	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
+}
+
+func (d *AppointmentUpdated) complete(c *checker) {
+	c.id("appointment_id", d.AppointmentID)
+	c.customer("", d.CustomerPhone, d.CustomerEmail)
+	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
+	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
+	p := &d.Previous
+	c.customer("previous.", p.CustomerPhone, p.CustomerEmail)
+	c.timeZone("previous.time_zone", p.TimeZone)
+	c.notNegative("previous.duration_minutes", p.DurationMinutes)
+	c.oneOf("previous.status", string(p.Status), false, appointmentStatuses[:]...)
+}
+
+func (d *AppointmentCancelled) complete(c *checker) {
+	c.id("appointment_id", d.AppointmentID)
+	c.customer("", d.CustomerPhone, d.CustomerEmail)
+	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
+	c.appointmentStatus(&d.Status, AppointmentStatusCancelled)
+	c.time("cancelled_at", d.CancelledAt)
+}
+
+func (d *AppointmentReminder) complete(c *checker) {
+	c.id("appointment_id", d.AppointmentID)
+	c.customer("", d.CustomerPhone, d.CustomerEmail)
+	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
+	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
+	c.oneOf("channel", string(d.Channel), true,
+		string(ReminderChannelCall), string(ReminderChannelSMS), string(ReminderChannelEmail))
+	c.time("reminded_at", d.RemindedAt)
+}
+
+var appointmentStatuses = [...]string{
+	string(AppointmentStatusScheduled), string(AppointmentStatusConfirmed), string(AppointmentStatusCancelled),
+	string(AppointmentStatusCompleted), string(AppointmentStatusNoShow),
+}
+
+func (c *checker) appointmentStatus(s *AppointmentStatus, byDefault AppointmentStatus) {
+	if *s == "" {
+		*s = byDefault
+	}
+	c.oneOf("status", string(*s), true, appointmentStatuses[:]...)
+}
+
+// slot checks when an appointment takes place.
+func (c *checker) slot(start time.Time, zone string, minutes int) {
+	c.time("start_time", start)
+	c.timeZone("time_zone", zone)
+	c.notNegative("duration_minutes", minutes)
+}
+
+// customer checks how the customer can be reached.
+func (c *checker) customer(prefix, phone, email string) {
+	c.phone(prefix+"customer_phone", phone)
+	c.email(prefix+"customer_email", email)
+}

@@ -1,0 +1,192 @@
+package webhook
+
+// CallDirection says who called whom.
+type CallDirection string
+
+// The directions of a call.
+const (
+	CallDirectionInbound  CallDirection = "inbound"  // the customer's contact called the agent
+	CallDirectionOutbound CallDirection = "outbound" // the agent called the contact
+)
+
+// CallStatus is the state of a call.
+type CallStatus string
+
+// The states of a call, in the order in which a call goes through them.
+const (
+	CallStatusInitiated   CallStatus = "initiated"   // dialing was started
+	CallStatusRinging     CallStatus = "ringing"     // the other side rings
+	CallStatusAnswered    CallStatus = "answered"    // the other side picked up
+	CallStatusInProgress  CallStatus = "in_progress" // the agent talks with the contact
+	CallStatusCompleted   CallStatus = "completed"   // ended after a conversation
+	CallStatusTransferred CallStatus = "transferred" // handed over to a human
+	CallStatusNoAnswer    CallStatus = "no_answer"   // rang until it was given up
+	CallStatusBusy        CallStatus = "busy"        // the line was engaged
+	CallStatusFailed      CallStatus = "failed"      // could not be connected, or broke off by an error
+)
+
+// CallInitiated is the payload of call.initiated: an outbound call started
+// dialing.
+type CallInitiated struct {
+	CallID     string            `json:"call_id"`            // the call; required
+	AgentID    string            `json:"agent_id"`           // the agent that calls; required
+	Direction  CallDirection     `json:"direction"`          // who called whom; required
+	FromNumber string            `json:"from_number"`        // the caller's number, E.164; required
+	ToNumber   string            `json:"to_number"`          // the number that is dialed, E.164; required
+	Status     CallStatus        `json:"status"`             // empty becomes initiated
+	Metadata   map[string]string `json:"metadata,omitempty"` // the key-value pairs that the caller attached to the call
+}
+
+// CallAnswered is the payload of call.answered: the other side picked up.
+type CallAnswered struct {
+	CallID     string            `json:"call_id"`               // the call; required
+	AgentID    string            `json:"agent_id"`              // the agent that talks; required
+	Direction  CallDirection     `json:"direction"`             // who called whom; required
+	FromNumber string            `json:"from_number,omitempty"` // the caller's number, E.164; empty when withheld
+	ToNumber   string            `json:"to_number"`             // the called number, E.164; required
+	Status     CallStatus        `json:"status"`                // empty becomes answered
+	Metadata   map[string]string `json:"metadata,omitempty"`    // the key-value pairs attached to the call
+}
+
+// CallCompleted is the payload of call.completed: a call ended after a
+// conversation.
+type CallCompleted struct {
+	CallID          string           `json:"call_id"`                  // the call; required
+	AgentID         string           `json:"agent_id"`                 // the agent that talked; required
+	Direction       CallDirection    `json:"direction"`                // who called whom; required
+	FromNumber      string           `json:"from_number,omitempty"`    // the caller's number, E.164; empty when withheld
+	ToNumber        string           `json:"to_number"`                // the called number, E.164; required
+	Status          CallStatus       `json:"status"`                   // empty becomes completed
+	DurationSeconds int              `json:"duration_seconds"`         // from answer to hang-up, in whole seconds
+	Outcome         string           `json:"outcome,omitempty"`        // the agent's own word for the result, such as "appointment_booked"
+	Transcript      []TranscriptTurn `json:"transcript,omitempty"`     // what was said, in order
+	RecordingURL    string           `json:"recording_url,omitempty"`  // where the recording can be fetched, http or https
+	ExtractedData   map[string]any   `json:"extracted_data,omitempty"` // what the agent was told to find out; on receive numbers are float64, Event.Raw has their exact text
+
+	Metadata map[string]string `json:"metadata,omitempty"` // the key-value pairs attached to the call
+}
+
+// TranscriptTurn is one turn of a conversation.
+type TranscriptTurn struct {
+	Role      string  `json:"role"`      // who spoke: "agent" or "user"; required
+	Content   string  `json:"content"`   // what was said
+	Timestamp float64 `json:"timestamp"` // when the turn began, in seconds since the call was answered
+}
+
+// CallFailed is the payload of call.failed: a call came to no conversation,
+// because of an error, a busy line or no answer.
+type CallFailed struct {
+	CallID        string            `json:"call_id"`                  // the call; required
+	AgentID       string            `json:"agent_id"`                 // the agent of the call; required
+	Direction     CallDirection     `json:"direction"`                // who called whom; required
+	FromNumber    string            `json:"from_number,omitempty"`    // the caller's number, E.164; empty when withheld
+	ToNumber      string            `json:"to_number"`                // the called number, E.164; required
+	Status        CallStatus        `json:"status"`                   // failed, busy or no_answer; empty becomes failed
+	FailureReason string            `json:"failure_reason,omitempty"` // why, for people and logs, such as "carrier rejected the number"
+	Metadata      map[string]string `json:"metadata,omitempty"`       // the key-value pairs attached to the call
+}
+
+// CallTransferred is the payload of call.transferred: the agent handed the call
+// over to a human.
+type CallTransferred struct {
+	CallID          string            `json:"call_id"`                   // the call; required
+	AgentID         string            `json:"agent_id"`                  // the agent that handed over; required
+	Direction       CallDirection     `json:"direction"`                 // who called whom; required
+	FromNumber      string            `json:"from_number,omitempty"`     // the caller's number, E.164; empty when withheld
+	ToNumber        string            `json:"to_number"`                 // the called number, E.164; required
+	Status          CallStatus        `json:"status"`                    // empty becomes transferred
+	TransferredTo   string            `json:"transferred_to"`            // where the call went: an E.164 number or a sip: or sips: URI; required
+	TransferReason  string            `json:"transfer_reason,omitempty"` // why, such as "caller asked for a person"
+	DurationSeconds int               `json:"duration_seconds"`          // from answer to transfer, in whole seconds
+	Metadata        map[string]string `json:"metadata,omitempty"`        // the key-value pairs attached to the call
+}
+
+// NewCallInitiated makes the event call.initiated, with a new id and the time
+// of now.
+func NewCallInitiated(accountID string, data CallInitiated) Event { return newEvent(accountID, data) }
+
+// NewCallAnswered makes the event call.answered, with a new id and the time of
+// now.
+func NewCallAnswered(accountID string, data CallAnswered) Event { return newEvent(accountID, data) }
+
+// NewCallCompleted makes the event call.completed, with a new id and the time
+// of now.
+func NewCallCompleted(accountID string, data CallCompleted) Event { return newEvent(accountID, data) }
+
+// NewCallFailed makes the event call.failed, with a new id and the time of now.
+func NewCallFailed(accountID string, data CallFailed) Event { return newEvent(accountID, data) }
+
+// NewCallTransferred makes the event call.transferred, with a new id and the
+// time of now.
+func NewCallTransferred(accountID string, data CallTransferred) Event {
+	return newEvent(accountID, data)
+}
+
+// EventType answers call.initiated.
+func (CallInitiated) EventType() EventType { return EventCallInitiated }
+
+// EventType answers call.answered.
+func (CallAnswered) EventType() EventType { return EventCallAnswered }
+
+// EventType answers call.completed.
+func (CallCompleted) EventType() EventType { return EventCallCompleted }
+
+// EventType answers call.failed.
+func (CallFailed) EventType() EventType { return EventCallFailed }
+
+// EventType answers call.transferred.
+func (CallTransferred) EventType() EventType { return EventCallTransferred }
+
+func (d *CallInitiated) complete(c *checker) {
+	c.required("from_number", d.FromNumber)
+	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
+	c.callStatus(&d.Status, CallStatusInitiated)
+}
+
+func (d *CallAnswered) complete(c *checker) {
+	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
+	c.callStatus(&d.Status, CallStatusAnswered)
+}
+
+func (d *CallCompleted) complete(c *checker) {
+	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
+	c.callStatus(&d.Status, CallStatusCompleted)
+	c.notNegative("duration_seconds", d.DurationSeconds)
+	c.httpURL("recording_url", d.RecordingURL)
+	for i, t := range d.Transcript {
+		c.turn(i, t)
+	}
+}
+
+func (d *CallFailed) complete(c *checker) {
+	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
+	c.callStatus(&d.Status, CallStatusFailed)
+}
+
+func (d *CallTransferred) complete(c *checker) {
+	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
+	c.callStatus(&d.Status, CallStatusTransferred)
+	c.required("transferred_to", d.TransferredTo)
+	c.phoneOrSIP("transferred_to", d.TransferredTo)
+	c.notNegative("duration_seconds", d.DurationSeconds)
+}
+
+// call checks what every call has.
+func (c *checker) call(callID, agentID string, direction CallDirection, from, to string) {
+	c.id("call_id", callID)
+	c.id("agent_id", agentID)
+	c.oneOf("direction", string(direction), true, string(CallDirectionInbound), string(CallDirectionOutbound))
+	c.phone("from_number", from)
+	c.required("to_number", to)
+	c.phone("to_number", to)
+}
+
+func (c *checker) callStatus(s *CallStatus, byDefault CallStatus) {
+	if *s == "" {
+		*s = byDefault
+	}
+	c.oneOf("status", string(*s), true,
+		string(CallStatusInitiated), string(CallStatusRinging), string(CallStatusAnswered),
+		string(CallStatusInProgress), string(CallStatusCompleted), string(CallStatusTransferred),
+		string(CallStatusNoAnswer), string(CallStatusBusy), string(CallStatusFailed))
+}
