@@ -47,6 +47,14 @@ func (t EventType) Patterns() []EventType {
 }
 
 // Event is one thing that happened, at either end of the wire.
+//
+// Emit checks events before it stores anything: form of the ids and of the
+// type, a time that is set, data that fits the type, and within a payload of
+// the catalogue required ids, E.164 numbers, known words for direction, status
+// and channel, lengths that are not negative, and absolute http(s) URLs. All
+// that is wrong comes back in one [*ValidationError], each problem with its
+// field, such as "events[2].data.call_id". A received event can be emitted
+// again as it is, once AccountID says whose it is.
 type Event struct {
 	// ID is set by the constructor, so that repeating a failed Emit is safe. A
 	// caller may put an id of its own, [A-Za-z0-9_-]{1,64} and unique within the
@@ -64,11 +72,18 @@ type Event struct {
 	// Data is the payload as a value, such as CallCompleted{…}, never a pointer.
 	// For types that the library does not know it is, on receive, a
 	// json.RawMessage.
+	//
+	// Emit encodes it once, as encoding/json does, except that <, > and & stay
+	// as they are; bytes of a string that are not UTF-8 become U+FFFD. A
+	// json.RawMessage is stored and sent byte for byte, so it must be one valid
+	// JSON value in UTF-8 without halves of surrogate pairs, which receivers
+	// would each read in their own way.
 	Data any
-	// Raw is the data as received, byte for byte.
+	// Raw is the data as received, byte for byte. Emit reads it only when Data
+	// is nil.
 	Raw json.RawMessage
 	// Test marks a test event: the receiver of one acknowledges it and does
-	// nothing else.
+	// nothing else. Emit refuses it, since what SendTest sends is not stored.
 	Test bool
 }
 

@@ -1,6 +1,12 @@
 package webhook
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+var errNoObject = errors.New("not a JSON object")
 
 // catalogue holds the types that have a payload of their own, in the order of
 // the public documentation.
@@ -55,6 +61,9 @@ func (kindOf[P, PP]) complete(data any, c *checker) any {
 
 func (kindOf[P, PP]) decode(raw json.RawMessage) (any, error) {
 	var p P
+	if !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) {
+		return nil, errNoObject // null would decode into an empty payload
+	}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return nil, err
 	}

@@ -22,8 +22,18 @@ func (c *checker) err() error {
 	return &ValidationError{Fields: c.fields}
 }
 
+// maxProblems bounds the text of an error.
+const maxProblems = 100
+
 // fail notes a problem of a field of the event at hand.
 func (c *checker) fail(field, problem string) {
+	switch {
+	case len(c.fields) > maxProblems:
+		return
+	case len(c.fields) == maxProblems:
+		c.fields = append(c.fields, FieldError{"events", "have more problems, which are not listed"})
+		return
+	}
 	if c.event >= 0 {
 		field = fmt.Sprintf("events[%d].%s", c.event, field)
 	}

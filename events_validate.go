@@ -91,9 +91,9 @@ func (c *checker) data(e *Event) ([]byte, error) {
 		return nil, nil
 	}
 	if raw, ok := data.(json.RawMessage); ok {
-		return c.rawData(e.Type, raw)
+		return c.rawData(e, raw)
 	}
-	return c.encodedData(e.Type, data)
+	return c.encodedData(e, data)
 }
 
 // dataKind checks that data is of a Go type that an event of type t can carry.
@@ -145,9 +145,9 @@ func isBytes(typ reflect.Type) bool {
 }
 
 // rawData checks JSON text that is sent as it is.
-func (c *checker) rawData(t EventType, raw json.RawMessage) ([]byte, error) {
-	if err := c.size(len(raw)); err != nil {
-		return nil, err
+func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
+	if c.max > 0 && len(raw) > c.max {
+		return nil, c.tooLarge(e)
 	}
 	if !json.Valid(raw) {
 		c.fail("data", "must be one valid JSON value")
@@ -156,7 +156,7 @@ func (c *checker) rawData(t EventType, raw json.RawMessage) ([]byte, error) {
 	if !c.jsonText(raw) {
 		return nil, nil
 	}
-	if k := kindFor(t); k != nil {
+	if k := kindFor(e.Type); k != nil {
 		p, err := k.decode(raw)
 		if err != nil {
 			c.fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
@@ -168,8 +168,11 @@ func (c *checker) rawData(t EventType, raw json.RawMessage) ([]byte, error) {
 }
 
 // encodedData encodes a Go value.
-func (c *checker) encodedData(t EventType, data any) ([]byte, error) {
-	if k := kindFor(t); k != nil {
+func (c *checker) encodedData(e *Event, data any) ([]byte, error) {
+	if c.max > 0 && exceeds(data, c.max) {
+		return nil, c.tooLarge(e)
+	}
+	if k := kindFor(e.Type); k != nil {
 		data = k.complete(data, c)
 	}
 	b, err := encode(data)
@@ -177,18 +180,15 @@ func (c *checker) encodedData(t EventType, data any) ([]byte, error) {
 		c.fail("data", err.Error())
 		return nil, nil
 	}
-	if err := c.size(len(b)); err != nil {
-		return nil, err
+	if c.max > 0 && len(b) > c.max {
+		return nil, c.tooLarge(e)
 	}
 	c.jsonText(b)
 	return b, nil
 }
 
-func (c *checker) size(n int) error {
-	if c.max > 0 && n > c.max {
-		return fmt.Errorf("%w: events[%d].data has %d bytes, the limit is %d", ErrPayloadTooLarge, c.event, n, c.max)
-	}
-	return nil
+func (c *checker) tooLarge(e *Event) error {
+	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.event, e.Type, e.ID, c.max)
 }
 
 // jsonText refuses JSON that receivers would read differently from one another:
