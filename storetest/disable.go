@@ -1,0 +1,212 @@
+package storetest
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+var disableRules = []rule{
+	{
+		name:     "FailuresAreCounted",
+		sentence: "Counts adds one to the endpoint's consecutive failures, and Failing reports it; delivered sets them to zero by itself.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.endpoint("wh_2", "credits.low")
+			e.enqueue(events("evt", 8)...)
+			l := e.claimAll()
+			e.applied(result(l[0], webhook.OutcomeExhausted))
+			same(e, "failures after one that does not count", e.get("wh_1").ConsecutiveFailures, 0)
+			r := e.applied(failure(l[1], 0), failure(l[2], 0))
+			same(e, "Failing", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 2, Added: 2}})
+			ep := e.get("wh_1")
+			same(e, "ConsecutiveFailures", ep.ConsecutiveFailures, 2)
+			e.recent("FailingSince", ep.FailingSince)
+			since := ep.FailingSince
+			retry := result(l[3], webhook.OutcomeRetry)
+			retry.Counts = true
+			r = e.applied(retry)
+			same(e, "Failing after a retry that counts", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 3, Added: 1}})
+			near(e, "FailingSince after another failure", e.get("wh_1").FailingSince, since)
+			same(e, "failures of another endpoint", e.get("wh_2").ConsecutiveFailures, 0)
+			e.deliver(l[4])
+			ep = e.get("wh_1")
+			same(e, "failures after a success", ep.ConsecutiveFailures, 0)
+			e.check(ep.FailingSince.IsZero(), "FailingSince is still set after a success")
+			same(e, "endpoint's status", ep.Status, webhook.EndpointActive)
+			r = e.applied(failure(l[5], 0))
+			same(e, "Failing after a success", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 1, Added: 1}})
+		},
+	},
+	{
+		name:     "NineOneNineIsNotDisabled",
+		sentence: "DisableAfter is the number of consecutive failures that disables: nine, a success and nine more do not reach ten.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(events("evt", 38)...)
+			l := e.claimAll()
+			for i, x := range l[:19] {
+				s := failure(x, 10)
+				if i == 9 {
+					s = result(x, webhook.OutcomeDelivered)
+				}
+				for _, f := range e.applied(s).Failing {
+					same(e, "Disabled", f.Disabled, "")
+				}
+			}
+			same(e, "endpoint's status", e.get("wh_1").Status, webhook.EndpointFailing)
+			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 9)
+			e.enable("wh_1") // a new generation, whose results are in one batch
+			for _, x := range l[19:] {
+				e.applied(result(x, webhook.OutcomeReleased))
+			}
+			var batch []webhook.Settlement
+			for i, x := range e.claimAll() {
+				s := failure(x, 10)
+				if i == 9 {
+					s = result(x, webhook.OutcomeDelivered)
+				}
+				batch = append(batch, s)
+			}
+			same(e, "Failing of nineteen in one batch", e.applied(batch...).Failing,
+				[]webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 9, Added: 18}})
+			same(e, "endpoint's status", e.get("wh_1").Status, webhook.EndpointFailing)
+		},
+	},
+	{
+		name:     "TenFailuresDisableOnce",
+		sentence: "The settlement that reaches the threshold disables the endpoint, exactly once: Version and Generation grow, and later failures of the old generation do not count.",
+		run: func(e *env) {
+			was := e.endpoint("wh_1")
+			e.enqueue(events("evt", 25)...)
+			l := e.claim(terms(20, 20)).Deliveries
+			var disabled []webhook.EndpointFailures
+			for _, x := range l[:12] {
+				for _, f := range e.applied(failure(x, 10)).Failing {
+					if f.Disabled != "" {
+						disabled = append(disabled, f)
+					}
+				}
+			}
+			same(e, "disabled", disabled, []webhook.EndpointFailures{
+				{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 1, Disabled: webhook.DisabledFailing}})
+			ep := e.get("wh_1")
+			same(e, "Status", ep.Status, webhook.EndpointInactive)
+			same(e, "DisabledReason", ep.DisabledReason, webhook.DisabledFailing)
+			same(e, "ConsecutiveFailures", ep.ConsecutiveFailures, 10)
+			e.recent("DisabledAt", ep.DisabledAt)
+			same(e, "Version", ep.Version, was.Version+1)
+			e.check(ep.Generation > was.Generation, "Generation did not grow")
+			same(e, "Held by Maintain", e.maintain().Held, 5)
+
+			e.enable("wh_1")
+			e.maintain()
+			for _, x := range l[12:] { // of the generation before: they count no more
+				same(e, "Failing of the old generation", len(e.applied(failure(x, 1)).Failing), 0)
+			}
+			same(e, "Status", e.get("wh_1").Status, webhook.EndpointActive)
+			e.enqueue(events("more", 10)...)
+			var batch []webhook.Settlement
+			for _, x := range e.claimAll() {
+				batch = append(batch, failure(x, 10))
+			}
+			same(e, "Failing of fifteen in one batch", e.applied(batch...).Failing,
+				[]webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 10, Disabled: webhook.DisabledFailing}})
+		},
+	},
+	{
+		name:     "DisablingHappensOnceInARace",
+		sentence: "The threshold is crossed exactly once, however many processes settle at once.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(events("evt", 40)...)
+			l := e.claimAll()
+			var disabled, added atomic.Int32
+			parallel(8, func(i int) {
+				for _, x := range l[5*i : 5*i+5] {
+					r, err := e.store.Settle(e.ctx, []webhook.Settlement{failure(x, 10)})
+					if err != nil || r.Results[0].Status != webhook.SettleApplied {
+						e.Errorf("Settle: got %+v, %v", r.Results, err)
+						return
+					}
+					for _, f := range r.Failing {
+						added.Add(int32(f.Added))
+						if f.Disabled != "" {
+							disabled.Add(1)
+						}
+					}
+				}
+			})
+			same(e, "times disabled", disabled.Load(), 1)
+			same(e, "failures counted", added.Load(), 10)
+			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 10)
+		},
+	},
+	{
+		name:     "MinFailingDelaysDisabling",
+		sentence: "MinFailing is how long the endpoint must have been failing besides.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(events("evt", 5)...)
+			l := e.claimAll()
+			fail := func(x webhook.Leased) webhook.EndpointStatus {
+				e.Helper()
+				s := failure(x, 2)
+				s.MinFailing = 20 * time.Minute
+				e.applied(s)
+				return e.get("wh_1").Status
+			}
+			fail(l[0])
+			e.h.Advance(e.TB, e.store, 5*time.Minute)
+			same(e, "after 3 failures in 5 minutes", fail(l[1]), webhook.EndpointFailing)
+			same(e, "after 3 failures in 5 minutes", fail(l[2]), webhook.EndpointFailing)
+			e.h.Advance(e.TB, e.store, 20*time.Minute)
+			same(e, "after 4 failures in 25 minutes", fail(l[3]), webhook.EndpointInactive)
+		},
+	},
+	{
+		name:     "DisableAfterZeroHoldsBack",
+		sentence: "DisableAfter 0 holds disabling back, without forgetting the failure.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(events("evt", 13)...)
+			l := e.claimAll()
+			for _, x := range l[:12] {
+				for _, f := range e.applied(failure(x, 0)).Failing {
+					same(e, "Disabled", f.Disabled, "")
+				}
+			}
+			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 12)
+			r := e.applied(failure(l[12], 10))
+			same(e, "Failing", r.Failing, []webhook.EndpointFailures{
+				{EndpointID: "wh_1", AccountID: acct, Failures: 13, Added: 1, Disabled: webhook.DisabledFailing}})
+		},
+	},
+	{
+		name:     "OldGenerationChangesNoEndpoint",
+		sentence: "When Generation is not the endpoint's any more, the result is recorded for the delivery but changes nothing at the endpoint: neither counters, nor status, nor times.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(events("evt", 4)...)
+			old := e.claim(terms(3, 3)).Deliveries
+			e.update("wh_1", true, func(r *webhook.EndpointRecord) { r.URL = "https://example.org/new" })
+			r := e.applied(failure(old[0], 1))
+			same(e, "Failing of an old failure", len(r.Failing), 0)
+			e.status(old[0], webhook.DeliveryExhausted)
+			ep := e.get("wh_1")
+			same(e, "Status", ep.Status, webhook.EndpointActive)
+			same(e, "ConsecutiveFailures", ep.ConsecutiveFailures, 0)
+			e.check(ep.LastFailureAt.IsZero() && ep.LastTriggeredAt.IsZero(), "a time of the endpoint was set by an old generation")
+			e.applied(failure(e.one(), 0))
+			e.deliver(old[1])
+			e.status(old[1], webhook.DeliveryDelivered)
+			ep = e.get("wh_1")
+			same(e, "failures after an old success", ep.ConsecutiveFailures, 1)
+			same(e, "status after an old success", ep.Status, webhook.EndpointFailing)
+			e.disable("wh_1")
+			e.deliver(old[2])
+			same(e, "status after a success of an inactive endpoint", e.get("wh_1").Status, webhook.EndpointInactive)
+		},
+	},
+}
