@@ -29,6 +29,15 @@ const (
 	detailProtocol       = "the answer is not valid HTTP"
 	detailNotFound       = "the host name does not exist"
 	detailResolver       = "the host name could not be resolved"
+	detailCertExpired    = "the certificate has expired or is not valid yet"
+	detailCertHost       = "the certificate is for another host"
+	detailCertAuthority  = "the certificate is signed by an unknown authority"
+	detailCertInvalid    = "the certificate is not valid"
+	detailNotTLS         = "the server does not speak TLS"
+	detailHandshake      = "the TLS handshake failed"
+	detailRedirect       = "redirects are not followed; register the final URL"
+	detailTooLarge       = "the server refuses a request of this size"
+	detailStatus         = "the status is not 2xx"
 	detailLocal          = "the sender's network is unavailable"
 	detailHeader         = "a header of the request is invalid"
 )
@@ -40,12 +49,12 @@ func statusFailure(status int) (FailureKind, string) {
 	case status >= 200 && status <= 299:
 		return "", ""
 	case status >= 300 && status <= 399 && status != http.StatusNotModified:
-		return FailureRedirect, "redirects are not followed; register the final URL"
+		return FailureRedirect, detailRedirect
 	case status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
 		status == http.StatusRequestHeaderFieldsTooLarge:
-		return FailureHTTPStatus, "the server refuses a request of this size"
+		return FailureHTTPStatus, detailTooLarge
 	}
-	return FailureHTTPStatus, "the status is not 2xx"
+	return FailureHTTPStatus, detailStatus
 }
 
 // classifySend is classify for an error of RoundTrip. Only then is it worth
@@ -113,17 +122,17 @@ func handshakeFailure(err error) (FailureKind, string) {
 	case kind != "", errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return FailureConnection, detailTLSClosed
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return FailureTLS, "the certificate has expired or is not valid yet"
+		return FailureTLS, detailCertExpired
 	case errors.As(err, &hostname):
-		return FailureTLS, "the certificate is for another host"
+		return FailureTLS, detailCertHost
 	case errors.As(err, &authority):
-		return FailureTLS, "the certificate is signed by an unknown authority"
+		return FailureTLS, detailCertAuthority
 	case errors.As(err, &invalid):
-		return FailureTLS, "the certificate is not valid"
+		return FailureTLS, detailCertInvalid
 	case errors.As(err, &record):
-		return FailureTLS, "the server does not speak TLS"
+		return FailureTLS, detailNotTLS
 	}
-	return FailureTLS, "the TLS handshake failed"
+	return FailureTLS, detailHandshake
 }
 
 // exchangeFailure is the kind of a failure on a connection that was up.

@@ -1,0 +1,35 @@
+package webhook
+
+import (
+	"context"
+	"net"
+)
+
+// What the black-box tests of the transport need of its inside.
+var (
+	RetryAfter      = retryAfter
+	MaxRetryAfter   = maxRetryAfter
+	ValidateHeaders = validateHeaders
+	NormalizeURL    = normalizeURL
+	CheckReachable  = checkReachable
+	StatusFailure   = statusFailure
+)
+
+// SetDial puts f between the egress policy and the network.
+func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)) {
+	t.dial = f
+}
+
+// FailureDetails are all the words that a TransportError can show.
+func FailureDetails() []string {
+	list := []string{
+		detailBlocked, detailCanceled, detailTotal, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
+		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailResolver,
+		detailCertExpired, detailCertHost, detailCertAuthority, detailCertInvalid, detailNotTLS, detailHandshake,
+		detailRedirect, detailTooLarge, detailStatus, detailLocal, detailHeader,
+	}
+	for _, text := range urlProblems {
+		list = append(list, text)
+	}
+	return list
+}
