@@ -1,0 +1,284 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// inMemory makes tr talk to serve over a pipe, so that time can be virtual.
+// serve runs until it returns; then its connection is closed.
+func inMemory(t testing.TB, tr *webhook.HTTPTransport, serve func(c net.Conn)) {
+	t.Helper()
+	var serving sync.WaitGroup
+	tr.SetDial(func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		serving.Go(func() {
+			defer theirs.Close()
+			serve(theirs)
+		})
+		return ours, nil
+	})
+	t.Cleanup(func() {
+		tr.CloseIdleConnections()
+		serving.Wait()
+	})
+}
+
+// hang waits until the other side closes.
+func hang(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+func TestTimeBudgets(t *testing.T) {
+	t.Parallel()
+	const (
+		head    = "HTTP/1.1 200 OK\r\n"
+		timeout = webhook.FailureTimeout
+	)
+	for _, c := range []struct {
+		name   string
+		url    string
+		body   int
+		serve  func(net.Conn)
+		took   time.Duration
+		kind   webhook.FailureKind // empty: a status
+		status int
+	}{
+		{"B2 no answer", "http://a.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 5 * time.Second, timeout, 0},
+		{"B3 header drip", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, head+"X: ", "x") }, 5 * time.Second, timeout, 0},
+		{"B11 slow 103s", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, "", "HTTP/1.1 103 Hints\r\n\r\n") }, 5 * time.Second, timeout, 0},
+		{"B2 the time counts from the written request", "http://a.example/", 10, func(c net.Conn) {
+			time.Sleep(3 * time.Second)
+			readRequest(c)
+			hang(c)
+		}, 8 * time.Second, timeout, 0},
+		{"B33 slow reader", "http://a.example/", 1 << 20, slowReader, 10 * time.Second, timeout, 0},
+		{"B30 TLS handshake hangs", "https://a.example/", 10, hang, 3 * time.Second, webhook.FailureConnectTimeout, 0},
+		{"B6 body hangs", "http://a.example/", 10, func(c net.Conn) {
+			readRequest(c)
+			_, _ = io.WriteString(c, head+"Content-Length: 100\r\n\r\nabc")
+			hang(c)
+		}, time.Second, "", 200},
+		{"B4 body drip", "http://a.example/", 10, func(c net.Conn) {
+			readRequest(c)
+			_, _ = io.WriteString(c, head+"\r\n")
+			drip(c, "", "x")
+		}, time.Second, "", 200},
+		{"answer just in time", "http://a.example/", 10, func(c net.Conn) {
+			readRequest(c)
+			time.Sleep(5*time.Second - time.Nanosecond)
+			_, _ = io.WriteString(c, head+"Content-Length: 0\r\n\r\n")
+		}, 5*time.Second - time.Nanosecond, "", 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+				inMemory(t, tr, c.serve)
+				start := time.Now()
+				res, err := tr.Send(t.Context(), &webhook.Request{URL: c.url, Header: http.Header{}, Body: bytes.Repeat([]byte("x"), c.body)})
+				assert.Equal(t, c.took, time.Since(start))
+				if c.kind == "" {
+					require.NoError(t, err)
+					assert.Equal(t, c.status, res.StatusCode)
+					return
+				}
+				e := transportFailure(t, err)
+				assert.Equal(t, c.kind, e.Kind)
+				assertFixedWords(t, e)
+			})
+		})
+	}
+}
+
+// drip writes once, then again for ever, a byte each 100 ms.
+func drip(c net.Conn, once, again string) {
+	for i := 0; ; i++ {
+		text, at := once, i
+		if i >= len(once) {
+			text, at = again, (i-len(once))%len(again)
+		}
+		if _, err := io.WriteString(c, text[at:at+1]); err != nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func slowReader(c net.Conn) {
+	for {
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func TestConnectBlackHole(t *testing.T) { // B31
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr.SetDial(func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		start := time.Now()
+		_, err := postTo(t, tr, "https://a.example/")
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		assert.Equal(t, webhook.FailureConnectTimeout, transportFailure(t, err).Kind)
+	})
+}
+
+// TCP and TLS share one budget.
+func TestConnectBudgetIsShared(t *testing.T) { // B30
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{ConnectTimeout: 4 * time.Second})
+		tr.SetDial(func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+			time.Sleep(3 * time.Second)
+			ours, theirs := net.Pipe()
+			go func() { hang(theirs); _ = theirs.Close() }()
+			return ours, nil
+		})
+		start := time.Now()
+		_, err := postTo(t, tr, "https://a.example/")
+		assert.Equal(t, 4*time.Second, time.Since(start))
+		assert.Equal(t, webhook.FailureConnectTimeout, transportFailure(t, err).Kind)
+	})
+}
+
+// What a cancelled Send began ends with it: neither a dial nor a request goes on.
+func TestCancellingSend(t *testing.T) {
+	t.Parallel()
+	for name, scheme := range map[string]string{"exchange": "http", "handshake": "https"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+				inMemory(t, tr, hang)
+				assertCanceled(t, tr, scheme+"://a.example/")
+			})
+		})
+	}
+	t.Run("dial", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+			ended := false
+			tr.SetDial(func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				ended = true
+				return nil, ctx.Err()
+			})
+			assertCanceled(t, tr, "http://a.example/")
+			assert.True(t, ended)
+		})
+	})
+}
+
+func assertCanceled(t *testing.T, tr *webhook.HTTPTransport, url string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Second, cancel)
+	start := time.Now()
+	_, err := tr.Send(ctx, &webhook.Request{URL: url, Header: http.Header{}, Body: []byte("{}")})
+	synctest.Wait()
+	assert.Equal(t, time.Second, time.Since(start))
+	e := transportFailure(t, err)
+	assert.Equal(t, webhook.FailureCanceled, e.Kind)
+	assertFixedWords(t, e)
+}
+
+func TestTheCallersDeadlineIsATimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		inMemory(t, tr, hang)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := tr.Send(ctx, &webhook.Request{URL: "http://a.example/", Header: http.Header{}})
+		assert.Equal(t, webhook.FailureTimeout, transportFailure(t, err).Kind)
+	})
+}
+
+// A kept-alive connection that the server closed meanwhile costs no attempt.
+func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		inMemory(t, tr, answerWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+		for range 3 {
+			_, err := postTo(t, tr, "http://a.example/")
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+	})
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		open := 0
+		inMemory(t, tr, func(c net.Conn) {
+			open++
+			answerWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c)
+			hang(c)
+			open--
+		})
+		for _, closeIdle := range []func(){tr.CloseIdleConnections, func() { time.Sleep(time.Minute) }} {
+			_, err := postTo(t, tr, "http://a.example/")
+			require.NoError(t, err)
+			synctest.Wait()
+			assert.Equal(t, 1, open)
+			closeIdle()
+			synctest.Wait()
+			assert.Zero(t, open)
+		}
+	})
+}
+
+func TestCheckReachable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		sent := make(chan int64, 1)
+		inMemory(t, tr, func(c net.Conn) {
+			n, _ := io.Copy(io.Discard, c)
+			sent <- n
+		})
+		require.NoError(t, webhook.CheckReachable(t.Context(), tr, "http://a.example/"))
+		assert.Zero(t, <-sent, "no request is made")
+
+		start := time.Now()
+		err := tr.CheckReachable(t.Context(), "https://a.example/")
+		var u *webhook.UnreachableError
+		require.ErrorAs(t, err, &u)
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		assert.Equal(t, "url_unreachable", u.Code())
+		assert.Equal(t, webhook.FailureConnectTimeout, u.Kind)
+		assert.Equal(t, "webhook: url unreachable: connect_timeout: "+u.Detail, u.Error())
+		assert.Contains(t, webhook.FailureDetails(), u.Detail)
+
+		var e *webhook.URLError
+		require.ErrorAs(t, tr.CheckReachable(t.Context(), "https://10.0.0.1/"), &e)
+	})
+}
+
+func TestCheckReachableGoesThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	cfg := loopbackConfig()
+	url := rawServer(t, func(net.Conn) {})
+	assert.NoError(t, newTestTransport(t, cfg).CheckReachable(t.Context(), url))
+	assert.ErrorIs(t, newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true}).CheckReachable(t.Context(), url), webhook.ErrInvalidArgument)
+}
