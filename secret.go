@@ -1,56 +1,206 @@
 package webhook
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
-	"log/slog"
+	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
-// Secret is the key that signs the requests to one endpoint. It prints, logs
-// and marshals redacted; [Secret.Reveal] answers the text. The zero Secret is
-// refused everywhere. A Secret is immutable and safe for concurrent use.
-type Secret struct {
+// Secret is the key that signs the requests to one endpoint, or that verifies
+// them. There are three kinds, told apart by the prefix of their text:
+//
+//   - "whsec_", the usual one: sender and receiver share it ([NewSecret]);
+//   - "whsk_", an ed25519 private key, which stays with the sender
+//     ([NewSigningKey]);
+//   - "whpk_", the public half of that, which verifies and cannot sign
+//     ([Secret.Public]).
+//
+// A Secret prints, logs and marshals redacted, whatever the verb or the
+// encoder; [Secret.Reveal] answers the text. The zero Secret is refused
+// everywhere. A Secret is immutable, cheap to copy and safe for concurrent use.
+// Compare two with [Secret.Equal]: the operator == compares identity.
+type Secret struct{ key *secretKey }
+
+// secretKey is behind a pointer so that a copy of a Secret is one word, and so
+// that fmt prints an address where it cannot call the methods of a Secret, as
+// in an unexported field.
+type secretKey struct {
 	text string // as shown to the customer
-	key  []byte
+	kind secretKind
+
+	mac     hmacKey                 // whsec_: keyed with the decoded bytes
+	textMAC atomic.Pointer[hmacKey] // whsec_: keyed with text, made on first use
+
+	private ed25519.PrivateKey // whsk_
+	public  ed25519.PublicKey  // whsk_ and whpk_
 }
 
-const secretPrefix = "whsec_"
+type secretKind string // the prefix of the text
+
+const (
+	kindShared  secretKind = "whsec_"
+	kindPrivate secretKind = "whsk_"
+	kindPublic  secretKind = "whpk_"
+)
+
+// The sizes of a shared secret in bytes. 24 to 64 is the range of Standard
+// Webhooks; 128 bits is the least that is not guessed.
+const (
+	newSecretSize = 32
+	minSecretSize = 24
+	maxSecretSize = 64
+	minRawSize    = 16
+)
 
 // NewSecret makes a random secret of 32 bytes.
 func NewSecret() Secret {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails since Go 1.24
-	return Secret{text: secretPrefix + base64.StdEncoding.EncodeToString(key), key: key}
+	raw := make([]byte, newSecretSize)
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	return sharedSecret(raw)
 }
 
-// ParseSecret reads the text of a secret, "whsec_" and the base64 of 24 to 64
-// bytes.
-func ParseSecret(s string) (Secret, error) {
-	enc, ok := strings.CutPrefix(s, secretPrefix)
-	key, err := base64.StdEncoding.Strict().DecodeString(enc)
-	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
-		return Secret{}, invalid("Secret", `must be "whsec_" and the base64 of 24 to 64 bytes`)
+// NewSigningKey makes a random ed25519 private key, "whsk_" and the base64 of
+// its 32-byte seed. It signs with scheme v1a; the customer gets its
+// [Secret.Public] and can verify but not sign with it.
+func NewSigningKey() Secret {
+	seed := make([]byte, ed25519.SeedSize)
+	_, _ = rand.Read(seed) // never fails since Go 1.24
+	text := string(kindPrivate) + base64.StdEncoding.EncodeToString(seed)
+	return privateSecret(text, ed25519.NewKeyFromSeed(seed))
+}
+
+// RawSecret makes a secret of bytes that two sides already share. It takes 16
+// bytes and more; a new secret is better made by [NewSecret]. The bytes are
+// copied.
+//
+// [ParseSecret] takes the text of such a secret only when it has 24 to 64
+// bytes: a [Store] reads it back with [RestoreSecret].
+func RawSecret(key []byte) (Secret, error) {
+	if len(key) < minRawSize {
+		return Secret{}, invalid("Secret", fmt.Sprintf("has %d bytes, the least is %d", len(key), minRawSize))
 	}
-	return Secret{text: s, key: key}, nil
+	return sharedSecret(key), nil
 }
 
-// Reveal answers the text of the secret, to be shown once or stored.
-func (s Secret) Reveal() string { return s.text }
+// ParseSecret reads the text of a secret: "whsec_" and the base64 of 24 to 64
+// bytes; "whsk_" and the base64 of an ed25519 seed (32 bytes) or private key
+// (64 bytes); "whpk_" and the base64 of an ed25519 public key. The base64 is
+// the standard one, padded. Nothing around it is trimmed. The error does not
+// hold the text.
+func ParseSecret(s string) (Secret, error) {
+	return parseSecret(s, minSecretSize, maxSecretSize)
+}
+
+// RestoreSecret reads what [Secret.Reveal] answered, for a [Store] that keeps
+// secrets as text. Unlike [ParseSecret] it takes those of [RawSecret] too,
+// whatever their size.
+func RestoreSecret(s string) (Secret, error) {
+	return parseSecret(s, minRawSize, len(s))
+}
+
+func parseSecret(s string, least, most int) (Secret, error) {
+	kind, key, problem := decodeSecret(s)
+	if problem != "" {
+		return Secret{}, invalid("Secret", problem)
+	}
+	switch {
+	case kind == kindShared && len(key) >= least && len(key) <= most:
+		return sharedSecret(key), nil
+	case kind == kindShared:
+		problem = fmt.Sprintf("has %d bytes after decoding, must have %d to %d", len(key), minSecretSize, maxSecretSize)
+	case kind == kindPublic && len(key) == ed25519.PublicKeySize:
+		return publicSecret(s, key), nil
+	case kind == kindPublic:
+		problem = fmt.Sprintf("has %d bytes after decoding, an ed25519 public key has 32", len(key))
+	case len(key) == ed25519.SeedSize:
+		return privateSecret(s, ed25519.NewKeyFromSeed(key)), nil
+	case len(key) == ed25519.PrivateKeySize && bytes.Equal(ed25519.NewKeyFromSeed(key[:ed25519.SeedSize]), key):
+		return privateSecret(s, key), nil
+	default:
+		problem = "must be the seed (32 bytes) or the whole (64 bytes) of an ed25519 private key"
+	}
+	return Secret{}, invalid("Secret", problem)
+}
+
+// decodeSecret takes the text apart. problem never quotes it.
+func decodeSecret(s string) (kind secretKind, key []byte, problem string) {
+	if s == "" {
+		return "", nil, "is empty"
+	}
+	if strings.TrimSpace(s) != s || strings.ContainsAny(s, "\r\n") { // base64 would skip line ends
+		return "", nil, "has white space in or around it"
+	}
+	for _, kind = range []secretKind{kindShared, kindPrivate, kindPublic} {
+		enc, ok := strings.CutPrefix(s, string(kind))
+		if !ok {
+			continue
+		}
+		key, err := base64.StdEncoding.Strict().DecodeString(enc)
+		if err != nil {
+			return kind, nil, fmt.Sprintf("is not standard, padded base64 after %q", kind)
+		}
+		return kind, key, ""
+	}
+	return "", nil, `must begin with "whsec_", "whsk_" or "whpk_"`
+}
+
+func sharedSecret(raw []byte) Secret {
+	text := string(kindShared) + base64.StdEncoding.EncodeToString(raw)
+	return Secret{&secretKey{text: text, kind: kindShared, mac: newHMACKey(raw)}}
+}
+
+func privateSecret(text string, key ed25519.PrivateKey) Secret {
+	public := ed25519.PublicKey(key[ed25519.SeedSize:])
+	return Secret{&secretKey{text: text, kind: kindPrivate, private: key, public: public}}
+}
+
+func publicSecret(text string, key ed25519.PublicKey) Secret {
+	return Secret{&secretKey{text: text, kind: kindPublic, public: key}}
+}
+
+// Public answers the public half of a signing key, "whpk_" and base64, to be
+// handed to the customer. It is the zero Secret for a shared secret, which has
+// no public half.
+func (s Secret) Public() Secret {
+	if s.IsZero() || s.key.public == nil {
+		return Secret{}
+	}
+	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.public), s.key.public)
+}
+
+// Reveal answers the text of the secret, to be shown once or stored. It is
+// empty for the zero Secret.
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.key.text
+}
 
 // IsZero reports whether s is the zero Secret.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.key == nil }
 
-const redacted = "whsec_[redacted]"
+// Equal reports whether s and o have the same text. It takes the same time
+// wherever they differ.
+func (s Secret) Equal(o Secret) bool {
+	return s.IsZero() == o.IsZero() &&
+		subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(o.Reveal())) == 1
+}
 
-// String answers a redacted text.
-func (s Secret) String() string { return redacted }
+// is reports whether s is of the kind k. The zero Secret is of none.
+func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.kind == k }
 
-// GoString answers a redacted text.
-func (s Secret) GoString() string { return redacted }
-
-// LogValue answers a redacted text.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText answers a redacted text.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// byText answers the HMAC key that is the text itself.
+func (k *secretKey) byText() *hmacKey {
+	if m := k.textMAC.Load(); m != nil {
+		return m
+	}
+	m := newHMACKey([]byte(k.text)) // two at once make the same
+	k.textMAC.Store(&m)
+	return &m
+}

@@ -1,20 +1,150 @@
 package webhook
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
 // Signer adds signature headers to a request. It must be safe for concurrent
-// use.
+// use. The ones of this library are [StandardSigner] and [TimestampedSigner].
 type Signer interface {
 	// Sign adds to h what proves m under each of the secrets, the newest first.
+	// It sets its headers: what h held under their names is replaced. It
+	// refuses a secret that it cannot sign with, and then leaves h alone.
 	Sign(h http.Header, m Message, secrets ...Secret) error
 }
 
 // Message is what a signature covers.
 type Message struct {
-	ID        string    // the event's id
+	ID        string    // the event's id, [A-Za-z0-9_-]{1,64}: never a dot, which separates the signed parts
 	Timestamp time.Time // of this attempt; whole seconds are signed
 	Body      []byte
+}
+
+// The headers of Standard Webhooks, and the one that marks a test delivery, in
+// the canonical form of [http.Header].
+const (
+	headerID        = "Webhook-Id"
+	headerTimestamp = "Webhook-Timestamp"
+	headerSignature = "Webhook-Signature"
+	headerTest      = "Webhook-Test"
+)
+
+// maxTimestampDigits bounds the Unix seconds of a timestamp: twelve digits last
+// until the year 33658.
+const (
+	maxTimestampDigits = 12
+	maxTimestamp       = 999_999_999_999
+)
+
+// maxReceivedID bounds the ids that are verified. This library makes ids of at
+// most 64 bytes; other senders of Standard Webhooks may make longer ones.
+const maxReceivedID = 256
+
+// Scheme is a way to sign requests and to verify them: a [Signer], and what
+// [VerifierConfig] takes. The zero Scheme is the one of [StandardSigner].
+type Scheme struct {
+	header string // canonical, of the timestamped scheme; empty: Standard Webhooks
+}
+
+// StandardSigner signs as Standard Webhooks does
+// (https://www.standardwebhooks.com): the headers webhook-id,
+// webhook-timestamp and webhook-signature, the last with one signature of
+// id "." timestamp "." body for each secret. A whsec_ secret signs with v1, the
+// base64 of an HMAC-SHA256; a whsk_ one with v1a, the base64 of an ed25519
+// signature.
+//
+// It is the default of [Config].
+func StandardSigner() Scheme { return Scheme{} }
+
+// Sign sets the headers of the scheme. It allocates the header strings and
+// nothing else: two allocations. It fails with [ErrNoSecret] without
+// secrets or with a zero one, and with an [ErrInvalidArgument] for a public
+// key, a malformed id or a timestamp before 1970.
+func (s Scheme) Sign(h http.Header, m Message, secrets ...Secret) error {
+	if h == nil {
+		return invalid("Header", "must not be nil")
+	}
+	if err := s.checkSigning(secrets); err != nil {
+		return err
+	}
+	if sec := m.Timestamp.Unix(); sec < 0 || sec > maxTimestamp {
+		return invalid("Timestamp", fmt.Sprintf("must be from 1970 on and have at most %d digits in Unix seconds", maxTimestampDigits))
+	}
+	if s.header != "" {
+		s.signTimestamped(h, m, secrets)
+		return nil
+	}
+	if !validID(m.ID) {
+		return invalid("ID", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+	}
+	signStandard(h, m, secrets)
+	return nil
+}
+
+// checkSigning reports the first secret that s cannot sign with.
+func (s Scheme) checkSigning(secrets []Secret) error {
+	if len(secrets) == 0 {
+		return ErrNoSecret
+	}
+	for _, sec := range secrets {
+		switch {
+		case sec.IsZero():
+			return ErrNoSecret
+		case sec.is(kindPublic):
+			return invalid("Secret", "is a public key, which cannot sign")
+		case s.header != "" && !sec.is(kindShared):
+			return invalid("Secret", `must be a "whsec_" secret for this scheme`)
+		}
+	}
+	return nil
+}
+
+// signStandard builds one string for the timestamp and the signatures, and one
+// array for the three values, which is what keeps it at two allocations.
+func signStandard(h http.Header, m Message, secrets []Secret) {
+	var buf [256]byte
+	text := strconv.AppendInt(buf[:0], m.Timestamp.Unix(), 10)
+	n := len(text)
+	for i, sec := range secrets {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		text = appendSignature(text, m, sec)
+	}
+	all := string(text)
+	values := [...]string{m.ID, all[:n], all[n:]}
+	h[headerID] = values[0:1:1]
+	h[headerTimestamp] = values[1:2:2]
+	h[headerSignature] = values[2:3:3]
+}
+
+// appendSignature appends one signature of m, "v1,…" or "v1a,…", to dst. It
+// allocates nothing for v1.
+func appendSignature(dst []byte, m Message, s Secret) []byte {
+	if s.is(kindPrivate) {
+		dst = append(dst, "v1a,"...)
+		signed := appendHead(nil, m.ID, m.Timestamp)
+		signed = append(signed, m.Body...)
+		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.private, signed))
+	}
+	st := macPool.Get().(*macState)
+	head := appendHead(st.head[:0], m.ID, m.Timestamp)
+	st.mac(&s.key.mac, len(head), m.Body)
+	dst = append(dst, "v1,"...)
+	dst = base64.StdEncoding.AppendEncode(dst, st.sum[:])
+	macPool.Put(st)
+	return dst
+}
+
+// appendHead appends what is signed before the body.
+func appendHead(dst []byte, id string, ts time.Time) []byte {
+	dst = append(dst, id...)
+	dst = append(dst, '.')
+	dst = strconv.AppendInt(dst, ts.Unix(), 10)
+	return append(dst, '.')
 }
