@@ -24,8 +24,10 @@ func endpoint(t testing.TB, s *memstore.Store, account, id string, events ...web
 }
 
 func event(account, id string) webhook.EventRecord {
-	return webhook.EventRecord{ID: id, AccountID: account, Type: webhook.EventCallCompleted,
-		Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Data: []byte(`{"call_id":"c"}`)}
+	return webhook.EventRecord{
+		ID: id, AccountID: account, Type: webhook.EventCallCompleted,
+		Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Data: []byte(`{"call_id":"c"}`),
+	}
 }
 
 func enqueue(t testing.TB, q webhook.Enqueuer, h webhook.LeaseTerms, events ...webhook.EventRecord) webhook.Enqueued {
@@ -40,8 +42,10 @@ func deliver(t testing.TB, s *memstore.Store, leased []webhook.Leased) {
 	t.Helper()
 	batch := make([]webhook.Settlement, len(leased))
 	for i, l := range leased {
-		batch[i] = webhook.Settlement{DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
-			Generation: l.Target.Generation, Outcome: webhook.OutcomeDelivered, Attempt: &webhook.Attempt{StatusCode: 200}}
+		batch[i] = webhook.Settlement{
+			DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
+			Generation: l.Target.Generation, Outcome: webhook.OutcomeDelivered, Attempt: &webhook.Attempt{StatusCode: 200},
+		}
 	}
 	r, err := s.Settle(context.Background(), batch)
 	require.NoError(t, err)
