@@ -1,6 +1,9 @@
 package webhook
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // DeliveryStatus is the state of a delivery.
 type DeliveryStatus string
@@ -67,4 +70,130 @@ type Attempt struct {
 	// ResponseBody is the beginning of the answer's body, at most 1 KiB: bytes
 	// of the peer, to be shown as such.
 	ResponseBody []byte `json:"response_body,omitempty"`
+}
+
+// DeliveryQuery selects a page of deliveries: of an endpoint or of an event, one
+// of which must be named.
+type DeliveryQuery struct {
+	EndpointID string
+	EventID    string
+	Status     DeliveryStatus // empty: any
+	Cursor     string         // Next of the page before
+	Limit      int            // 1 to 1,000; defaults to 100
+}
+
+// ListDeliveries answers a page of deliveries, newest first. A page may hold
+// fewer than Limit and still have a Next.
+func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
+	limit, err := pageLimit(q.Limit)
+	if err != nil {
+		return Page[Delivery]{}, err
+	}
+	if q.EndpointID == "" && q.EventID == "" {
+		return Page[Delivery]{}, invalid("DeliveryQuery", "must name an endpoint or an event")
+	}
+	return e.deliveries(ctx, DeliveryFilter{
+		AccountID: accountID, EndpointID: q.EndpointID, EventID: q.EventID, Status: q.Status, Cursor: q.Cursor, Limit: limit,
+	})
+}
+
+func (e *Engine) deliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error) {
+	return call(ctx, e.store, func(ctx context.Context) (Page[Delivery], error) { return e.store.ListDeliveries(ctx, f) })
+}
+
+// GetDelivery answers one delivery of the account, or [ErrNotFound].
+func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Delivery, error) {
+	p, err := e.deliveries(ctx, DeliveryFilter{AccountID: accountID, DeliveryID: id, Limit: 1})
+	if err == nil && len(p.Items) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Delivery{}, err
+	}
+	return p.Items[0], nil
+}
+
+// ListAttempts answers the attempts of a delivery, oldest first, or
+// [ErrNotFound]. Attempts that failed for reasons of the sender are not among
+// them: they use up nothing.
+func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error) {
+	return call(ctx, e.store, func(ctx context.Context) ([]Attempt, error) {
+		return e.store.ListAttempts(ctx, accountID, deliveryID)
+	})
+}
+
+// GetEvent answers a stored event of the account, typed as on receive, or
+// [ErrNotFound].
+func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, error) {
+	r, err := call(ctx, e.store, func(ctx context.Context) (EventRecord, error) {
+		return e.store.GetEvent(ctx, accountID, id)
+	})
+	if err != nil {
+		return Event{}, err
+	}
+	ev := Event{ID: r.ID, Type: r.Type, AccountID: r.AccountID, Timestamp: r.Timestamp, Raw: r.Data}
+	ev.Data = ev.Raw
+	if data, ok := decodePayload(r.Type, r.Data); ok {
+		ev.Data = data
+	}
+	return ev, nil
+}
+
+// Redeliver makes a delivery pending again, whatever became of it, with the
+// whole schedule before it. The event keeps its id: a receiver that
+// de-duplicates acknowledges and skips what it has handled, and rightly so.
+func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error) {
+	d, err := call(ctx, e.store, func(ctx context.Context) (Delivery, error) {
+		return e.store.Redeliver(ctx, accountID, deliveryID)
+	})
+	if err == nil {
+		e.feed.wake()
+	}
+	return d, err
+}
+
+// replayBatch bounds the work of one call of the Store.
+const replayBatch = 200
+
+// Replay makes every event stored since a time, that the endpoint is subscribed
+// to and did not receive, pending for it, and answers how many. Use it after an
+// endpoint was repaired or its subscription extended. Repeating it is safe: what
+// is pending is left alone. If it fails midway, the number tells what was done.
+func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
+	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
+	n := 0
+	for {
+		answer, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
+		n += answer.Count
+		if answer.Count > 0 {
+			e.feed.wake()
+		}
+		if err != nil || answer.Next == "" {
+			return n, err
+		}
+		r.Cursor = answer.Next
+	}
+}
+
+// Stats tells the operator how much is under way, over all accounts.
+type Stats struct {
+	Due          int           // deliveries that could be sent now
+	OldestDue    time.Duration // how long the oldest of them has been due
+	Waiting      int           // for a later retry
+	InFlight     int           // leased, by any process
+	Held         int           // for inactive endpoints
+	HooksDropped int           // hook calls that this process dropped
+}
+
+// Stats counts what the Store holds unfinished. The count takes time in
+// proportion to it: ask once a minute, not once a request.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	q, err := call(ctx, e.store, func(ctx context.Context) (QueueStats, error) { return e.store.QueueStats(ctx, "", "") })
+	if err != nil {
+		return Stats{}, err
+	}
+	return Stats{
+		Due: q.Ready, OldestDue: q.OldestReady, Waiting: q.Waiting, InFlight: q.Leased, Held: q.Held,
+		HooksDropped: e.hooks.droppedCalls(),
+	}, nil
 }

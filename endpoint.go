@@ -55,3 +55,68 @@ type Endpoint struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"` // last change of the configuration
 }
+
+// EndpointParams describe a new endpoint.
+type EndpointParams struct {
+	// ID is chosen by the library ("wh_…") when empty. One given must match
+	// [A-Za-z0-9_-]{1,64} and must never have been used.
+	ID        string
+	AccountID string // the customer that it belongs to; the empty account is one too
+	URL       string // https, unless the Transport allows http; at most 2,048 bytes
+
+	// Events are the types that it receives: exact ones, prefixes such as
+	// "call.*", or "*" for everything. At least one.
+	Events      []EventType
+	Description string            // at most 1,024 bytes
+	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
+	Headers     map[string]string // sent with every request; names that the library or HTTP use are refused
+
+	// Secret signs its requests. The zero Secret means a new random one.
+	Secret Secret
+
+	// CheckReachable connects to the URL before anything is stored, and fails
+	// with an error whose Code is "url_unreachable" if that does not work.
+	// Nothing is sent.
+	CheckReachable bool
+}
+
+// EndpointChange says what [Engine.UpdateEndpoint] changes; what is nil stays.
+type EndpointChange struct {
+	URL         *string
+	Events      []EventType
+	Description *string
+	Metadata    map[string]string // replaces all; empty and not nil clears
+	Headers     map[string]string // likewise
+
+	CheckReachable bool // as in [EndpointParams], if URL is given
+}
+
+// EndpointQuery selects a page of endpoints.
+type EndpointQuery struct {
+	Status EndpointStatus // empty: any
+	Cursor string         // Next of the page before
+	Limit  int            // 1 to 1,000; defaults to 100
+}
+
+// RotateParams say how [Engine.RotateSecret] replaces a secret.
+type RotateParams struct {
+	// Secret is the new one. The zero Secret means a new random one.
+	Secret Secret
+	// Overlap is how long the present secrets remain valid. Defaults to
+	// Config.SecretOverlap; -1 ends them at once.
+	Overlap time.Duration
+}
+
+// EndpointHealth tells how an endpoint is doing.
+type EndpointHealth struct {
+	EndpointID          string         `json:"endpoint_id"`
+	Status              EndpointStatus `json:"status"`
+	DisabledReason      DisabledReason `json:"disabled_reason,omitempty"`
+	ConsecutiveFailures int            `json:"consecutive_failures"`
+	FailingSince        time.Time      `json:"failing_since,omitzero"`
+	LastTriggeredAt     time.Time      `json:"last_triggered_at,omitzero"`
+	LastSuccessAt       time.Time      `json:"last_success_at,omitzero"`
+	LastFailureAt       time.Time      `json:"last_failure_at,omitzero"`
+	Pending             int            `json:"pending"` // deliveries due, waiting for a retry, or in flight
+	Held                int            `json:"held"`    // deliveries waiting for the endpoint to be enabled
+}

@@ -19,6 +19,9 @@ var (
 	ErrVersionConflict = errors.New("webhook: the endpoint was changed in between")
 	// ErrEndpointLimit answers the endpoint beyond Config.MaxEndpoints.
 	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have"}
+	// ErrSecretLimit answers a rotation while the endpoint has Config.MaxSecrets
+	// valid secrets: wait until one expires, or rotate without overlap.
+	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
 	// ErrPayloadTooLarge answers an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument is the class of every argument error; the text, and
@@ -107,4 +110,16 @@ func (e *ValidationError) Code() string { return e.code }
 // invalid makes the ValidationError of one field.
 func invalid(field, problem string) error {
 	return &ValidationError{Fields: []FieldError{{field, problem}}}
+}
+
+func (e *ValidationError) add(field, problem string) {
+	e.Fields = append(e.Fields, FieldError{field, problem})
+}
+
+// orNil answers e if it lists anything.
+func (e *ValidationError) orNil() error {
+	if len(e.Fields) == 0 {
+		return nil
+	}
+	return e
 }

@@ -45,8 +45,9 @@ func DefaultRetry() RetryPolicy {
 // FromBackOff makes a [RetryPolicy] of a backoff. fresh must answer a new value
 // at each call: a backoff has state and is not safe for concurrent use. At most
 // maxAttempts attempts are made. Note that the pauses of a backoff count on
-// from zero at each calculation, and that backoff.ExponentialBackOff stops by
-// itself once MaxElapsedTime, 15 minutes by default, would have passed.
+// from zero at each calculation, and that a backoff.ExponentialBackOff by itself
+// stops where a single pause would exceed its MaxElapsedTime, 15 minutes by
+// default.
 func FromBackOff(fresh func() backoff.BackOff, maxAttempts int) RetryPolicy {
 	return backOffPolicy{fresh, maxAttempts}
 }
@@ -69,3 +70,51 @@ func (p backOffPolicy) Next(attempt int, _ Result) (time.Duration, bool) {
 	}
 	return d, true
 }
+
+// DisablePolicy says when an endpoint that keeps failing is disabled. Faults of
+// the sending side never count, nor does a delivery whose last answer was 429.
+type DisablePolicy struct {
+	// After is the number of consecutive failures that disables, with no success
+	// of that endpoint between. A failure is a delivery all of whose attempts
+	// failed. Defaults to 10; -1 never disables.
+	After int
+
+	// CountAttempts makes every failed attempt a failure, instead of every
+	// exhausted delivery.
+	CountAttempts bool
+
+	// MinFailing is how long the endpoint must have been failing besides, since
+	// the first of these failures. Defaults to 0.
+	MinFailing time.Duration
+
+	// IgnoreGone treats 410 Gone like any other failed attempt. By default it
+	// ends the delivery and disables the endpoint at once.
+	IgnoreGone bool
+}
+
+func (p *DisablePolicy) complete(v *ValidationError) {
+	orOff(v, "Disable.After", &p.After, 10)
+	if p.MinFailing < 0 {
+		v.add("Disable.MinFailing", "must not be negative")
+	}
+}
+
+// storeBackOff is the pause after errors of the store: 100 ms, growing to 5 s,
+// with jitter, without end.
+func storeBackOff() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(5*time.Second),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// releasePause is the pause before a delivery that our own side kept from being
+// attempted is tried again: 1 s, doubling up to 5 min.
+func releasePause(releases int) time.Duration {
+	return min(time.Second<<min(releases, 9), 5*time.Minute)
+}
+
+// releaseLimit is the number of such pauses that add up to 24 hours (511 s in
+// the first nine, then 5 min each), after which the delivery ends.
+const releaseLimit = 296

@@ -1,0 +1,58 @@
+package webhook
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// maxSkew is how far this process's clock may be from the store's before the
+// operator is told.
+const maxSkew = 30 * time.Second
+
+// storeClock estimates the store's clock from its answers and from this
+// process's monotonic clock between them. Requests are stamped by it: were they
+// stamped by a local clock that is wrong, every receiver would refuse them and
+// every endpoint would be disabled for our own fault.
+type storeClock struct {
+	log *slog.Logger
+
+	mu     sync.RWMutex
+	known  bool
+	at     time.Time // local, with its monotonic reading
+	store  time.Time // the store's time then
+	skewed bool
+}
+
+// observe takes in that the store said now during a call that began at begin.
+func (c *storeClock) observe(begin, now time.Time) {
+	if now.IsZero() {
+		return
+	}
+	end := time.Now()
+	middle := begin.Add(end.Sub(begin) / 2)
+	skew := now.Sub(middle.Round(0)) // without monotonic readings: wall against wall
+	skewed := skew.Abs() > maxSkew
+
+	c.mu.Lock()
+	changed := skewed != c.skewed
+	c.known, c.at, c.store, c.skewed = true, middle, now, skewed
+	c.mu.Unlock()
+	switch {
+	case changed && skewed:
+		c.log.Warn("webhook: this machine's clock and the store's differ; requests are stamped with the store's", "skew", skew)
+	case changed:
+		c.log.Info("webhook: this machine's clock and the store's agree again")
+	}
+}
+
+// now answers the store's time; before the first observation this process's own,
+// and false.
+func (c *storeClock) now() (time.Time, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if !c.known {
+		return time.Now().UTC(), false
+	}
+	return c.store.Add(time.Since(c.at)), true
+}

@@ -1,0 +1,267 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// capture keeps what is logged.
+type capture struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *capture) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Write(p)
+}
+
+func (c *capture) logger() *slog.Logger { return slog.New(slog.NewTextHandler(c, nil)) }
+
+func (c *capture) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
+func secretOf(t testing.TB, r *rig, id string) webhook.Secret {
+	t.Helper()
+	rec, err := r.store.GetEndpoint(t.Context(), "acme", id)
+	require.NoError(t, err)
+	return rec.Secrets[0].Secret
+}
+
+func TestEmitCallsThatArriveWhileTheStoreIsBusyShareTheNextWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateStore{gate: make(chan struct{})}
+		r := newRig(t, status(200), func(c *webhook.Config) { g.Store, c.Store = c.Store, g })
+		ep := r.endpoint(hookURL)
+		var wg sync.WaitGroup
+		emit := func() { wg.Go(func() { assert.NoError(t, r.Emit(context.Background(), event(t))) }) }
+		emit()
+		synctest.Wait() // the first writes alone
+		for range 9 {
+			emit()
+		}
+		synctest.Wait()
+		close(g.gate)
+		wg.Wait()
+		assert.Equal(t, []int{1, 9}, g.sizes)
+		assert.Len(t, r.deliveries(ep.ID, ""), 10)
+	})
+}
+
+func TestAConflictInASharedWriteFailsItsOwnCallerOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateStore{gate: make(chan struct{}, 1)}
+		r := newRig(t, status(200), func(c *webhook.Config) { g.Store, c.Store = c.Store, g })
+		ep := r.endpoint(hookURL)
+		used := event(t)
+		g.gate <- struct{}{}
+		require.NoError(t, r.Emit(t.Context(), used))
+		used.Data = map[string]int{"n": 2}
+
+		var wg sync.WaitGroup
+		var conflicts, stored atomic.Int64
+		for i := range 10 {
+			wg.Go(func() {
+				ev := event(t)
+				if i == 5 {
+					ev = used
+				}
+				switch err := r.Emit(context.Background(), ev); {
+				case errors.Is(err, webhook.ErrIDConflict):
+					conflicts.Add(1)
+				case err == nil:
+					stored.Add(1)
+				}
+			})
+			synctest.Wait()
+		}
+		close(g.gate)
+		wg.Wait()
+		assert.EqualValues(t, 1, conflicts.Load())
+		assert.EqualValues(t, 9, stored.Load())
+		assert.Len(t, r.deliveries(ep.ID, ""), 10)
+	})
+}
+
+func TestE5AContextThatEndsBeforeTheWriteLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateStore{gate: make(chan struct{})}
+		r := newRig(t, status(200), func(c *webhook.Config) { g.Store, c.Store = c.Store, g })
+		ep := r.endpoint(hookURL)
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, r.Emit(context.Background(), event(t))) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		var waited error
+		wg.Go(func() { waited = r.Emit(ctx, event(t)) })
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		require.ErrorIs(t, waited, context.Canceled)
+		require.NotErrorIs(t, waited, webhook.ErrUnknownOutcome)
+		close(g.gate)
+		wg.Wait()
+		assert.Len(t, r.deliveries(ep.ID, ""), 1)
+	})
+}
+
+func TestE5AContextThatEndsDuringTheWriteIsAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateStore{gate: make(chan struct{})}
+		r := newRig(t, status(200), func(c *webhook.Config) { g.Store, c.Store = c.Store, g })
+		r.endpoint(hookURL)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := r.Emit(ctx, event(t))
+		require.ErrorIs(t, err, webhook.ErrUnknownOutcome)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestOneCallerGivingUpDoesNotTakeTheOthersWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateStore{gate: make(chan struct{})}
+		r := newRig(t, status(200), func(c *webhook.Config) { g.Store, c.Store = c.Store, g })
+		ep := r.endpoint(hookURL)
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, r.Emit(context.Background(), event(t))) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() { _ = r.Emit(ctx, event(t)) }) // will write for the others
+		synctest.Wait()
+		for range 3 {
+			wg.Go(func() { assert.NoError(t, r.Emit(context.Background(), event(t))) })
+		}
+		synctest.Wait()
+		g.gate <- struct{}{}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(g.gate)
+		wg.Wait()
+		assert.GreaterOrEqual(t, len(r.deliveries(ep.ID, "")), 4)
+	})
+}
+
+func TestHandOffNeedsNoClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var claims atomic.Int64
+		r := newRig(t, status(200), func(c *webhook.Config) {
+			c.Store = &spyStore{Store: c.Store, claim: func() { claims.Add(1) }}
+			c.PollInterval = time.Hour
+		})
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Second)
+		claims.Store(0)
+		r.emit(4)
+		time.Sleep(time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 4)
+		assert.Zero(t, claims.Load())
+	})
+}
+
+func TestABurstBeyondTheHandOffIsClaimedWithoutWaitingForThePoll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Second)
+		r.emit(3000)
+		time.Sleep(time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 3000)
+	})
+}
+
+func TestEventsOfOneAccountNeverReachAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200))
+		r.endpoint(hookURL)
+		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "other", URL: "https://other.example.com/", Events: []webhook.EventType{"*"}})
+		require.NoError(t, err)
+		r.start()
+		defer r.stop()
+		r.emit(5)
+		time.Sleep(time.Minute)
+		assert.Len(t, r.transport.to(hookURL), 5)
+		assert.Empty(t, r.transport.to("https://other.example.com/"))
+	})
+}
+
+func TestC11EmitWithoutAnyEndpointIsNoError(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	ev := event(t)
+	require.NoError(t, r.Emit(t.Context(), ev))
+	got, err := r.GetEvent(t.Context(), "acme", ev.ID)
+	require.NoError(t, err)
+	assert.Equal(t, ev.Type, got.Type)
+	require.NoError(t, r.Emit(t.Context()), "no events, nothing to do")
+}
+
+func TestD20TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(ctx context.Context, _ *webhook.Request) (*webhook.Response, error) {
+			time.Sleep(time.Second)
+			return &webhook.Response{StatusCode: 200}, ctx.Err()
+		})
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		require.NoError(t, r.Emit(ctx, event(t)))
+		cancel()
+		time.Sleep(time.Minute)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 1)
+	})
+}
+
+func TestEmitTxDeliversAfterTheCommitOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Second)
+
+		undone := r.store.Begin()
+		require.NoError(t, r.EmitTx(t.Context(), undone, event(t)))
+		undone.Rollback()
+		tx := r.store.Begin()
+		require.NoError(t, r.EmitTx(t.Context(), tx, event(t)))
+		time.Sleep(time.Second)
+		assert.Empty(t, r.transport.requests(), "D22, D23: nothing before the commit")
+		require.NoError(t, tx.Commit())
+		r.Wake()
+		time.Sleep(time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 1)
+	})
+}

@@ -1,0 +1,236 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maintainLimit bounds one housekeeping call, so that no transaction is long.
+const maintainLimit = 500
+
+// maintainGap is the least pause between two housekeeping calls that found
+// nothing left to do: other processes may hold the rows.
+const maintainGap = 20 * time.Millisecond
+
+// feeder brings work from the store to the scheduler: one goroutine that asks
+// when something may be there, and once per poll interval in any case.
+type feeder struct {
+	e      *Engine
+	signal chan struct{} // capacity 1
+	hungry atomic.Bool   // the store may have more than the last claim brought
+
+	mu         sync.Mutex
+	maintainAt time.Time // zero: nothing known to do
+	cursor     string
+
+	stop context.CancelFunc // ends the goroutine, after the call it is in
+	done chan struct{}
+}
+
+func (f *feeder) init(e *Engine) { f.e, f.signal = e, make(chan struct{}, 1) }
+
+// Wake makes a started engine look for work now: call it after a transaction
+// with EmitTx has committed. It never blocks and does no harm at any other time.
+func (e *Engine) Wake() { e.feed.wake() }
+
+func (f *feeder) wake() {
+	f.hungry.Store(true)
+	f.poke()
+}
+
+func (f *feeder) poke() {
+	select {
+	case f.signal <- struct{}{}:
+	default:
+	}
+}
+
+// nudge says that there is room again; known, that there is work for it.
+func (f *feeder) nudge(known bool) {
+	if known {
+		f.hungry.Store(true)
+	}
+	if f.hungry.Load() {
+		f.poke()
+	}
+}
+
+// maintainIn says that housekeeping will have something to do in d.
+func (f *feeder) maintainIn(d time.Duration) {
+	at := time.Now().Add(d)
+	f.mu.Lock()
+	sooner := f.maintainAt.IsZero() || at.Before(f.maintainAt)
+	if sooner {
+		f.maintainAt = at
+	}
+	f.mu.Unlock()
+	if sooner {
+		f.poke()
+	}
+}
+
+func (f *feeder) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.stop, f.done = cancel, make(chan struct{})
+	f.hungry.Store(true)
+	f.poke()
+	f.maintainIn(0)
+	go func() {
+		defer close(f.done)
+		f.run(ctx)
+	}()
+}
+
+func (f *feeder) run(ctx context.Context) {
+	pause := storeBackOff()
+	failing := false
+	var pollAt, purgeAt time.Time
+	for ctx.Err() == nil {
+		// A claim that is under way ends in its own time: cut off, its leases
+		// would have to expire.
+		err := f.round(context.WithoutCancel(ctx), &pollAt, &purgeAt)
+		if failing != (err != nil) {
+			failing = err != nil
+			if failing {
+				f.e.log.Error("webhook: the store fails, delivering pauses", "error", err)
+			} else {
+				f.e.log.Info("webhook: the store works again, delivering goes on")
+			}
+		}
+		if err != nil {
+			sleep(ctx, pause.NextBackOff())
+			continue
+		}
+		pause.Reset()
+		f.wait(ctx, pollAt)
+	}
+}
+
+// round does what is due: housekeeping, then a claim if there is room.
+func (f *feeder) round(ctx context.Context, pollAt, purgeAt *time.Time) error {
+	if f.maintainDue() || !time.Now().Before(*purgeAt) {
+		if err := f.maintain(ctx, purgeAt); err != nil {
+			return err
+		}
+	}
+	polling := !time.Now().Before(*pollAt)
+	if !polling && !f.hungry.Load() {
+		return nil
+	}
+	if !f.e.sched.wants() {
+		f.e.giveBack(ctx, f.e.sched.evict())
+	}
+	if !f.e.sched.wants() {
+		if polling {
+			f.hungry.Store(true)
+			*pollAt = time.Now().Add(f.e.cfg.PollInterval)
+		}
+		return nil
+	}
+	*pollAt = time.Now().Add(f.e.cfg.PollInterval)
+	return f.claim(ctx)
+}
+
+func (f *feeder) maintainDue() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.maintainAt.IsZero() && !time.Now().Before(f.maintainAt)
+}
+
+func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
+	r := MaintainRequest{Limit: maintainLimit}
+	purging := f.e.cfg.Retention > 0 && !time.Now().Before(*purgeAt)
+	if purging {
+		r.Retention = f.e.cfg.Retention
+	}
+	f.mu.Lock()
+	f.maintainAt = time.Time{}
+	f.mu.Unlock()
+	begin := time.Now()
+	m, err := call(ctx, f.e.store, func(ctx context.Context) (Maintained, error) { return f.e.store.Maintain(ctx, r) })
+	if err != nil {
+		f.maintainIn(0)
+		return err
+	}
+	f.e.clock.observe(begin, m.Now)
+	if !purging || m.Purged < maintainLimit {
+		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
+	}
+	if m.More {
+		f.maintainIn(0)
+	}
+	if m.Readied+m.Released > 0 {
+		f.hungry.Store(true)
+	}
+	return nil
+}
+
+// claim leases what is ready and fits.
+func (f *feeder) claim(ctx context.Context) error {
+	terms, release := f.e.sched.reserve()
+	if terms.Max == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	cursor := f.cursor
+	f.mu.Unlock()
+	f.hungry.Store(false) // what arrives from here on counts again
+	begin := time.Now()
+	c, err := call(ctx, f.e.store, func(ctx context.Context) (Claimed, error) {
+		return f.e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
+	})
+	if err != nil {
+		release()
+		f.hungry.Store(true)
+		return err
+	}
+	f.observe(begin, c)
+	f.e.sched.note(terms, c.Deliveries, c.More)
+	f.e.take(c.Deliveries, begin.Add(terms.Lease), release)
+	if c.More {
+		f.wake()
+	}
+	return nil
+}
+
+func (f *feeder) observe(begin time.Time, c Claimed) {
+	f.e.clock.observe(begin, c.Now)
+	f.mu.Lock()
+	f.cursor = c.Cursor
+	f.mu.Unlock()
+	switch {
+	case c.NextIn == 0:
+		f.maintainIn(maintainGap)
+	case c.NextIn > 0:
+		f.maintainIn(c.NextIn)
+	}
+}
+
+// wait returns when there may be something to do.
+func (f *feeder) wait(ctx context.Context, pollAt time.Time) {
+	f.mu.Lock()
+	until := pollAt
+	if !f.maintainAt.IsZero() && f.maintainAt.Before(until) {
+		until = f.maintainAt
+	}
+	f.mu.Unlock()
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.signal:
+	case <-ctx.Done():
+	}
+}
+
+// sleep pauses for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,175 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// lifecycle says what the engine is doing.
+type lifecycle struct {
+	mu      sync.Mutex
+	state   lifeState
+	ctx     context.Context // of the attempts, while started
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when Stop has ended
+}
+
+type lifeState int
+
+const (
+	lifeNew lifeState = iota
+	lifeStarted
+	lifeStopped
+)
+
+// Start implements [Dispatcher].
+func (e *Engine) Start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("webhook: start: %w", err)
+	}
+	l := &e.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.state {
+	case lifeStarted:
+		return ErrStarted
+	case lifeStopped:
+		return ErrStopped
+	}
+	l.state = lifeStarted
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.stopped = make(chan struct{})
+	e.sched.start()
+	e.feed.start()
+	return nil
+}
+
+// Stop implements [Dispatcher].
+func (e *Engine) Stop(ctx context.Context) error {
+	if e.hooks.fromHook(ctx) {
+		return ErrStopFromHook
+	}
+	l := &e.life
+	l.mu.Lock()
+	switch l.state {
+	case lifeNew:
+		l.mu.Unlock()
+		return nil
+	case lifeStopped:
+		l.mu.Unlock()
+		select { // the first Stop may still be at it
+		case <-l.stopped:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("webhook: stop: %w", ctx.Err())
+		}
+	}
+	l.state = lifeStopped
+	l.mu.Unlock()
+	defer close(l.stopped)
+	return e.drain(ctx)
+}
+
+// drain ends every goroutine, in the order in which work flows. Once ctx has
+// ended, attempts are cancelled, and one StoreTimeout later even a Transport, a
+// Store or a hook that ignores its context is not waited for any longer.
+func (e *Engine) drain(ctx context.Context) error {
+	hard, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		e.life.cancel()
+		sleep(hard, e.cfg.StoreTimeout)
+		giveUp()
+	})()
+	defer e.life.cancel()
+
+	e.feed.stop()
+	if !ended(hard, e.feed.done) {
+		return errors.New("webhook: stop: the store does not answer")
+	}
+	e.giveBack(hard, e.sched.close())
+	if !ended(hard, e.sched.drained) {
+		return fmt.Errorf("webhook: stop: %d attempts do not end", e.sched.inFlight())
+	}
+	var err error
+	if ctx.Err() != nil {
+		err = fmt.Errorf("webhook: stop: attempts were cancelled and given back: %w", ctx.Err())
+	}
+	if !e.settler.wait(hard) {
+		return errors.New("webhook: stop: the store does not take the last results; their deliveries are sent again")
+	}
+	if hookErr := e.hooks.wait(hard); err == nil {
+		err = hookErr
+	}
+	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return err
+}
+
+// ended waits for ch to be closed, until ctx ends.
+func ended(ctx context.Context, ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// DeliverDue makes one pass without Start: it makes ready what is due, claims
+// once, sends, and records, all before it returns. It answers the number of
+// deliveries that it attempted; 0 means that nothing was due. For tests, cron
+// jobs and serverless functions. It may run beside a started engine and beside
+// itself. When ctx ends, attempts in flight are given back.
+func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
+	if err := e.readyDue(ctx); err != nil {
+		return 0, err
+	}
+	terms := LeaseTerms{Max: e.cfg.Concurrency, PerEndpoint: e.cfg.PerEndpoint, Lease: e.cfg.Lease}
+	e.feed.mu.Lock()
+	cursor := e.feed.cursor
+	e.feed.mu.Unlock()
+	begin := time.Now()
+	c, err := call(ctx, e.store, func(ctx context.Context) (Claimed, error) {
+		return e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
+	})
+	if err != nil {
+		return 0, err
+	}
+	e.feed.observe(begin, c)
+	results := make([]result, len(c.Deliveries))
+	var wg sync.WaitGroup
+	for i, leased := range c.Deliveries {
+		wg.Go(func() { results[i] = e.attempt(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}) })
+	}
+	wg.Wait()
+	if len(results) > 0 {
+		e.settle(ctx, results)
+	}
+	if !e.hooks.fromHook(ctx) {
+		_ = e.hooks.wait(ctx) // the deliveries are done, whatever a hook is at
+	}
+	return len(results), nil
+}
+
+// readyDue does housekeeping until there is nothing left, within bounds.
+func (e *Engine) readyDue(ctx context.Context) error {
+	for range 20 {
+		begin := time.Now()
+		m, err := call(ctx, e.store, func(ctx context.Context) (Maintained, error) {
+			return e.store.Maintain(ctx, MaintainRequest{Limit: maintainLimit})
+		})
+		if err != nil {
+			return err
+		}
+		e.clock.observe(begin, m.Now)
+		if !m.More {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,325 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CreateEndpoint registers a URL for some of an account's events and answers it
+// with its secret, which is shown here only: afterwards nothing but the Store
+// knows it. Errors: [*ValidationError] (Code "invalid_events" when the events
+// are wrong), [*URLError] (Code "invalid_url"), [ErrEndpointLimit] (Code
+// "webhook_limit_reached"), [ErrIDConflict], the Code "url_unreachable", and
+// errors of the Store.
+func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint, Secret, error) {
+	if p.Secret.IsZero() {
+		p.Secret = NewSecret()
+	}
+	if p.ID == "" {
+		p.ID = newID("wh_")
+	}
+	var v ValidationError
+	if !validID(p.ID) {
+		v.add("ID", "must match [A-Za-z0-9_-]{1,64}")
+	}
+	e.checkSecret(&v, p.Secret)
+	r := EndpointRecord{Secrets: []EndpointSecret{{Secret: p.Secret}}}
+	r.ID, r.AccountID, r.Status = p.ID, p.AccountID, EndpointActive
+	if err := errors.Join(v.orNil(), e.configure(ctx, &r, EndpointChange{
+		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: p.Metadata, Headers: p.Headers,
+		CheckReachable: p.CheckReachable,
+	})); err != nil {
+		return Endpoint{}, Secret{}, err
+	}
+	stored, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+		return e.store.CreateEndpoint(ctx, EndpointCreate{Record: r, Max: max(0, e.cfg.MaxEndpoints)})
+	})
+	if err != nil {
+		return Endpoint{}, Secret{}, err
+	}
+	return stored.Endpoint, p.Secret, nil
+}
+
+// orEmpty makes a missing list an empty one, which is checked.
+func orEmpty(events []EventType) []EventType {
+	if events == nil {
+		return []EventType{}
+	}
+	return events
+}
+
+// configure validates c and puts it into r.
+func (e *Engine) configure(ctx context.Context, r *EndpointRecord, c EndpointChange) error {
+	var v ValidationError
+	if c.Events != nil {
+		r.Events = subscription(&v, c.Events)
+	}
+	if c.Description != nil {
+		if r.Description = *c.Description; len(r.Description) > 1024 {
+			v.add("Description", "must have at most 1,024 bytes")
+		}
+	}
+	if c.Metadata != nil {
+		r.Metadata = c.Metadata
+		checkMetadata(&v, c.Metadata)
+	}
+	var errs []error
+	if c.Headers != nil {
+		r.Headers = c.Headers
+		errs = append(errs, validateHeaders(c.Headers))
+	}
+	if c.URL != nil {
+		url, err := normalizeURL(e.cfg.Transport, *c.URL)
+		r.URL = url
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, v.orNil())...); err != nil || c.URL == nil || !c.CheckReachable {
+		return err
+	}
+	return checkReachable(ctx, e.cfg.Transport, r.URL)
+}
+
+// subscription normalises what an endpoint listens to: "*" stands alone, and
+// what a prefix covers is left out.
+func subscription(v *ValidationError, events []EventType) []EventType {
+	const problem = `must be a type such as "call.completed", a prefix such as "call.*", or "*"`
+	if len(events) == 0 || len(events) > 100 {
+		v.add("Events", "must hold 1 to 100 types")
+		v.code = "invalid_events"
+		return nil
+	}
+	for i, t := range events {
+		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
+		if t != "*" && !validType(EventType(prefix)) || isPrefix && prefix == "" {
+			v.add(fmt.Sprintf("Events[%d]", i), problem)
+			v.code = "invalid_events"
+		}
+	}
+	var kept []EventType
+	for _, t := range events {
+		covered := slices.Contains(kept, t)
+		for _, p := range EventType(strings.TrimSuffix(string(t), ".*")).Patterns()[1:] {
+			covered = covered || p != t && slices.Contains(events, p)
+		}
+		if !covered {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+func checkMetadata(v *ValidationError, m map[string]string) {
+	if len(m) > 50 {
+		v.add("Metadata", "must have at most 50 keys")
+	}
+	for k, value := range m {
+		if k == "" || len(k) > 64 || len(value) > 1024 {
+			v.add("Metadata", "must have keys of 1 to 64 bytes and values of at most 1,024")
+			return
+		}
+	}
+}
+
+// checkSecret lets the Signer itself decide what it can sign with.
+func (e *Engine) checkSecret(v *ValidationError, s Secret) {
+	if err := e.cfg.Signer.Sign(http.Header{}, Message{ID: "evt_0", Timestamp: time.Unix(1, 0)}, s); err != nil {
+		v.add("Secret", "cannot sign: "+strings.TrimPrefix(err.Error(), "webhook: "))
+	}
+}
+
+// GetEndpoint answers one endpoint of the account, or [ErrNotFound].
+func (e *Engine) GetEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
+	r, err := e.endpoint(ctx, accountID, id)
+	return r.Endpoint, err
+}
+
+func (e *Engine) endpoint(ctx context.Context, accountID, id string) (EndpointRecord, error) {
+	return call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+		return e.store.GetEndpoint(ctx, accountID, id)
+	})
+}
+
+// ListEndpoints answers a page of the account's endpoints, newest first.
+func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q EndpointQuery) (Page[Endpoint], error) {
+	limit, err := pageLimit(q.Limit)
+	if err != nil {
+		return Page[Endpoint]{}, err
+	}
+	p, err := call(ctx, e.store, func(ctx context.Context) (Page[EndpointRecord], error) {
+		return e.store.ListEndpoints(ctx, EndpointFilter{AccountID: accountID, Status: q.Status, Cursor: q.Cursor, Limit: limit})
+	})
+	page := Page[Endpoint]{Items: make([]Endpoint, len(p.Items)), Next: p.Next}
+	for i := range p.Items {
+		page.Items[i] = p.Items[i].Endpoint
+	}
+	return page, err
+}
+
+func pageLimit(limit int) (int, error) {
+	defaultTo(&limit, 100)
+	if limit < 1 || limit > 1000 {
+		return 0, invalid("Limit", "must lie between 1 and 1,000")
+	}
+	return limit, nil
+}
+
+// UpdateEndpoint changes an endpoint's configuration. A new URL starts the
+// endpoint without failures: what was sent to the old one no longer counts.
+// Deliveries that are pending go to the new URL. Errors are those of
+// CreateEndpoint, and ErrNotFound.
+func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
+	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		old := r.URL
+		err := e.configure(ctx, r, c)
+		return r.URL != old, err
+	})
+}
+
+// EnableEndpoint makes an endpoint active, with no failures, and lets its held
+// deliveries go, little by little. An active endpoint stays as it is.
+func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
+	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		if r.Status != EndpointInactive {
+			return false, errUnchanged
+		}
+		r.Status, r.DisabledReason = EndpointActive, ""
+		return true, nil
+	})
+}
+
+// DisableEndpoint makes an endpoint inactive. What is pending for it, and what
+// is emitted from now on, is held until it is enabled; attempts in flight end.
+func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
+	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		if r.Status == EndpointInactive {
+			return false, errUnchanged
+		}
+		r.Status, r.DisabledReason = EndpointInactive, DisabledManually
+		return true, nil
+	})
+}
+
+// RotateSecret gives an endpoint a new secret and answers it, shown here only.
+// The present ones remain valid for the overlap: until it ends requests carry a
+// signature for each, so that the receiver may switch at any moment. It fails
+// with [ErrSecretLimit] when too many are valid.
+func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
+	if p.Secret.IsZero() {
+		p.Secret = NewSecret()
+	}
+	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
+	var v ValidationError
+	e.checkSecret(&v, p.Secret)
+	if p.Overlap < -1 {
+		v.add("Overlap", "must not be negative, except -1 for none")
+	}
+	if err := v.orNil(); err != nil {
+		return Secret{}, err
+	}
+	now, err := call(ctx, e.store, e.store.Now)
+	if err != nil {
+		return Secret{}, err
+	}
+	_, err = e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		return true, e.rotate(r, p, now)
+	})
+	if err != nil {
+		return Secret{}, err
+	}
+	return p.Secret, nil
+}
+
+// rotate puts the new secret first and lets the valid ones expire.
+func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error {
+	secrets := []EndpointSecret{{Secret: p.Secret}}
+	expires := now.Add(p.Overlap)
+	for _, s := range r.Secrets {
+		if s.Secret.Reveal() == p.Secret.Reveal() {
+			return invalid("Secret", "is in use already")
+		}
+		if p.Overlap == -1 || !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
+			continue
+		}
+		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(expires) {
+			s.ExpiresAt = expires
+		}
+		secrets = append(secrets, s)
+	}
+	if len(secrets) > e.cfg.MaxSecrets {
+		return ErrSecretLimit
+	}
+	r.Secrets = secrets
+	return nil
+}
+
+// DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
+// of its deliveries stays for Config.Retention.
+func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
+	if err == nil {
+		e.feed.maintainIn(0)
+	}
+	return err
+}
+
+// errUnchanged ends a change that has nothing to do.
+var errUnchanged = errors.New("unchanged")
+
+// change reads an endpoint, lets f change it and writes it back, again if
+// somebody else wrote in between. f answers whether to start a new generation.
+func (e *Engine) change(ctx context.Context, accountID, id string, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
+	for try := 0; ; try++ {
+		r, err := e.endpoint(ctx, accountID, id)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		reset, err := f(&r)
+		if errors.Is(err, errUnchanged) {
+			return r.Endpoint, nil
+		}
+		if err != nil {
+			return Endpoint{}, err
+		}
+		r, err = call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+			return e.store.UpdateEndpoint(ctx, EndpointUpdate{Record: r, Reset: reset})
+		})
+		if errors.Is(err, ErrVersionConflict) && try < 10 {
+			continue
+		}
+		if err == nil {
+			e.feed.maintainIn(0) // hold or release
+		}
+		return r.Endpoint, err
+	}
+}
+
+// EndpointHealth tells how an endpoint is doing and how much waits for it.
+func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
+	r, err := e.endpoint(ctx, accountID, id)
+	if err != nil {
+		return EndpointHealth{}, err
+	}
+	q, err := call(ctx, e.store, func(ctx context.Context) (QueueStats, error) {
+		return e.store.QueueStats(ctx, accountID, id)
+	})
+	if err != nil {
+		return EndpointHealth{}, err
+	}
+	return EndpointHealth{
+		EndpointID:          r.ID,
+		Status:              r.Status,
+		DisabledReason:      r.DisabledReason,
+		ConsecutiveFailures: r.ConsecutiveFailures,
+		FailingSince:        r.FailingSince,
+		LastTriggeredAt:     r.LastTriggeredAt,
+		LastSuccessAt:       r.LastSuccessAt,
+		LastFailureAt:       r.LastFailureAt,
+		Pending:             q.Ready + q.Waiting + q.Leased,
+		Held:                q.Held,
+	}, nil
+}

@@ -1,0 +1,62 @@
+package webhook
+
+import (
+	"context"
+	"time"
+)
+
+// TestResult is what came of a test event.
+type TestResult struct {
+	EventID    string
+	Delivered  bool // answered 2xx
+	StatusCode int  // 0: no answer
+	Failure    FailureKind
+	Detail     string // fixed words, safe to show
+	Duration   time.Duration
+	// ResponseBody is the beginning of the answer's body: bytes of the peer.
+	ResponseBody []byte
+}
+
+// SendTest sends a sample event of the given type to an endpoint, at once and
+// signed like any other, and answers what came back. It is not stored, not
+// retried and never counts, and it reaches an inactive endpoint too, so that its
+// owner can try before enabling. That the endpoint did not take it is a result
+// and not an error.
+func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
+	r, err := e.endpoint(ctx, accountID, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	now, known := e.clock.now()
+	if !known {
+		begin := time.Now()
+		if now, err = call(ctx, e.store, e.store.Now); err != nil {
+			return TestResult{}, err
+		}
+		e.clock.observe(begin, now)
+	}
+	ev, err := NewEvent(accountID, t, SampleData(t))
+	if err != nil {
+		return TestResult{}, err
+	}
+	records, err := validateEvents([]Event{ev}, e.cfg.MaxPayload)
+	if err != nil {
+		return TestResult{}, err
+	}
+	j := job{test: true, Leased: Leased{
+		Event:  &records[0],
+		Target: &Target{EndpointID: r.ID, AccountID: r.AccountID, URL: r.URL, Headers: r.Headers, Secrets: r.Secrets},
+	}}
+	begin := time.Now()
+	resp, err := e.send(ctx, &j)
+	res := result{job: j, duration: time.Since(begin)}
+	res.judge(resp, err)
+	answer := TestResult{
+		EventID: ev.ID, Delivered: res.last.Failure == "", StatusCode: res.last.StatusCode,
+		Failure: res.last.Failure, Detail: res.detail, Duration: res.duration,
+	}
+	if resp != nil {
+		answer.ResponseBody = resp.Body
+	}
+	return answer, nil
+}

@@ -1,0 +1,234 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// maxSettle bounds one Settle call.
+	maxSettle = 256
+	// maxUnsettled is how many results may wait to be recorded before workers
+	// wait too: what cannot be recorded should not be sent either.
+	maxUnsettled = 1024
+)
+
+// settler records results in batches: one that finds a place free goes at once,
+// and those that come while all are busy share the next call. Its goroutines
+// exist only while there is something to record.
+type settler struct {
+	e      *Engine
+	places int
+
+	mu      sync.Mutex
+	room    *sync.Cond
+	waiting []result
+	busy    int
+	idle    chan struct{} // closed when the last goroutine ends
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+func (s *settler) init(e *Engine, places int) {
+	s.e, s.places = e, places
+	s.room = sync.NewCond(&s.mu)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+}
+
+// add takes on one result; it waits while too many are waiting already.
+func (s *settler) add(r result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.waiting) >= maxUnsettled {
+		s.room.Wait()
+	}
+	s.waiting = append(s.waiting, r)
+	if s.busy < s.places {
+		if s.busy++; s.busy == 1 {
+			s.idle = make(chan struct{})
+		}
+		go s.run()
+	}
+}
+
+func (s *settler) run() {
+	for {
+		s.mu.Lock()
+		n := min(len(s.waiting), maxSettle)
+		batch := append([]result(nil), s.waiting[:n]...)
+		s.waiting = append(s.waiting[:0:0], s.waiting[n:]...)
+		if n == 0 {
+			if s.busy--; s.busy == 0 {
+				close(s.idle)
+			}
+			s.mu.Unlock()
+			return
+		}
+		s.room.Broadcast()
+		s.mu.Unlock()
+		s.e.settle(s.ctx, batch)
+	}
+}
+
+// wait returns true once everything is recorded or given up. When ctx ends it
+// stops repeating and returns false.
+func (s *settler) wait(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		busy, idle := s.busy, s.idle
+		s.mu.Unlock()
+		if busy == 0 {
+			return true
+		}
+		if !ended(ctx, idle) {
+			s.cancel()
+			return false
+		}
+	}
+}
+
+// settle records a batch, repeating what fails while its lease lasts: after
+// that another process attempts it anyway.
+func (e *Engine) settle(ctx context.Context, batch []result) {
+	pause := storeBackOff()
+	for {
+		e.allow(batch)
+		failed, err := e.settleOnce(ctx, batch)
+		batch = stillLeased(failed)
+		if len(failed) > len(batch) || err != nil {
+			e.log.Error("webhook: results could not be recorded", "error", err, "lost", len(failed)-len(batch), "repeating", len(batch))
+		}
+		if len(batch) == 0 || ctx.Err() != nil {
+			return
+		}
+		sleep(ctx, pause.NextBackOff())
+	}
+}
+
+func stillLeased(batch []result) []result {
+	now := time.Now()
+	kept := batch[:0]
+	for _, r := range batch {
+		if now.Before(r.leaseEnd) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// allow decides for each failure that counts whether it may disable.
+func (e *Engine) allow(batch []result) {
+	var answers map[string]int
+	for i := range batch {
+		s := &batch[i].settlement
+		if !s.Counts || e.cfg.Disable.After < 1 {
+			continue
+		}
+		after, asked := answers[s.EndpointID]
+		if !asked {
+			if answers == nil {
+				answers = map[string]int{}
+			}
+			if !e.guard.cutOff() && e.hooks.allowDisable(batch[i].Target.AccountID, s.EndpointID) {
+				after = e.cfg.Disable.After
+			}
+			answers[s.EndpointID] = after
+		}
+		s.DisableAfter, s.MinFailing = after, e.cfg.Disable.MinFailing
+	}
+}
+
+// settleOnce makes one call and answers what must be repeated.
+func (e *Engine) settleOnce(ctx context.Context, batch []result) ([]result, error) {
+	settlements := make([]Settlement, len(batch))
+	for i := range batch {
+		settlements[i] = batch[i].settlement
+	}
+	begin := time.Now()
+	// Recording goes on when its caller's context ends: the attempts were made.
+	answer, err := call(context.WithoutCancel(ctx), e.store, func(ctx context.Context) (Settled, error) {
+		return e.store.Settle(ctx, settlements)
+	})
+	if err == nil && len(answer.Results) != len(batch) {
+		err = storeError(errResultCount)
+	}
+	if err != nil {
+		return batch, err
+	}
+	e.clock.observe(begin, answer.Now)
+	var failed []result
+	for i, res := range answer.Results {
+		switch res.Status {
+		case SettleApplied:
+			e.applied(&batch[i], res)
+		case SettleStale:
+		default:
+			failed, err = append(failed, batch[i]), res.Err
+		}
+	}
+	e.endpointsFailing(answer.Failing)
+	return failed, err
+}
+
+// applied follows up one recorded result.
+func (e *Engine) applied(r *result, res SettleResult) {
+	s := &r.settlement
+	if res.Delivery == DeliveryPending && s.Outcome == OutcomeReleased && s.Delay == 0 {
+		e.feed.wake()
+	} else if res.Delivery == DeliveryPending {
+		e.feed.maintainIn(s.Delay)
+	}
+	h := &e.cfg.Hooks
+	d := DeliveryInfo{
+		DeliveryID: r.DeliveryID,
+		AccountID:  r.Target.AccountID,
+		EndpointID: r.Target.EndpointID,
+		EventID:    r.Event.ID,
+		EventType:  r.Event.Type,
+		Attempts:   r.Attempts,
+		Status:     res.Delivery,
+	}
+	if s.Attempt != nil {
+		d.Attempts++
+	}
+	if res.Delivery == DeliveryExhausted {
+		d.Reason = s.Reason
+	}
+	if h.OnAttempt != nil && r.sent {
+		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Err: r.err, Duration: r.duration}
+		if res.Delivery == DeliveryPending {
+			a.NextIn = s.Delay
+		}
+		e.hooks.enqueue(func(ctx context.Context) { h.OnAttempt(ctx, a) })
+	}
+	if h.OnDelivered != nil && res.Delivery == DeliveryDelivered && s.Outcome == OutcomeDelivered {
+		e.hooks.enqueue(func(ctx context.Context) { h.OnDelivered(ctx, d) })
+	}
+	if h.OnExhausted != nil && res.Delivery == DeliveryExhausted {
+		e.hooks.enqueue(func(ctx context.Context) { h.OnExhausted(ctx, d) })
+	}
+}
+
+// endpointsFailing warns at half and four fifths of the threshold, and tells of
+// endpoints that were disabled.
+func (e *Engine) endpointsFailing(all []EndpointFailures) {
+	h := &e.cfg.Hooks
+	after := e.cfg.Disable.After
+	for _, f := range all {
+		if f.Disabled != "" {
+			e.log.Warn("webhook: an endpoint was disabled", "endpoint", f.EndpointID, "account", f.AccountID, "reason", string(f.Disabled), "failures", f.Failures)
+			if h.OnEndpointDisabled != nil {
+				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
+			}
+			continue
+		}
+		before := f.Failures - f.Added
+		for _, mark := range [...]int{(after + 1) / 2, (4*after + 4) / 5} {
+			if h.OnEndpointFailing != nil && after > 0 && before < mark && mark <= f.Failures {
+				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
+)
+
+// soak is a day of a platform's life in virtual time: 100 endpoints that fail in
+// every way, a store that goes down, a clock that jumps, processes that stop and
+// processes that die.
+type soak struct {
+	t     testing.TB
+	rnd   *rand.Rand
+	store *memstore.Store
+	jump  atomic.Int64 // of the store's clock
+	world world
+
+	engine *webhook.Engine
+	faults *faultyStore
+	dead   []*webhook.Engine // died without Stop; stopped at the end
+	deaths int
+
+	endpoints []webhook.Endpoint
+	accepted  map[string]string // event id → account
+}
+
+// world is what the endpoints do at the moment.
+type world struct {
+	mu    sync.Mutex
+	modes map[string]int // by URL
+	sends map[string]int // by URL and event id
+}
+
+const (
+	modeOK = iota
+	modeError
+	modeBusy // 429 with Retry-After
+	modeHang
+	modeReset
+	modeOurs
+	modes
+)
+
+func (w *world) Send(ctx context.Context, r *webhook.Request) (*webhook.Response, error) {
+	w.mu.Lock()
+	mode := w.modes[r.URL]
+	w.sends[r.URL+r.Header.Get("Webhook-Id")]++
+	w.mu.Unlock()
+	time.Sleep(20 * time.Millisecond)
+	switch mode {
+	case modeError:
+		return &webhook.Response{StatusCode: 500}, nil
+	case modeBusy:
+		return &webhook.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"45"}}}, nil
+	case modeHang:
+		return hangs(ctx, r)
+	case modeReset:
+		return nil, errors.New("connection reset by peer")
+	case modeOurs:
+		return nil, &webhook.TransportError{Kind: webhook.FailureLocal}
+	}
+	return &webhook.Response{StatusCode: 200}, ctx.Err()
+}
+
+func TestSoakInVirtualTime(t *testing.T) { // not parallel: it measures the heap
+	hours := 1
+	if os.Getenv("WEBHOOK_TEST_LONG") == "1" {
+		hours = 24
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d, %d hours", seed, hours)
+	synctest.Test(t, func(t *testing.T) {
+		s := &soak{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), accepted: map[string]string{}}
+		s.world.modes, s.world.sends = map[string]int{}, map[string]int{}
+		s.store = memstore.NewWith(memstore.Options{History: -1, Clock: func() time.Time {
+			return time.Now().Add(time.Duration(s.jump.Load()))
+		}})
+		s.boot()
+		s.register(100)
+		before := heap()
+		for range hours * 3600 {
+			s.step()
+			time.Sleep(time.Second)
+		}
+		s.heal()
+		s.check()
+		// What remains is the history that the store was told to keep.
+		perEvent := float64(heap()-before) / float64(max(1, len(s.accepted)))
+		assert.Less(t, perEvent, 64e3, "bytes kept per event")
+		for _, e := range s.dead {
+			_ = e.Stop(canceled(t))
+		}
+		require.NoError(t, s.engine.Stop(t.Context()))
+	})
+}
+
+func canceled(t testing.TB) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// boot starts a process.
+func (s *soak) boot() {
+	s.faults = &faultyStore{Store: s.store}
+	e, err := webhook.New(webhook.Config{Store: s.faults, Transport: &s.world, Logger: quiet})
+	require.NoError(s.t, err)
+	require.NoError(s.t, e.Start(s.t.Context()))
+	s.engine = e
+}
+
+func (s *soak) register(n int) {
+	for i := range n {
+		ep, _, err := s.engine.CreateEndpoint(s.t.Context(), webhook.EndpointParams{
+			AccountID: fmt.Sprint("account", i%10), URL: fmt.Sprintf("https://example.com/%d", i), Events: []webhook.EventType{"*"},
+		})
+		require.NoError(s.t, err)
+		s.endpoints = append(s.endpoints, ep)
+	}
+}
+
+// step is one second: usually some events, at times a fault or its end.
+func (s *soak) step() {
+	for range s.rnd.IntN(3) {
+		ev, err := webhook.NewEvent(fmt.Sprint("account", s.rnd.IntN(10)), "soak.step", s.rnd.Int())
+		require.NoError(s.t, err)
+		if s.engine.Emit(s.t.Context(), ev) == nil {
+			s.accepted[ev.ID] = ev.AccountID
+		}
+	}
+	ep := s.endpoints[s.rnd.IntN(len(s.endpoints))]
+	switch n := s.rnd.IntN(1000); {
+	case n < 100:
+		s.world.mu.Lock()
+		s.world.modes[ep.URL] = s.rnd.IntN(modes)
+		s.world.mu.Unlock()
+	case n < 150:
+		s.world.mu.Lock()
+		s.world.modes[ep.URL] = modeOK
+		s.world.mu.Unlock()
+	case n < 160:
+		_, _ = s.engine.DisableEndpoint(s.t.Context(), ep.AccountID, ep.ID)
+	case n < 200:
+		_, _ = s.engine.EnableEndpoint(s.t.Context(), ep.AccountID, ep.ID)
+	case n < 205:
+		_, _ = s.engine.RotateSecret(s.t.Context(), ep.AccountID, ep.ID, webhook.RotateParams{Overlap: time.Minute})
+	case n < 215:
+		s.faults.down.Store(!s.faults.down.Load())
+	case n < 220:
+		s.faults.lost.Store(!s.faults.lost.Load())
+	case n < 240:
+		s.faults.down.Store(false)
+		s.faults.lost.Store(false)
+	case n < 242:
+		s.jump.Add(int64(time.Duration(s.rnd.IntN(600)) * time.Second))
+	case n < 245:
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Duration(s.rnd.IntN(3000))*time.Millisecond)
+		_ = s.engine.Stop(ctx)
+		cancel()
+		s.boot()
+	case n < 248: // dies: nothing that it does reaches the store any more
+		s.faults.down.Store(true)
+		s.dead = append(s.dead, s.engine)
+		s.deaths++
+		s.boot()
+	}
+}
+
+// heal repairs everything and gives it time.
+func (s *soak) heal() {
+	s.faults.down.Store(false)
+	s.faults.lost.Store(false)
+	s.world.mu.Lock()
+	clear(s.world.modes)
+	s.world.mu.Unlock()
+	for range 4 {
+		for _, ep := range s.endpoints {
+			_, err := s.engine.EnableEndpoint(s.t.Context(), ep.AccountID, ep.ID)
+			require.NoError(s.t, err)
+		}
+		time.Sleep(time.Hour)
+	}
+}
+
+// check holds what every accepted event ended as against the promise.
+func (s *soak) check() {
+	stats, err := s.engine.Stats(s.t.Context())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, webhook.Stats{}, stats, "nothing is left unfinished")
+	perAccount := map[string]int{}
+	for _, ep := range s.endpoints {
+		perAccount[ep.AccountID]++
+		got, err := s.engine.GetEndpoint(s.t.Context(), ep.AccountID, ep.ID)
+		require.NoError(s.t, err)
+		assert.NotEqual(s.t, webhook.EndpointInactive, got.Status)
+	}
+	outcomes := map[webhook.DeliveryStatus]int{}
+	for id, account := range s.accepted {
+		p, err := s.store.ListDeliveries(s.t.Context(), webhook.DeliveryFilter{AccountID: account, EventID: id, Limit: 1000})
+		require.NoError(s.t, err)
+		require.Len(s.t, p.Items, perAccount[account], "one delivery for each endpoint of the account")
+		for _, d := range p.Items {
+			outcomes[d.Status]++
+			s.checkDelivery(&d)
+		}
+	}
+	s.t.Logf("%d events accepted, deliveries %v, %d processes died", len(s.accepted), outcomes, s.deaths)
+	assert.Positive(s.t, outcomes[webhook.DeliveryDelivered])
+}
+
+func (s *soak) checkDelivery(d *webhook.Delivery) {
+	attempts, err := s.store.ListAttempts(s.t.Context(), d.AccountID, d.ID)
+	require.NoError(s.t, err)
+	switch d.Status {
+	case webhook.DeliveryDelivered:
+		require.NotEmpty(s.t, attempts)
+		assert.Equal(s.t, 200, attempts[len(attempts)-1].StatusCode)
+	case webhook.DeliveryExhausted:
+		assert.NotEmpty(s.t, d.Reason)
+	default:
+		assert.Fail(s.t, "a delivery is neither delivered nor exhausted", "%+v", d)
+	}
+	assert.LessOrEqual(s.t, d.Attempts, 6, "a schedule has six attempts")
+}

@@ -1,0 +1,231 @@
+package webhook
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Dispatcher is what code that emits depends on. *[Engine] is one; package
+// webhooktest has another for tests. The interface will not grow.
+type Dispatcher interface {
+	// Emit stores events and their fan-out, all or nothing: nil means that they
+	// are durable in the Store and will be delivered. It needs no Start, and
+	// works after Stop. Invalid events answer one [*ValidationError] that names
+	// each field, and nothing is stored. An error that wraps
+	// [ErrUnknownOutcome], and any other error of the Store, can be answered by
+	// repeating the call with the same events: their ids make that safe.
+	//
+	// Once Emit has returned, ctx has no influence on the delivery.
+	Emit(ctx context.Context, events ...Event) error
+
+	// EmitTx stores events within the caller's own transaction, such as
+	// sqlstore's Tx makes of a *sql.Tx: they are delivered once it has
+	// committed, and never if it is rolled back. Errors of the database come
+	// back wrapped and nothing is retried. Call [Engine.Wake] after the commit to
+	// save the wait for the next poll.
+	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
+
+	// Start begins delivering and returns at once; ctx bounds starting only. A
+	// second call answers [ErrStarted], one after Stop [ErrStopped].
+	Start(ctx context.Context) error
+
+	// Stop ends delivering: it takes on nothing new, waits for the attempts in
+	// flight until ctx ends, and then cancels them and gives them back, which
+	// costs them no attempt. It answers nil when everything drained, otherwise
+	// an error that wraps ctx's. Before Start, and the second time, it does
+	// nothing.
+	Stop(ctx context.Context) error
+}
+
+// Engine stores events, delivers them, and manages endpoints. Make one with
+// [New]. All methods are safe for concurrent use.
+type Engine struct {
+	cfg   Config
+	store safeStore
+	log   *slog.Logger
+	clock storeClock
+	guard egressGuard
+
+	emits   coalescer
+	settler settler
+	sched   scheduler
+	hooks   hookRunner
+	feed    feeder
+
+	life lifecycle
+}
+
+var _ Dispatcher = (*Engine)(nil)
+
+// Config configures an [Engine]. Only Store is required; the zero value of
+// every other field is its documented default.
+type Config struct {
+	// Store keeps everything. Required.
+	Store Store
+
+	// Transport sends requests. Defaults to NewHTTPTransport(HTTPConfig{}).
+	Transport Transport
+
+	// Signer signs requests. Defaults to the Standard Webhooks scheme.
+	Signer Signer
+
+	// Retry decides when a failed delivery is attempted again. Defaults to
+	// [DefaultRetry].
+	Retry RetryPolicy
+
+	// Jitter is the largest part of a pause that is added to it at random, so
+	// that the retries of an outage do not all come at once. Defaults to 0.1
+	// (10 %); -1 adds none. At most 1.
+	Jitter float64
+
+	// Disable says when an endpoint that keeps failing is disabled. Defaults to
+	// 10 consecutive exhausted deliveries.
+	Disable DisablePolicy
+
+	// Hooks are told what happens.
+	Hooks Hooks
+
+	// Logger takes what the operator should know. Defaults to slog.Default().
+	Logger *slog.Logger
+
+	// Concurrency is the number of attempts in flight at once. Attempts that
+	// have been waiting for their endpoint for more than 100 ms are counted
+	// apart, up to four times as many, so that slow endpoints do not use up the
+	// room of the others. Defaults to 64.
+	Concurrency int
+
+	// PerEndpoint is the number of attempts in flight at one endpoint, in this
+	// process. An endpoint that times out gets fewer until it answers again.
+	// Defaults to 4.
+	PerEndpoint int
+
+	// AttemptTimeout bounds one attempt from connecting to the end of the
+	// answer, whatever the Transport. Defaults to 10 s.
+	AttemptTimeout time.Duration
+
+	// Lease is how long a process may keep a delivery before others may take it
+	// over. It must cover the wait for a slot, one attempt and its recording:
+	// at least two AttemptTimeouts and one StoreTimeout. Defaults to 60 s, or to
+	// that least value if it is longer.
+	Lease time.Duration
+
+	// PollInterval is how often the store is asked for work that this process
+	// cannot know of: other processes' events, and transactional ones without a
+	// Wake. Defaults to 1 s.
+	PollInterval time.Duration
+
+	// StoreTimeout bounds each call of the Store. Defaults to 10 s.
+	StoreTimeout time.Duration
+
+	// Retention is how long finished deliveries, their attempts and their events
+	// are kept. Defaults to 30 days; -1 keeps them for ever.
+	Retention time.Duration
+
+	// PurgeInterval is how often history beyond Retention is looked for. Defaults
+	// to 1 h.
+	PurgeInterval time.Duration
+
+	// MaxPayload is the size of an event's data in bytes. Defaults to 1 MiB; -1
+	// sets no limit.
+	MaxPayload int
+
+	// MaxEndpoints is the number of endpoints of one account. Defaults to 100;
+	// -1 sets no limit.
+	MaxEndpoints int
+
+	// SecretOverlap is how long a secret remains valid after it was rotated.
+	// Defaults to 24 h.
+	SecretOverlap time.Duration
+
+	// MaxSecrets is the number of secrets of one endpoint that are valid at
+	// once, all of which sign each request. Defaults to 5.
+	MaxSecrets int
+}
+
+// New makes an Engine. It starts no goroutine and asks the Store nothing. All
+// mistakes in cfg come back in one [*ValidationError].
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, log: cfg.Logger}
+	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
+	e.clock.log = e.log
+	e.hooks.init(e)
+	parallel := storeConcurrency(cfg.Store)
+	e.emits.init(e, parallel)
+	e.settler.init(e, parallel)
+	e.sched.init(e)
+	e.feed.init(e)
+	return e, nil
+}
+
+// complete fills in defaults and checks everything.
+func (c *Config) complete() error {
+	var v ValidationError
+	if c.Store == nil {
+		v.add("Store", "is required: memstore.New() or sqlstore.New(…)")
+	}
+	if c.Transport == nil {
+		t, err := NewHTTPTransport(HTTPConfig{})
+		if err != nil {
+			return err
+		}
+		c.Transport = t
+	}
+	if c.Signer == nil {
+		c.Signer = StandardSigner()
+	}
+	if c.Retry == nil {
+		c.Retry = DefaultRetry()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	defaultTo(&c.Jitter, 0.1)
+	if c.Jitter != -1 && (c.Jitter < 0 || c.Jitter > 1) {
+		v.add("Jitter", "must lie between 0 and 1, or be -1 for none")
+	}
+	c.Disable.complete(&v)
+	positive(&v, "Concurrency", &c.Concurrency, 64)
+	positive(&v, "PerEndpoint", &c.PerEndpoint, 4)
+	positive(&v, "AttemptTimeout", &c.AttemptTimeout, 10*time.Second)
+	positive(&v, "StoreTimeout", &c.StoreTimeout, 10*time.Second)
+	positive(&v, "PollInterval", &c.PollInterval, time.Second)
+	positive(&v, "PurgeInterval", &c.PurgeInterval, time.Hour)
+	positive(&v, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
+	positive(&v, "MaxSecrets", &c.MaxSecrets, 5)
+	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
+	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20)
+	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)
+	least := 2*c.AttemptTimeout + c.StoreTimeout
+	defaultTo(&c.Lease, max(60*time.Second, least))
+	if c.Lease < least {
+		v.add("Lease", "must cover two AttemptTimeouts and one StoreTimeout, here "+least.String())
+	}
+	return v.orNil()
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// positive fills in the default of a field that must be above zero.
+func positive[T int | time.Duration](v *ValidationError, name string, field *T, value T) {
+	defaultTo(field, value)
+	if *field < 0 {
+		v.add(name, "must not be negative")
+	}
+}
+
+// orOff fills in the default of a field that -1 switches off.
+func orOff[T int | time.Duration](v *ValidationError, name string, field *T, value T) {
+	defaultTo(field, value)
+	if *field < -1 {
+		v.add(name, "must not be negative, except -1 for none")
+	}
+}

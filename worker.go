@@ -1,0 +1,279 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// poisonLeases is how many leases in a row may end without a result before they
+// cost the delivery an attempt: one that kills the process must end.
+const poisonLeases = 3
+
+// work attempts deliveries until there is none for it.
+func (e *Engine) work() {
+	for {
+		j, f, ok := e.sched.next()
+		if !ok {
+			return
+		}
+		r := e.attempt(e.life.ctx, j)
+		e.sched.done(f, r.verdict)
+		e.settler.add(r)
+	}
+}
+
+// take hands leased deliveries to the scheduler, or gives them back when it is
+// closed.
+func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func()) {
+	defer release()
+	if len(leased) == 0 {
+		return
+	}
+	jobs := make([]job, len(leased))
+	for i := range leased {
+		jobs[i] = job{Leased: leased[i], leaseEnd: leaseEnd}
+	}
+	e.giveBack(context.Background(), e.sched.add(jobs))
+}
+
+// giveBack releases what was leased but not attempted, at no cost.
+func (e *Engine) giveBack(ctx context.Context, jobs []job) {
+	if len(jobs) == 0 {
+		return
+	}
+	batch := make([]result, len(jobs))
+	for i, j := range jobs {
+		batch[i] = result{job: j, settlement: j.settlement(OutcomeReleased)}
+	}
+	e.settle(ctx, batch)
+}
+
+// result is a settlement with what the hooks are told of it.
+type result struct {
+	job
+	settlement Settlement
+	verdict    verdict
+	sent       bool // a request was made, or tried
+	answered   bool
+	last       Result
+	detail     string
+	err        error
+	duration   time.Duration
+}
+
+func (j *job) settlement(o Outcome) Settlement {
+	return Settlement{
+		DeliveryID: j.DeliveryID,
+		Token:      j.Token,
+		EndpointID: j.Target.EndpointID,
+		Generation: j.Target.Generation,
+		Outcome:    o,
+	}
+}
+
+// attempt sends one delivery and decides what becomes of it.
+func (e *Engine) attempt(ctx context.Context, j job) result {
+	r := result{job: j}
+	switch {
+	case j.Expired >= poisonLeases:
+		// Sending it seems to end the process, so this attempt is only noted.
+		r.last.Failure, r.detail = FailureInternal, "the sending process ended several times during this attempt"
+		r.log(e, time.Now())
+		e.plan(&r, ReasonAbandoned, false)
+		return r
+	case time.Until(j.leaseEnd) < e.cfg.AttemptTimeout:
+		// It waited too long here: another process could send it meanwhile.
+		r.settlement = j.settlement(OutcomeReleased)
+		return r
+	}
+	begin := time.Now()
+	resp, err := e.send(ctx, &j)
+	r.sent, r.duration, r.err = true, time.Since(begin), err
+	r.judge(resp, err)
+	if ctx.Err() != nil && r.last.Failure != "" {
+		r.last.Failure, r.detail = FailureCanceled, "the sender stopped"
+	}
+	if !r.last.Failure.Ours() {
+		e.guard.record(j.Target.EndpointID, r.answered)
+	}
+	e.conclude(&r, resp, begin)
+	return r
+}
+
+// send renders, signs and sends one request.
+func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("webhook: a Transport or Signer panicked", "panic", p, "stack", string(debug.Stack()))
+			resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.AttemptTimeout)
+	defer cancel()
+	now, _ := e.clock.now()
+	req, err := e.request(j.Event, j.Target, now)
+	if err != nil {
+		return nil, err
+	}
+	req.DeliveryID = j.DeliveryID
+	if j.test {
+		req.Header[headerTest] = []string{"1"}
+	}
+	resp, err = e.cfg.Transport.Send(ctx, req)
+	if err == nil && resp == nil {
+		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport answered neither a response nor an error")}
+	}
+	return resp, err
+}
+
+const (
+	contentType = "application/json"
+	userAgent   = "Ringyo-Webhooks/1.0 (+https://docs.ringyo.ai/concepts/webhooks)"
+)
+
+// request renders the body and the signed headers of one attempt.
+func (e *Engine) request(ev *EventRecord, t *Target, now time.Time) (*Request, error) {
+	body := appendEnvelope(make([]byte, 0, len(ev.Data)+len(ev.ID)+len(ev.Type)+len(t.EndpointID)+96), ev.ID, ev.Type, ev.Timestamp, t.EndpointID, ev.Data)
+	h := make(http.Header, 5+len(t.Headers))
+	for k, v := range t.Headers {
+		h[http.CanonicalHeaderKey(k)] = []string{v}
+	}
+	h["Content-Type"] = contentTypeValue
+	h["User-Agent"] = userAgentValue
+	msg := Message{ID: ev.ID, Timestamp: now, Body: body}
+	if err := e.cfg.Signer.Sign(h, msg, liveSecrets(t.Secrets, now)...); err != nil {
+		return nil, &TransportError{Kind: FailureInternal, Detail: "the request could not be signed", Err: err}
+	}
+	return &Request{URL: t.URL, Header: h, Body: body, AccountID: t.AccountID, EndpointID: t.EndpointID}, nil
+}
+
+// Shared, since a Transport may replace a header's values but not change them.
+var (
+	contentTypeValue = []string{contentType}
+	userAgentValue   = []string{userAgent}
+)
+
+// liveSecrets answers the secrets that have not expired, newest first.
+func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
+	live := make([]Secret, 0, len(all))
+	for _, s := range all {
+		if s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt) {
+			live = append(live, s.Secret)
+		}
+	}
+	return live
+}
+
+// judge names what happened in the library's own words.
+func (r *result) judge(resp *Response, err error) {
+	r.last.Duration = r.duration
+	var te *TransportError
+	switch {
+	case err == nil:
+		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, verdictAnswered
+		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
+		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, time.Now())
+	case errors.As(err, &te):
+		r.last.Failure, r.detail = te.Kind, te.Detail
+	case errors.Is(err, context.DeadlineExceeded):
+		r.last.Failure, r.detail = FailureTimeout, "no answer in time"
+	default:
+		r.last.Failure, r.detail = FailureConnection, "the request could not be sent"
+	}
+	if r.last.Failure == FailureTimeout || r.last.Failure == FailureConnectTimeout {
+		r.verdict = verdictTimeout
+	}
+}
+
+// conclude turns the judgement into a settlement.
+func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
+	switch {
+	case r.last.Failure == FailureCanceled:
+		r.settlement = r.job.settlement(OutcomeReleased)
+	case r.last.Failure.Ours():
+		e.release(r)
+	case r.last.Failure == "":
+		r.settlement = r.job.settlement(OutcomeDelivered)
+		r.log(e, begin)
+	case r.last.StatusCode == http.StatusGone && !e.cfg.Disable.IgnoreGone:
+		r.settlement = r.job.settlement(OutcomeGone)
+		r.settlement.Reason = ReasonGone
+		r.log(e, begin)
+	default:
+		r.log(e, begin)
+		e.plan(r, ReasonAttempts, r.last.StatusCode != http.StatusTooManyRequests)
+	}
+	if r.settlement.Attempt != nil && resp != nil {
+		r.settlement.Attempt.ResponseBody = resp.Body
+	}
+}
+
+// log writes the attempt's row; plan keeps it.
+func (r *result) log(e *Engine, begin time.Time) {
+	now, _ := e.clock.now()
+	r.settlement.Attempt = &Attempt{
+		ID:         newID("att_"),
+		At:         now.Add(-time.Since(begin)),
+		Duration:   r.duration,
+		StatusCode: r.last.StatusCode,
+		Failure:    r.last.Failure,
+		Detail:     r.detail,
+	}
+}
+
+// release gives back what our own side kept from being sent, with a growing
+// pause, until a day of it is over.
+func (e *Engine) release(r *result) {
+	if r.Releases >= releaseLimit {
+		r.settlement = r.job.settlement(OutcomeExhausted)
+		r.settlement.Reason = ReasonSenderFault
+		return
+	}
+	r.settlement = r.job.settlement(OutcomeReleased)
+	r.settlement.Delay = releasePause(r.Releases)
+}
+
+// plan asks the policy what follows a failed attempt.
+func (e *Engine) plan(r *result, reason DeliveryReason, counts bool) {
+	attempt := r.settlement.Attempt
+	delay, again, ok := e.nextDelay(r.Attempts+1, r.last)
+	switch {
+	case !ok:
+		e.release(r)
+		return
+	case again:
+		r.settlement = r.job.settlement(OutcomeRetry)
+		r.settlement.Delay = delay
+		r.settlement.Counts = counts && e.cfg.Disable.CountAttempts
+	default:
+		r.settlement = r.job.settlement(OutcomeExhausted)
+		r.settlement.Reason = reason
+		r.settlement.Counts = counts
+	}
+	r.settlement.Attempt = attempt
+}
+
+// nextDelay applies jitter and Retry-After to the policy's answer. ok is false
+// when the policy panicked.
+func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, again, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("webhook: the RetryPolicy panicked", "panic", p, "stack", string(debug.Stack()))
+			ok = false
+		}
+	}()
+	delay, again = e.cfg.Retry.Next(attempts, last)
+	if !again {
+		return 0, false, true
+	}
+	delay = max(delay, 0)
+	if e.cfg.Jitter > 0 {
+		delay += time.Duration(rand.Float64() * e.cfg.Jitter * float64(delay))
+	}
+	return max(delay, last.RetryAfter), true, true
+}
