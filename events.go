@@ -79,8 +79,8 @@ type Event struct {
 	// JSON value in UTF-8 without halves of surrogate pairs, which receivers
 	// would each read in their own way.
 	Data any
-	// Raw is the data as received, byte for byte. Emit reads it only when Data
-	// is nil.
+	// Raw is the data as received, byte for byte. Emit does not read it: to send
+	// on what was received byte for byte, put it into Data.
 	Raw json.RawMessage
 	// Test marks a test event: the receiver of one acknowledges it and does
 	// nothing else. Emit refuses it, since what SendTest sends is not stored.

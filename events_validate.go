@@ -83,17 +83,13 @@ func (c *checker) timestamp(t time.Time) {
 // data answers the encoded data of e. It is a copy: the caller may change its
 // own bytes afterwards.
 func (c *checker) data(e *Event) ([]byte, error) {
-	data := e.Data
-	if data == nil && e.Raw != nil {
-		data = e.Raw // received, but not decodable: passed on as it came
-	}
-	if !c.dataKind(e.Type, data) {
+	if !c.dataKind(e.Type, e.Data) {
 		return nil, nil
 	}
-	if raw, ok := data.(json.RawMessage); ok {
+	if raw, ok := e.Data.(json.RawMessage); ok {
 		return c.rawData(e, raw)
 	}
-	return c.encodedData(e, data)
+	return c.encodedData(e)
 }
 
 // dataKind checks that data is of a Go type that an event of type t can carry.
@@ -168,10 +164,11 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 }
 
 // encodedData encodes a Go value.
-func (c *checker) encodedData(e *Event, data any) ([]byte, error) {
-	if c.max > 0 && exceeds(data, c.max) {
+func (c *checker) encodedData(e *Event) ([]byte, error) {
+	if c.max > 0 && exceeds(e.Data, c.max) {
 		return nil, c.tooLarge(e)
 	}
+	data := e.Data
 	if k := kindFor(e.Type); k != nil {
 		data = k.complete(data, c)
 	}
