@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -50,4 +52,65 @@ func appendText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, s...)
 	return append(dst, '"')
+}
+
+// envelope is the body of a request as it is received. Fields that it does not
+// have are ignored: senders may be newer.
+type envelope struct {
+	ID         string          `json:"id"`
+	Event      EventType       `json:"event"`
+	Timestamp  time.Time       `json:"timestamp"`
+	EndpointID string          `json:"webhook_id"`
+	Data       json.RawMessage `json:"data"`
+}
+
+// ParseEvent reads the body of a request that has been verified: see [Verify]
+// and [Verifier.VerifyRequest]. It fails with [ErrMalformedEvent] when the body
+// is not an envelope with id, event, timestamp and data.
+//
+// Data is the payload of the event's type, such as a [CallCompleted]. It is the
+// [json.RawMessage] Raw when the type is not in the catalogue, and also when it
+// is but the data does not decode into its payload: a sender that is newer than
+// this library is no reason to refuse its events. AccountID and Test are not in
+// a body; the latter is set by VerifyRequest.
+//
+// Raw is a copy: body may be used again.
+func ParseEvent(body []byte) (Event, error) {
+	var env envelope
+	if err := json.Unmarshal(body, &env); err != nil {
+		return Event{}, fmt.Errorf("%w: %w", ErrMalformedEvent, err)
+	}
+	if missing := env.missing(); missing != "" {
+		return Event{}, fmt.Errorf("%w: it has no valid %s", ErrMalformedEvent, missing)
+	}
+	e := Event{
+		ID:         env.ID,
+		Type:       env.Event,
+		EndpointID: env.EndpointID,
+		Timestamp:  env.Timestamp.UTC(),
+		Data:       env.Data,
+		Raw:        env.Data,
+	}
+	if bytes.Equal(env.Data, []byte("null")) {
+		return e, nil // it would decode into any payload, and an empty one
+	}
+	if p, ok := decodePayload(env.Event, env.Data); ok {
+		e.Data = p
+	}
+	return e, nil
+}
+
+// missing names the first field that is missing or malformed.
+func (env *envelope) missing() string {
+	switch {
+	case !validReceivedID(env.ID):
+		return "id"
+	case !validType(env.Event):
+		return "event"
+	case env.Timestamp.IsZero():
+		return "timestamp"
+	case env.Data == nil:
+		return "data"
+	}
+	return ""
 }

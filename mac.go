@@ -40,6 +40,9 @@ type macState struct {
 	state encoding.BinaryUnmarshaler // the same as hash
 	head  [maxHead]byte              // what is signed before the body
 	sum   [sha256.Size]byte
+
+	candidates        // of the header that is being verified
+	signed     []byte // a whole message, for ed25519 alone
 }
 
 // maxHead holds the longest id, a dot, the longest timestamp and a dot.

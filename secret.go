@@ -24,11 +24,14 @@ import (
 // encoder; [Secret.Reveal] answers the text. The zero Secret is refused
 // everywhere. A Secret is immutable, cheap to copy and safe for concurrent use.
 // Compare two with [Secret.Equal]: the operator == compares identity.
-type Secret struct{ key *secretKey }
+type Secret struct{ key *keyBox }
 
-// secretKey is behind a pointer so that a copy of a Secret is one word, and so
-// that fmt prints an address where it cannot call the methods of a Secret, as
-// in an unexported field.
+// keyBox is behind a pointer so that a copy of a Secret is one word. It holds a
+// second pointer because fmt cannot call the methods of a Secret in an
+// unexported field: for a verb that does not fit, it then follows the first
+// pointer, and prints the second one as an address.
+type keyBox struct{ *secretKey }
+
 type secretKey struct {
 	text string // as shown to the customer
 	kind secretKind
@@ -149,18 +152,20 @@ func decodeSecret(s string) (kind secretKind, key []byte, problem string) {
 	return "", nil, `must begin with "whsec_", "whsk_" or "whpk_"`
 }
 
+func boxed(k *secretKey) Secret { return Secret{&keyBox{k}} }
+
 func sharedSecret(raw []byte) Secret {
 	text := string(kindShared) + base64.StdEncoding.EncodeToString(raw)
-	return Secret{&secretKey{text: text, kind: kindShared, mac: newHMACKey(raw)}}
+	return boxed(&secretKey{text: text, kind: kindShared, mac: newHMACKey(raw)})
 }
 
 func privateSecret(text string, key ed25519.PrivateKey) Secret {
 	public := ed25519.PublicKey(key[ed25519.SeedSize:])
-	return Secret{&secretKey{text: text, kind: kindPrivate, private: key, public: public}}
+	return boxed(&secretKey{text: text, kind: kindPrivate, private: key, public: public})
 }
 
 func publicSecret(text string, key ed25519.PublicKey) Secret {
-	return Secret{&secretKey{text: text, kind: kindPublic, public: key}}
+	return boxed(&secretKey{text: text, kind: kindPublic, public: key})
 }
 
 // Public answers the public half of a signing key, "whpk_" and base64, to be

@@ -1,0 +1,246 @@
+package webhook
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// The defaults of [VerifierConfig]. The tolerance is that of the Standard
+// Webhooks libraries; a body has room for the largest payload that an [Engine]
+// sends by default.
+const (
+	defaultTolerance = 5 * time.Minute
+	defaultMaxBody   = 2 << 20
+)
+
+// Verify checks that a request was signed with one of the secrets, by the
+// scheme of [StandardSigner], and that its timestamp is within 5 minutes of
+// this machine's clock. body is the request's body as it arrived, byte for
+// byte: verify before anything parses it. header has canonical keys, as that of
+// an [http.Request] has.
+//
+// It is a function of its arguments and the clock alone, and allocates nothing.
+// The errors are [ErrNoSecret], [ErrMissingHeader], [ErrInvalidHeader],
+// [ErrSignature], and, only once a signature matched, [ErrTooOld] and
+// [ErrTooNew]. Answer all of them alike, with 401: which one it was is for the
+// log.
+//
+// A request verifies again as long as it is within the tolerance. To act on an
+// event once, remember its id, as a [Receiver] does.
+func Verify(body []byte, header http.Header, secrets ...Secret) error {
+	if !usable(secrets) {
+		return ErrNoSecret
+	}
+	ts, err := verifyStandard(body, header, secrets)
+	if err != nil {
+		return err
+	}
+	return checkFresh(ts, time.Now(), defaultTolerance)
+}
+
+func usable(secrets []Secret) bool {
+	for _, s := range secrets {
+		if s.IsZero() {
+			return false
+		}
+	}
+	return len(secrets) > 0
+}
+
+// checkFresh judges a timestamp in Unix seconds. It comes after the signature,
+// so that who cannot sign learns nothing about the clock.
+func checkFresh(ts int64, now time.Time, tolerance time.Duration) error {
+	switch age := now.Sub(time.Unix(ts, 0)); {
+	case age > tolerance:
+		return ErrTooOld
+	case age < -tolerance:
+		return ErrTooNew
+	}
+	return nil
+}
+
+// VerifierConfig is the argument of [NewVerifier]. Secrets is required; the
+// zero value of every other field is its default.
+type VerifierConfig struct {
+	// Secrets are those of the endpoint; a request that matches one of them is
+	// good. While a secret is being rotated there are two. See
+	// [Verifier.SetSecrets].
+	Secrets []Secret
+	// Tolerance is how far the signed timestamp may be from the clock, into the
+	// past and into the future. Defaults to 5 minutes. -1 accepts any time, and
+	// with that the replay of any request ever sent.
+	Tolerance time.Duration
+	// Clock answers the time. Defaults to time.Now.
+	Clock func() time.Time
+	// Scheme is how requests are signed. Defaults to that of [StandardSigner];
+	// the other one is [TimestampedSigner].
+	Scheme Scheme
+	// MaxBody is the most bytes that VerifyRequest reads of a body. Defaults to
+	// 2 MiB; -1 means any number.
+	MaxBody int64
+}
+
+// Verifier verifies the requests to one endpoint. It is safe for concurrent use.
+type Verifier struct {
+	secrets   atomic.Pointer[[]Secret]
+	tolerance time.Duration // negative: off
+	clock     func() time.Time
+	scheme    Scheme
+	maxBody   int64
+}
+
+// NewVerifier makes a Verifier. Everything that is wrong with cfg comes back in
+// one [*ValidationError].
+func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
+	wrong := cfg.Scheme.secretProblems(cfg.Secrets)
+	if cfg.Tolerance < -1 {
+		wrong = append(wrong, FieldError{"Tolerance", "must be positive, 0 (5 minutes) or -1 (off)"})
+	}
+	if cfg.MaxBody < -1 {
+		wrong = append(wrong, FieldError{"MaxBody", "must be positive, 0 (2 MiB) or -1 (no limit)"})
+	}
+	if len(wrong) > 0 {
+		return nil, &ValidationError{Fields: wrong}
+	}
+	v := &Verifier{tolerance: cfg.Tolerance, clock: cfg.Clock, scheme: cfg.Scheme, maxBody: cfg.MaxBody}
+	if v.tolerance == 0 {
+		v.tolerance = defaultTolerance
+	}
+	if v.clock == nil {
+		v.clock = time.Now
+	}
+	switch v.maxBody {
+	case 0:
+		v.maxBody = defaultMaxBody
+	case -1:
+		v.maxBody = math.MaxInt64
+	}
+	v.storeSecrets(cfg.Secrets)
+	return v, nil
+}
+
+// SetSecrets replaces the secrets, for a rotation without a restart. It refuses
+// what [NewVerifier] refuses, and then changes nothing.
+func (v *Verifier) SetSecrets(secrets ...Secret) error {
+	if wrong := v.scheme.secretProblems(secrets); len(wrong) > 0 {
+		return &ValidationError{Fields: wrong}
+	}
+	v.storeSecrets(secrets)
+	return nil
+}
+
+func (v *Verifier) storeSecrets(secrets []Secret) {
+	secrets = slices.Clone(secrets)
+	v.secrets.Store(&secrets)
+}
+
+// secretProblems lists the secrets that s cannot verify with.
+func (s Scheme) secretProblems(secrets []Secret) (wrong []FieldError) {
+	if len(secrets) == 0 {
+		wrong = append(wrong, FieldError{"Secrets", "is required: one secret at least"})
+	}
+	for i, sec := range secrets {
+		switch field := fmt.Sprintf("Secrets[%d]", i); {
+		case sec.IsZero():
+			wrong = append(wrong, FieldError{field, "is the zero Secret"})
+		case s.header != "" && !sec.is(kindShared):
+			wrong = append(wrong, FieldError{field, `must be a "whsec_" secret for this scheme`})
+		}
+	}
+	return wrong
+}
+
+// Verify checks one request like the function [Verify], with the verifier's
+// secrets, scheme, tolerance and clock. It allocates nothing.
+func (v *Verifier) Verify(body []byte, header http.Header) error {
+	ts, err := v.scheme.verify(body, header, *v.secrets.Load())
+	if err != nil || v.tolerance < 0 {
+		return err
+	}
+	return checkFresh(ts, v.clock(), v.tolerance)
+}
+
+// verify answers the timestamp of a request that one of the secrets signed.
+func (s Scheme) verify(body []byte, header http.Header, secrets []Secret) (int64, error) {
+	if s.header != "" {
+		return s.verifyTimestamped(body, header, secrets)
+	}
+	return verifyStandard(body, header, secrets)
+}
+
+func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, error) {
+	id, timestamp, signatures, err := standardHeaders(header)
+	if err != nil {
+		return 0, err
+	}
+	ts, ok := parseTimestamp(timestamp)
+	if !ok || !validReceivedID(id) {
+		return 0, ErrInvalidHeader
+	}
+	st := macPool.Get().(*macState)
+	defer macPool.Put(st)
+	st.parseStandard(signatures)
+	n := copy(st.head[:], id)
+	st.head[n] = '.'
+	n += 1 + copy(st.head[n+1:], timestamp)
+	st.head[n] = '.'
+	if !st.matchAny(secrets, st.head[:n+1], body) {
+		return 0, ErrSignature
+	}
+	return ts, nil
+}
+
+func standardHeaders(header http.Header) (id, timestamp, signatures string, err error) {
+	id, ok1 := single(header, headerID)
+	timestamp, ok2 := single(header, headerTimestamp)
+	signatures, ok3 := single(header, headerSignature)
+	if !ok1 || !ok2 || !ok3 {
+		return "", "", "", ErrMissingHeader
+	}
+	return id, timestamp, signatures, nil
+}
+
+// single answers the value of a header that must be given exactly once: of two,
+// another reader might see the other one.
+func single(header http.Header, key string) (string, bool) {
+	if v := header[key]; len(v) == 1 {
+		return v[0], v[0] != ""
+	}
+	return "", false
+}
+
+// validReceivedID reports whether s may be a signed id. A dot would let "a.1"
+// and "2" be shifted into "a" and "1.2", which sign alike; other senders than
+// this library may use more characters than it does, but all of them are
+// visible ASCII.
+func validReceivedID(s string) bool {
+	if s == "" || len(s) > maxReceivedID {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// parseTimestamp reads Unix seconds: digits alone, without leading zeros.
+func parseTimestamp(s string) (int64, bool) {
+	if s == "" || len(s) > maxTimestampDigits || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		c := s[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(c)
+	}
+	return n, true
+}

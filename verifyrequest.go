@@ -1,0 +1,107 @@
+package webhook
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// VerifyRequest reads the body of r, verifies it and answers the event in it.
+// Nothing is parsed before it is verified, and no body is read for a request
+// without signature headers. The body of r is then used up.
+//
+// The errors are those of [Verify], for which the answer is 401; [ErrBodyTooLarge]
+// beyond MaxBody, for which it is 413; [ErrBodyConsumed] when something read
+// the body before; [ErrMalformedEvent] for a body that is properly signed and
+// no event; and errors of reading. What the body announces itself to be, in
+// Content-Type and Content-Encoding, does not matter: the signature covers the
+// bytes on the wire, and those are JSON.
+//
+// With the scheme of [StandardSigner] the event's id must be the one that was
+// signed in the header webhook-id, so that both can be used to tell duplicates.
+// [Event.Test] is set from the header webhook-test, which is not signed: it may
+// make a receiver do less, never more.
+func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
+	if err := v.scheme.checkPresent(r.Header); err != nil {
+		return Event{}, err
+	}
+	body, err := readBody(r, v.maxBody)
+	if err != nil {
+		return Event{}, err
+	}
+	if err := v.Verify(body, r.Header); err != nil {
+		return Event{}, err
+	}
+	return v.parse(body, r.Header)
+}
+
+// checkPresent refuses a request that lacks a header of s.
+func (s Scheme) checkPresent(header http.Header) error {
+	if s.header == "" {
+		_, _, _, err := standardHeaders(header)
+		return err
+	}
+	if _, ok := single(header, s.header); !ok {
+		return ErrMissingHeader
+	}
+	return nil
+}
+
+// parse answers the event in the body of a request that has been verified.
+func (v *Verifier) parse(body []byte, header http.Header) (Event, error) {
+	e, err := ParseEvent(body)
+	if err != nil {
+		return Event{}, err
+	}
+	if v.scheme.header == "" && header.Get(headerID) != e.ID {
+		return Event{}, fmt.Errorf("%w: its id is not the one in the header webhook-id", ErrMalformedEvent)
+	}
+	e.Test = header.Get(headerTest) == "1"
+	return e, nil
+}
+
+// firstRead is the most that is allocated on the word of Content-Length alone,
+// which costs a sender nothing to claim.
+const firstRead = 64 << 10
+
+// readBody answers the body of r if it has at most limit bytes.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, ErrBodyTooLarge
+	}
+	if r.Body == nil {
+		return nil, consumedUnless(r.ContentLength == 0)
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
+	n, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, limit))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	// A body of unknown length is never empty here: a webhook has one.
+	return b.Bytes(), consumedUnless(n >= r.ContentLength && (n > 0 || r.ContentLength == 0))
+}
+
+func consumedUnless(complete bool) error {
+	if complete {
+		return nil
+	}
+	return ErrBodyConsumed
+}
+
+// bodyError tells the limit, ours or that of an http.MaxBytesReader around, and
+// a body that was closed from what the connection did.
+func bodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return ErrBodyTooLarge
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		return ErrBodyConsumed
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("webhook: the request's body ended early: %w", err)
+	}
+	return fmt.Errorf("webhook: reading the request's body: %w", err)
+}
