@@ -1,0 +1,200 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Reasons of a Receiver to refuse a request, beside those in errors.go.
+var (
+	errMethod    = errors.New("webhook: not a POST")
+	errMediaType = errors.New("webhook: not JSON in UTF-8, or compressed")
+	errBroken    = errors.New("webhook: the body broke off")
+	errSlowBody  = errors.New("webhook: the body took too long")
+	errUndecoded = errors.New("webhook: data does not decode")
+	errHandler   = errors.New("webhook: the handler failed")
+	errDedupe    = errors.New("webhook: de-duplication failed")
+)
+
+// statuses are the answers to what can go wrong.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{ErrDuplicate, http.StatusOK},
+	{ErrInProgress, http.StatusConflict},
+	{errHandler, http.StatusInternalServerError},
+	{ErrMissingHeader, http.StatusUnauthorized},
+	{ErrInvalidHeader, http.StatusUnauthorized},
+	{ErrSignature, http.StatusUnauthorized},
+	{ErrTooOld, http.StatusUnauthorized},
+	{ErrTooNew, http.StatusUnauthorized},
+	{ErrMalformedEvent, http.StatusBadRequest},
+	{errBroken, http.StatusBadRequest},
+	{errMethod, http.StatusMethodNotAllowed},
+	{errSlowBody, http.StatusRequestTimeout},
+	{ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
+	{errMediaType, http.StatusUnsupportedMediaType},
+	{ErrBodyConsumed, http.StatusInternalServerError},
+	{errDedupe, http.StatusServiceUnavailable},
+	{errGateFull, http.StatusServiceUnavailable},
+	{errGateClosed, http.StatusServiceUnavailable},
+}
+
+func statusOf(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return s.status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+// busyPause is the pause, in seconds, that a 503 asks for.
+const busyPause = "5"
+
+// reply answers with a status and a text that depends on nothing else.
+func reply(w http.ResponseWriter, status int) {
+	h := w.Header()
+	switch status {
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost)
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", busyPause)
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, http.StatusText(status)+"\n")
+}
+
+// accept verifies a request. It answers the status of the refusal, or 0.
+func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (Event, []byte, int) {
+	body, err := r.read(w, req)
+	if err == nil {
+		err = r.verifier.Verify(body, req.Header)
+	}
+	var e Event
+	if err == nil {
+		e, err = r.verifier.parse(body, req.Header)
+	}
+	if err != nil {
+		r.refused(req, body, err)
+		return Event{}, nil, statusOf(err)
+	}
+	return e, body, 0
+}
+
+// read answers the body of a request that has the form of a webhook.
+func (r *Receiver) read(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	if req.Method != http.MethodPost {
+		return nil, errMethod
+	}
+	if !isJSON(req.Header) {
+		return nil, errMediaType
+	}
+	if err := r.verifier.scheme.checkPresent(req.Header); err != nil {
+		return nil, err
+	}
+	if r.cfg.ReadTimeout > 0 {
+		// Not every ResponseWriter can do it; then the server's own limits hold.
+		c := http.NewResponseController(w)
+		if c.SetReadDeadline(time.Now().Add(r.cfg.ReadTimeout)) == nil {
+			defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+		}
+	}
+	body, err := readBody(req, r.verifier.maxBody)
+	switch {
+	case err == nil, errors.Is(err, ErrBodyTooLarge), errors.Is(err, ErrBodyConsumed):
+		return body, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlowBody
+	}
+	return nil, errBroken
+}
+
+// isJSON reports whether the headers announce JSON in UTF-8, or nothing. The
+// signature covers the bytes on the wire, so a compressed body could be verified;
+// but this library never sends one, and what is not there cannot blow up.
+func isJSON(h http.Header) bool {
+	if c := h.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
+		return false
+	}
+	t := h.Get("Content-Type")
+	if t == "" || t == "application/json" {
+		return true
+	}
+	mediaType, params, err := mime.ParseMediaType(t)
+	if err != nil || mediaType != "application/json" {
+		return false
+	}
+	charset := params["charset"]
+	return charset == "" || strings.EqualFold(charset, "utf-8")
+}
+
+// refused logs a refused request: each with its explanation in debug mode, and
+// otherwise the latest one of a minute, since strangers can cause any number.
+func (r *Receiver) refused(req *http.Request, body []byte, err error) {
+	if r.cfg.Explain {
+		r.cfg.Logger.Warn("webhook: request refused", "error", err, "status", statusOf(err),
+			"explanation", explainRefusal(r.verifier, req, body, err), "remote", req.RemoteAddr)
+		return
+	}
+	if n := r.refusals.due(time.Now()); n > 0 {
+		r.cfg.Logger.Warn("webhook: request refused; ReceiverConfig.Explain tells more", "error", err,
+			"status", statusOf(err), "refused", n)
+	}
+}
+
+// explainRefusal adds what a Receiver refuses before it verifies.
+func explainRefusal(v *Verifier, req *http.Request, body []byte, err error) string {
+	switch {
+	case errors.Is(err, errMethod):
+		return fmt.Sprintf("webhooks are POSTs and this is a %.16q: a browser, a health check, or a redirect that turned a POST into a GET", req.Method)
+	case errors.Is(err, errMediaType):
+		return fmt.Sprintf("it has the Content-Type %.64q and the Content-Encoding %.64q: webhooks are application/json, not compressed",
+			req.Header.Get("Content-Type"), req.Header.Get("Content-Encoding"))
+	case errors.Is(err, ErrBodyTooLarge):
+		return fmt.Sprintf("MaxBody is %d bytes", v.maxBody)
+	case errors.Is(err, errBroken), errors.Is(err, errSlowBody):
+		return "the connection is slow or was closed by the sender or a proxy"
+	}
+	return v.Explain(body, req.Header, err)
+}
+
+// refusalLog counts refusals between two lines of the log.
+type refusalLog struct {
+	mu    sync.Mutex
+	next  time.Time
+	count int
+}
+
+// due counts one refusal and answers how many there were since the last line,
+// when it is time for another one, or 0.
+func (l *refusalLog) due(now time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	if now.Before(l.next) {
+		return 0
+	}
+	n := l.count
+	l.count, l.next = 0, now.Add(warnEvery)
+	return n
+}
+
+// eventAttrs identify an event in the log.
+func eventAttrs(e Event) slog.Attr {
+	return slog.Group("event", "id", e.ID, "type", string(e.Type), "endpoint", e.EndpointID)
+}

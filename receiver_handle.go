@@ -1,0 +1,119 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// dedupeTimeout bounds each call of a Deduper, so that the sender, which waits 5
+// seconds, still gets its answer.
+const dedupeTimeout = 3 * time.Second
+
+// process handles or queues a verified event and answers the status.
+func (r *Receiver) process(ctx context.Context, e Event) int {
+	if e.Test {
+		return statusOf(r.run(ctx, e))
+	}
+	if err := r.gate.enter(); err != nil {
+		return statusOf(err)
+	}
+	if r.cfg.Async != nil {
+		return r.queue(ctx, e)
+	}
+	defer r.gate.leave()
+	m, err := r.begin(ctx, e)
+	if err != nil {
+		return statusOf(err)
+	}
+	ctx, cancel := r.handlerContext(ctx, m)
+	defer cancel()
+	err = r.run(ctx, e)
+	r.settle(ctx, e, m, err == nil)
+	return statusOf(err)
+}
+
+// begin marks e as in progress.
+func (r *Receiver) begin(ctx context.Context, e Event) (m Mark, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dedupeTimeout)
+	defer cancel()
+	err = rescue(func() (err error) {
+		m, err = r.cfg.Deduper.Begin(ctx, DedupeKey{e.EndpointID, e.ID}, r.cfg.Lease)
+		return err
+	})
+	if err == nil || errors.Is(err, ErrDuplicate) || errors.Is(err, ErrInProgress) {
+		return m, err
+	}
+	r.cfg.Logger.Error("webhook: de-duplication failed; the sender will try again", "error", err, eventAttrs(e))
+	return m, errDedupe
+}
+
+// settle ends the mark of e. The work is done or undone by now, whatever the
+// Deduper answers; an event whose mark could not be committed runs again if a
+// duplicate of it arrives.
+func (r *Receiver) settle(ctx context.Context, e Event, m Mark, done bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dedupeTimeout)
+	defer cancel()
+	end := r.cfg.Deduper.Abandon
+	if done {
+		end = r.cfg.Deduper.Commit
+	}
+	if err := rescue(func() error { return end(ctx, m) }); err != nil {
+		r.cfg.Logger.Error("webhook: de-duplication mark not settled", "error", err, "handled", done, eventAttrs(e))
+	}
+}
+
+// handlerContext is that of one event. It outlives the request: a sender that
+// hangs up after 5 seconds must not undo work that is nearly done, since its
+// retry would be cut off at the same point.
+func (r *Receiver) handlerContext(ctx context.Context, m Mark) (context.Context, context.CancelFunc) {
+	ctx = context.WithValue(context.WithoutCancel(ctx), markKey{}, m)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Lease)
+	unhook := context.AfterFunc(r.stopping, cancel)
+	return ctx, func() { unhook(); cancel() }
+}
+
+// run calls the handlers of e and logs what goes wrong in them.
+func (r *Receiver) run(ctx context.Context, e Event) error {
+	handlers := r.handlersOf(e)
+	for _, h := range handlers {
+		err := rescue(func() error { return h(ctx, e) })
+		if err == nil {
+			continue
+		}
+		r.cfg.Logger.Error("webhook: handler failed", "error", err, eventAttrs(e))
+		return fmt.Errorf("%w: %w", errHandler, err)
+	}
+	if len(handlers) == 0 {
+		r.cfg.Logger.Debug("webhook: no handler for this event", "test", e.Test, eventAttrs(e))
+	}
+	return nil
+}
+
+func (r *Receiver) handlersOf(e Event) []handler {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if e.Test {
+		return r.test
+	}
+	if k := kindFor(e.Type); k != nil && !k.holds(e.Data) {
+		return r.other
+	}
+	if h := r.handlers[e.Type]; len(h) > 0 {
+		return h
+	}
+	return r.other
+}
+
+// rescue calls the caller's code and makes an error of a panic. The stack goes
+// into the error, and with that into the log.
+func rescue(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,523 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// signed is a request as the sender makes it, signed here by hand so that the
+// tests of the receiving side do not rest on our own signer.
+type signed struct {
+	id, timestamp, body, secret string
+	header                      http.Header
+}
+
+var receiverSecret = webhook.NewSecret()
+
+func signedEvent(id string, t webhook.EventType, data string) *signed {
+	return &signed{
+		id: id, timestamp: fmt.Sprint(time.Now().Unix()), secret: receiverSecret.Reveal(),
+		body: fmt.Sprintf(`{"id":%q,"event":%q,"timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1","data":%s}`, id, t, data),
+	}
+}
+
+const callCompletedData = `{"call_id":"call_1","agent_id":"agent_1","direction":"outbound","from_number":"+18005550100",` +
+	`"to_number":"+14155550123","status":"completed","duration_seconds":245}`
+
+func callCompleted(id string) *signed {
+	return signedEvent(id, webhook.EventCallCompleted, callCompletedData)
+}
+
+func (s *signed) signature() string {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s.secret, "whsec_"))
+	if err != nil {
+		panic(err)
+	}
+	mac := hmac.New(sha256.New, key)
+	_, _ = io.WriteString(mac, s.id+"."+s.timestamp+"."+s.body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (s *signed) request() *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader(s.body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("webhook-id", s.id)
+	r.Header.Set("webhook-timestamp", s.timestamp)
+	r.Header.Set("webhook-signature", s.signature())
+	for k, v := range s.header {
+		r.Header[k] = v
+	}
+	return r
+}
+
+func newReceiver(t *testing.T, change func(*webhook.ReceiverConfig)) *webhook.Receiver {
+	t.Helper()
+	cfg := webhook.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}, Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&cfg)
+	}
+	r, err := webhook.NewReceiver(cfg)
+	require.NoError(t, err)
+	return r
+}
+
+func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestReceiverPassesTypedEvents(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	var got webhook.CallCompleted
+	var event webhook.Event
+	webhook.On(r, func(_ context.Context, e webhook.Event, c webhook.CallCompleted) error {
+		event, got = e, c
+		return nil
+	})
+	w := serve(r, callCompleted("evt_1").request())
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, 245, got.DurationSeconds)
+	assert.Equal(t, "evt_1", event.ID)
+	assert.Equal(t, "wh_1", event.EndpointID)
+	assert.JSONEq(t, callCompletedData, string(event.Raw))
+}
+
+func TestReceiverRoutesEvents(t *testing.T) {
+	t.Parallel()
+	undecodable := signedEvent("evt_skew", webhook.EventCallCompleted, `{"duration_seconds":"four minutes"}`)
+	for name, c := range map[string]struct {
+		request *signed
+		want    string
+	}{
+		"known type to its handler":                        {callCompleted("evt_1"), "completed"},
+		"type registered by name":                          {signedEvent("evt_2", "call.recording.ready", `{"url":"x"}`), "recording"},
+		"unknown type to the catch-all":                    {signedEvent("evt_3", "agent.deleted", `{}`), "other agent.deleted json.RawMessage"},
+		"known type without a handler to the catch-all":    {signedEvent("evt_4", webhook.EventCreditsLow, `{"balance":1,"threshold":2}`), "other credits.low webhook.CreditsLow"},
+		"known type that does not decode to the catch-all": {undecodable, "other call.completed json.RawMessage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t, nil)
+			var got string
+			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { got = "completed"; return nil })
+			r.OnType("call.recording.ready", func(context.Context, webhook.Event) error { got = "recording"; return nil })
+			r.OnOther(func(_ context.Context, e webhook.Event) error {
+				got = fmt.Sprintf("other %s %T", e.Type, e.Data)
+				assert.True(t, json.Valid(e.Raw))
+				return nil
+			})
+			w := serve(r, c.request.request())
+			assert.Equal(t, http.StatusOK, w.Code)
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestReceiverAcknowledgesWhatNobodyHandles(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for this one") })
+	for _, s := range []*signed{
+		signedEvent("evt_1", "agent.deleted", `{}`),
+		signedEvent("evt_2", webhook.EventCallCompleted, `[1]`),
+		signedEvent("evt_3", webhook.EventCallFailed, `{}`),
+	} {
+		assert.Equal(t, http.StatusOK, serve(r, s.request()).Code, s.id)
+	}
+}
+
+func TestReceiverRunsAllHandlersOfATypeInOrder(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	var got []string
+	fail := true
+	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { got = append(got, "a"); return nil })
+	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+		got = append(got, "b")
+		if fail {
+			return errors.New("not today")
+		}
+		return nil
+	})
+	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { got = append(got, "c"); return nil })
+	assert.Equal(t, http.StatusInternalServerError, serve(r, callCompleted("evt_1").request()).Code)
+	assert.Equal(t, []string{"a", "b"}, got, "the first error ends the run")
+	fail, got = false, nil
+	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)
+	assert.Equal(t, []string{"a", "b", "c"}, got)
+}
+
+func TestReceiverTakesHandlersWhileServing(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() { serve(r, callCompleted(fmt.Sprint("evt_", i)).request()) })
+		wg.Go(func() {
+			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { return nil })
+		})
+	}
+	wg.Wait()
+	var ran atomic.Bool
+	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { ran.Store(true); return nil })
+	serve(r, callCompleted("evt_last").request())
+	assert.True(t, ran.Load())
+}
+
+func TestReceiverLeavesTestEventsToTheirHandler(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for tests") })
+	r.OnOther(func(context.Context, webhook.Event) error { panic("not for tests") })
+	test := callCompleted("evt_1")
+	test.header = http.Header{"Webhook-Test": {"1"}}
+	assert.Equal(t, http.StatusOK, serve(r, test.request()).Code)
+
+	var n int
+	r.OnTest(func(_ context.Context, e webhook.Event) error {
+		assert.True(t, e.Test)
+		assert.IsType(t, webhook.CallCompleted{}, e.Data)
+		n++
+		return nil
+	})
+	serve(r, test.request())
+	serve(r, test.request())
+	assert.Equal(t, 2, n, "test events are not de-duplicated")
+
+	test.secret = webhook.NewSecret().Reveal()
+	assert.Equal(t, http.StatusUnauthorized, serve(r, test.request()).Code, "but verified")
+}
+
+func TestReceiverAnswersToEachMistake(t *testing.T) {
+	t.Parallel()
+	request := func(change func(*http.Request)) *http.Request {
+		r := callCompleted("evt_1").request()
+		change(r)
+		return r
+	}
+	foreign := callCompleted("evt_1")
+	foreign.secret = webhook.NewSecret().Reveal()
+	old := callCompleted("evt_1")
+	old.timestamp = fmt.Sprint(time.Now().Add(-time.Hour).Unix())
+	notAnEvent := callCompleted("evt_1")
+	notAnEvent.body = `["hello"]`
+	set := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
+
+	for name, c := range map[string]struct {
+		request *http.Request
+		want    int
+	}{
+		"GET":                           {request(func(r *http.Request) { r.Method = http.MethodGet }), 405},
+		"PUT":                           {request(func(r *http.Request) { r.Method = http.MethodPut }), 405},
+		"H18 a form":                    {request(set("Content-Type", "application/x-www-form-urlencoded")), 415},
+		"H18 UTF-16":                    {request(set("Content-Type", "application/json; charset=utf-16")), 415},
+		"H18 not a media type":          {request(set("Content-Type", "json; =")), 415},
+		"H18 UTF-8, spelled out":        {request(set("Content-Type", `Application/JSON; charset="UTF-8"`)), 200},
+		"H18 no type":                   {request(func(r *http.Request) { r.Header.Del("Content-Type") }), 200},
+		"H17 compressed":                {request(set("Content-Encoding", "gzip")), 415},
+		"H17 not compressed, said so":   {request(set("Content-Encoding", "identity")), 200},
+		"no signature":                  {request(func(r *http.Request) { r.Header.Del("webhook-signature") }), 401},
+		"another secret":                {foreign.request(), 401},
+		"too old":                       {old.request(), 401},
+		"too large, announced":          {request(func(r *http.Request) { r.ContentLength = 10 << 30 }), 413},
+		"signed, but not an event":      {notAnEvent.request(), 400},
+		"H16 body read by a middleware": {request(func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }), 500},
+		"H16 body half read":            {request(func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 10)) }), 500},
+		"H16 no body":                   {request(func(r *http.Request) { r.Body = nil }), 500},
+		"H19 client goes away":          {request(func(r *http.Request) { r.Body = io.NopCloser(brokenReader{}) }), 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t, nil)
+			called := false
+			r.OnOther(func(context.Context, webhook.Event) error { called = true; return nil })
+			w := serve(r, c.request)
+			assert.Equal(t, c.want, w.Code)
+			assert.Equal(t, c.want == http.StatusOK, called)
+			assert.Equal(t, http.StatusText(c.want)+"\n", w.Body.String(), "H26: the text depends on the status alone")
+			if c.want == http.StatusMethodNotAllowed {
+				assert.Equal(t, "POST", w.Header().Get("Allow"))
+			}
+		})
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// endless is a body that never ends; it counts what was read of it.
+type endless struct{ read int }
+
+func (e *endless) Read(b []byte) (int, error) { e.read += len(b); return len(b), nil }
+
+func TestReceiverReadsNoMoreThanMaxBody(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.MaxBody = 4096 })
+	body := &endless{}
+	req := callCompleted("evt_1").request()
+	req.Body, req.ContentLength = io.NopCloser(body), -1
+	assert.Equal(t, http.StatusRequestEntityTooLarge, serve(r, req).Code)
+	assert.LessOrEqual(t, body.read, 4096+1)
+}
+
+func TestReceiverEndsSlowBodies(t *testing.T) { // H19
+	t.Parallel()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.ReadTimeout = time.Millisecond })
+	r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
+	s := httptest.NewServer(r)
+	defer s.Close()
+	body, feed := io.Pipe()
+	defer feed.Close()
+	req := callCompleted("evt_1").request()
+	out, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, body)
+	require.NoError(t, err)
+	out.Header = req.Header
+	resp, err := s.Client().Do(out)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusRequestTimeout, resp.StatusCode)
+}
+
+func TestReceiverLetsTheRetryInAfterAFailure(t *testing.T) { // H22
+	t.Parallel()
+	for name, fail := range map[string]func() error{
+		"error": func() error { return errors.New("database is down") },
+		"panic": func() error { panic("index out of range") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			calls := 0
+			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+				if calls++; calls == 1 {
+					return fail()
+				}
+				return nil
+			})
+			w := serve(r, callCompleted("evt_1").request())
+			assert.Equal(t, http.StatusInternalServerError, w.Code)
+			assert.NotContains(t, w.Body.String(), "database")
+			assert.Contains(t, log.String(), "event.id=evt_1")
+			for range 3 {
+				assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)
+			}
+			assert.Equal(t, 2, calls)
+		})
+	}
+}
+
+func TestReceiverHandlesFiftyConcurrentDuplicatesOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, nil)
+		var calls atomic.Int32
+		webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+			calls.Add(1)
+			time.Sleep(time.Second) // virtual: all the others arrive meanwhile
+			return nil
+		})
+		var statuses sync.Map
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				code := serve(r, callCompleted("evt_1").request()).Code
+				n, _ := statuses.LoadOrStore(code, new(atomic.Int32))
+				n.(*atomic.Int32).Add(1)
+			})
+		}
+		wg.Wait()
+		assert.EqualValues(t, 1, calls.Load())
+		count := func(code int) int32 {
+			n, _ := statuses.LoadOrStore(code, new(atomic.Int32))
+			return n.(*atomic.Int32).Load()
+		}
+		assert.EqualValues(t, 1, count(http.StatusOK))
+		assert.EqualValues(t, 49, count(http.StatusConflict), "told to come back, since it may yet fail")
+		assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)
+		assert.EqualValues(t, 1, calls.Load())
+	})
+}
+
+func TestReceiverKeepsEndpointsApart(t *testing.T) { // H27
+	t.Parallel()
+	other := webhook.NewSecret()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Secrets = append(c.Secrets, other) })
+	calls := 0
+	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
+	serve(r, callCompleted("evt_1").request())
+	second := callCompleted("evt_1")
+	second.body = strings.Replace(second.body, "wh_1", "wh_2", 1)
+	second.secret = other.Reveal()
+	assert.Equal(t, http.StatusOK, serve(r, second.request()).Code)
+	assert.Equal(t, 2, calls)
+}
+
+func TestReceiverFinishesWorkAfterTheSenderHungUp(t *testing.T) { // H25
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, nil)
+		calls := 0
+		r.OnOther(func(ctx context.Context, _ webhook.Event) error {
+			calls++
+			select {
+			case <-time.After(8 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		impatient, hangUp := context.WithTimeout(t.Context(), 5*time.Second)
+		defer hangUp()
+		done := make(chan struct{})
+		go func() {
+			serve(r, callCompleted("evt_1").request().WithContext(impatient))
+			close(done)
+		}()
+		time.Sleep(6 * time.Second)
+		assert.Equal(t, http.StatusConflict, serve(r, callCompleted("evt_1").request()).Code, "first retry")
+		<-done
+		assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code, "second retry")
+		assert.Equal(t, 1, calls)
+	})
+}
+
+func TestReceiverEndsAHandlerWithItsLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Lease = 10 * time.Second })
+		r.OnOther(func(ctx context.Context, _ webhook.Event) error { <-ctx.Done(); return ctx.Err() })
+		begin := time.Now()
+		assert.Equal(t, http.StatusInternalServerError, serve(r, callCompleted("evt_1").request()).Code)
+		assert.Equal(t, 10*time.Second, time.Since(begin))
+	})
+}
+
+// brokenDeduper fails where it is told to.
+type brokenDeduper struct {
+	webhook.Deduper
+	begin, commit func() error
+}
+
+func (d brokenDeduper) Begin(ctx context.Context, k webhook.DedupeKey, lease time.Duration) (webhook.Mark, error) {
+	if d.begin != nil {
+		return webhook.Mark{}, d.begin()
+	}
+	return d.Deduper.Begin(ctx, k, lease)
+}
+
+func (d brokenDeduper) Commit(ctx context.Context, m webhook.Mark) error {
+	if d.commit != nil {
+		return d.commit()
+	}
+	return d.Deduper.Commit(ctx, m)
+}
+
+func TestReceiverNeverAcknowledgesWithoutItsDeduper(t *testing.T) { // H24
+	t.Parallel()
+	for name, begin := range map[string]func() error{
+		"error":           func() error { return errors.New("connection refused") },
+		"panic":           func() error { panic("nil map") },
+		"misleading text": func() error { return fmt.Errorf("store: %w", webhook.ErrSignature) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Deduper = brokenDeduper{begin: begin} })
+			r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
+			w := serve(r, callCompleted("evt_1").request())
+			assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+			assert.NotEmpty(t, w.Header().Get("Retry-After"))
+		})
+	}
+}
+
+func TestReceiverAcknowledgesWorkWhoseMarkFailed(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) {
+		c.Deduper = brokenDeduper{webhook.NoDedupe, nil, func() error { return errors.New("connection reset") }}
+	})
+	r.OnOther(func(context.Context, webhook.Event) error { return nil })
+	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code, "a retry would surely run it twice")
+}
+
+func TestReceiverWithoutDedupeHandlesEveryRequest(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Deduper = webhook.NoDedupe })
+	calls := 0
+	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
+	serve(r, callCompleted("evt_1").request())
+	serve(r, callCompleted("evt_1").request())
+	assert.Equal(t, 2, calls)
+}
+
+func TestReceiverReloadsSecrets(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	next := webhook.NewSecret()
+	byNew := callCompleted("evt_1")
+	byNew.secret = next.Reveal()
+	assert.Equal(t, http.StatusUnauthorized, serve(r, byNew.request()).Code)
+	require.NoError(t, r.SetSecrets(next, receiverSecret))
+	assert.Equal(t, http.StatusOK, serve(r, byNew.request()).Code)
+	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_2").request()).Code)
+	require.NoError(t, r.SetSecrets(next))
+	assert.Equal(t, http.StatusUnauthorized, serve(r, callCompleted("evt_3").request()).Code)
+
+	require.Error(t, r.SetSecrets(), "none")
+	require.Error(t, r.SetSecrets(webhook.Secret{}), "the zero Secret")
+	assert.Equal(t, http.StatusOK, serve(r, byNew.request()).Code, "a mistake changes nothing")
+}
+
+func TestNewReceiverNamesAllMistakes(t *testing.T) {
+	t.Parallel()
+	_, err := webhook.NewReceiver(webhook.ReceiverConfig{
+		Secrets: []webhook.Secret{receiverSecret}, Lease: -1, ReadTimeout: -2, Async: &webhook.AsyncConfig{Queue: -1, Workers: -1},
+	})
+	var v *webhook.ValidationError
+	require.ErrorAs(t, err, &v)
+	assert.Len(t, v.Fields, 4)
+	_, err = webhook.NewReceiver(webhook.ReceiverConfig{})
+	assert.Error(t, err, "no secret")
+}
+
+func TestReceiverLogsRefusalsOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		forged := callCompleted("evt_1")
+		forged.secret = webhook.NewSecret().Reveal()
+		for range 100 {
+			serve(r, forged.request())
+		}
+		assert.Equal(t, 1, strings.Count(log.String(), "request refused"))
+		time.Sleep(time.Minute)
+		serve(r, forged.request())
+		assert.Equal(t, 2, strings.Count(log.String(), "request refused"))
+		assert.Contains(t, log.String(), "refused=100")
+	})
+}
