@@ -67,7 +67,9 @@ func TestCustomHeadersThatAreAccepted(t *testing.T) {
 		fifty[fmt.Sprintf("X-%d", i)] = ""
 	}
 	for _, h := range []map[string]string{
-		nil, {}, fifty,
+		nil,
+		{},
+		fifty,
 		{"Authorization": "Bearer a~b", "x-tenant": "a \t b", "X_Y": "1", "Cookie": "a=b"},
 		{"X": strings.Repeat("a", 8<<10-1)},
 	} {

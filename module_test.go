@@ -43,9 +43,8 @@ func TestNestedModulesStandOnThisCheckout(t *testing.T) {
 			continue
 		}
 		assert.Contains(t, workspace, dir, "go.work lacks a module")
-		up, err := filepath.Rel(dir, ".")
-		require.NoError(t, err)
-		assert.Equal(t, filepath.ToSlash(up), mod.replaced["github.com/ringyo-ai/webhook"], file)
+		up := strings.TrimSuffix(strings.Repeat("../", strings.Count(dir, "/")+1), "/")
+		assert.Equal(t, up, mod.replaced["github.com/ringyo-ai/webhook"], file)
 	}
 }
 

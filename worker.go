@@ -273,7 +273,7 @@ func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, agai
 	}
 	delay = max(delay, 0)
 	if e.cfg.Jitter > 0 {
-		delay += time.Duration(rand.Float64() * e.cfg.Jitter * float64(delay))
+		delay += time.Duration(rand.Float64() * e.cfg.Jitter * float64(delay)) // #nosec G404 -- jitter, not a secret
 	}
 	return max(delay, last.RetryAfter), true, true
 }

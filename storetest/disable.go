@@ -90,7 +90,8 @@ var disableRules = []rule{
 				}
 			}
 			same(e, "disabled", disabled, []webhook.EndpointFailures{
-				{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 1, Disabled: webhook.DisabledFailing}})
+				{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 1, Disabled: webhook.DisabledFailing},
+			})
 			ep := e.get("wh_1")
 			same(e, "Status", ep.Status, webhook.EndpointInactive)
 			same(e, "DisabledReason", ep.DisabledReason, webhook.DisabledFailing)
@@ -180,7 +181,8 @@ var disableRules = []rule{
 			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 12)
 			r := e.applied(failure(l[12], 10))
 			same(e, "Failing", r.Failing, []webhook.EndpointFailures{
-				{EndpointID: "wh_1", AccountID: acct, Failures: 13, Added: 1, Disabled: webhook.DisabledFailing}})
+				{EndpointID: "wh_1", AccountID: acct, Failures: 13, Added: 1, Disabled: webhook.DisabledFailing},
+			})
 		},
 	},
 	{
