@@ -25,6 +25,7 @@
 package storetest
 
 import (
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func cases() []rule {
 	for _, group := range [][]rule{
 		generalRules, endpointRules, enqueueRules, fanOutRules, txRules, claimRules, settleRules,
 		fenceRules, disableRules, maintainRules, deleteRules, logRules, replayRules, isolationRules,
-		concurrencyRules,
+		concurrencyRules, modelRules,
 	} {
 		all = append(all, group...)
 	}
@@ -102,6 +103,9 @@ func (c rule) start(t testing.TB, h Harness) {
 		}
 	}
 	defer func() {
+		if p := recover(); p != nil { // the other cases still have something to say
+			t.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
 		if t.Failed() {
 			t.Logf("the rule: %s", c.sentence)
 		}
