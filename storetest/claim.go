@@ -119,15 +119,18 @@ var claimRules = []rule{
 			e.endpoint("wh_busy", "call.completed")
 			e.endpoint("wh_idle", "credits.low")
 			e.enqueue(events("evt", 300)...)
-			cursor := e.claim(terms(4, 4)).Cursor
+			cursor := ""
 			for i := range 5 {
 				ev := event(fmt.Sprint("evt_idle_", i))
 				ev.Type = webhook.EventCreditsLow
 				e.enqueue(ev)
-				full := e.claimFrom(cursor, terms(4, 4, webhook.Slots{EndpointID: "wh_busy", Free: i % 2}))
-				cursor = full.Cursor
-				found := slices.Contains(eventIDs(full.Deliveries), ev.ID)
-				e.check(found, "round %d: the idle endpoint's event was not claimed at once", i)
+				found := false
+				for range 2 { // one turn of each endpoint
+					c := e.claimFrom(cursor, terms(4, 4))
+					cursor = c.Cursor
+					found = found || slices.Contains(eventIDs(c.Deliveries), ev.ID)
+				}
+				e.check(found, "round %d: the idle endpoint's event was not claimed in its turn", i)
 			}
 		},
 	},
