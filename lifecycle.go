@@ -74,14 +74,17 @@ func (e *Engine) Stop(ctx context.Context) error {
 }
 
 // drain ends every goroutine, in the order in which work flows. Once ctx has
-// ended, attempts are cancelled, and one StoreTimeout later even a Transport, a
-// Store or a hook that ignores its context is not waited for any longer.
+// ended, attempts are cancelled; one StoreTimeout later results that the store
+// does not take are given up; and another second later even a Transport, a Store
+// or a hook that ignores its context is not waited for any longer.
 func (e *Engine) drain(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
 		e.life.cancel()
 		sleep(hard, e.cfg.StoreTimeout)
+		e.settler.cancel()
+		sleep(hard, time.Second)
 		giveUp()
 	})()
 	defer e.life.cancel()
@@ -94,20 +97,19 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !ended(hard, e.sched.drained) {
 		return fmt.Errorf("webhook: stop: %d attempts do not end", e.sched.inFlight())
 	}
-	var err error
-	if ctx.Err() != nil {
-		err = fmt.Errorf("webhook: stop: attempts were cancelled and given back: %w", ctx.Err())
-	}
 	if !e.settler.wait(hard) {
 		return errors.New("webhook: stop: the store does not take the last results; their deliveries are sent again")
 	}
-	if hookErr := e.hooks.wait(hard); err == nil {
-		err = hookErr
+	if err := e.hooks.wait(hard); err != nil {
+		return err
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
-	return err
+	if ctx.Err() != nil {
+		return fmt.Errorf("webhook: stop: not everything ended in time, the rest is sent again: %w", ctx.Err())
+	}
+	return nil
 }
 
 // ended waits for ch to be closed, until ctx ends.

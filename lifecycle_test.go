@@ -289,3 +289,21 @@ func TestIdleEngineAsksTheStoreOncePerPollInterval(t *testing.T) {
 		assert.LessOrEqual(t, maintains.Load(), int64(1))
 	})
 }
+
+func TestE3StopReturnsThoughTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, f := newFaulty(t, status(200))
+		r.endpoint(hookURL)
+		r.start()
+		f.downAtSettle.Store(true)
+		r.emit(2000) // more than may wait to be recorded
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		require.ErrorIs(t, r.Stop(ctx), context.DeadlineExceeded)
+		assert.LessOrEqual(t, time.Since(begin), 13*time.Second)
+		// The bubble fails the test if a goroutine is left.
+	})
+}

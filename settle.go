@@ -71,8 +71,8 @@ func (s *settler) run() {
 	}
 }
 
-// wait returns true once everything is recorded or given up. When ctx ends it
-// stops repeating and returns false.
+// wait returns true once everything is recorded or given up, and false when ctx
+// ends before.
 func (s *settler) wait(ctx context.Context) bool {
 	for {
 		s.mu.Lock()
@@ -82,7 +82,6 @@ func (s *settler) wait(ctx context.Context) bool {
 			return true
 		}
 		if !ended(ctx, idle) {
-			s.cancel()
 			return false
 		}
 	}

@@ -38,10 +38,17 @@ func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func()) {
 	for i := range leased {
 		jobs[i] = job{Leased: leased[i], leaseEnd: leaseEnd}
 	}
-	e.giveBack(context.Background(), e.sched.add(jobs))
+	if rest := e.sched.add(jobs); len(rest) > 0 {
+		// Stopped meanwhile. One try: a caller of Emit is waiting, and the leases
+		// expire in any case.
+		once, cancel := context.WithCancel(context.Background())
+		cancel()
+		e.giveBack(once, rest)
+	}
 }
 
-// giveBack releases what was leased but not attempted, at no cost.
+// giveBack releases what was leased but not attempted, at no cost; it tries at
+// least once, and again until ctx ends.
 func (e *Engine) giveBack(ctx context.Context, jobs []job) {
 	if len(jobs) == 0 {
 		return
@@ -95,8 +102,8 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	resp, err := e.send(ctx, &j)
 	r.sent, r.duration, r.err = true, time.Since(begin), err
 	r.judge(resp, err)
-	if ctx.Err() != nil && r.last.Failure != "" {
-		r.last.Failure, r.detail = FailureCanceled, "the sender stopped"
+	if ctx.Err() != nil && !r.answered {
+		r.last.Failure, r.detail = FailureCanceled, detailCanceled
 	}
 	if !r.last.Failure.Ours() {
 		e.guard.record(j.Target.EndpointID, r.answered)
