@@ -1,2 +1,50 @@
-// Package webhook emits and receives webhooks.
+// Package webhook is both ends of a webhook: a backend emits events to the
+// endpoints that its customers registered, and customers verify and handle them.
+//
+// # Emitting
+//
+// An [Engine] stores events, fans them out to the endpoints of their account,
+// signs, sends, retries, and disables endpoints that are dead. Make one with
+// [New] on a [Store]: package memstore keeps everything in the process, package
+// sqlstore in PostgreSQL, MySQL/MariaDB or SQLite. Code that emits depends on
+// the [Dispatcher] interface alone.
+//
+// [Engine.Emit] answers nil once events are durable. [Engine.EmitTx] makes them
+// part of the caller's own transaction. Each of the 14 event types has a
+// constructor, such as [NewCallCompleted], and a payload type; [NewEvent] makes
+// any other.
+//
+// # What is promised
+//
+// An event that was accepted is delivered at least once to each endpoint that
+// was subscribed, or ends in a state that is recorded and can be replayed. An
+// attempt that is not answered with a 2xx is repeated after 1 s, 5 s, 30 s,
+// 2 min and 10 min. After 10 such deliveries in a row the endpoint is disabled;
+// from then on its events are held until it is enabled. Faults of the sending
+// side use up no attempt and never count. The order of events is not promised.
+//
+// # Receiving
+//
+// [Verify] checks a body against its headers and a secret; [Verifier] can be
+// configured, and [Verifier.VerifyRequest] takes the *http.Request and answers
+// a typed [Event]. Deliveries can come twice: de-duplicate on [Event].ID.
+//
+// # Managing endpoints
+//
+// [Engine.CreateEndpoint] and its siblings are what a management API needs.
+// Every call takes the account, and what belongs to another account does not
+// exist. Errors that such an API shows have a Code method: invalid_url,
+// invalid_events, webhook_limit_reached, url_unreachable.
+//
+// # Testing
+//
+// Package webhooktest has a Dispatcher that records, a customer's server that
+// can be told to fail, and signed requests. [Engine.DeliverDue] makes one pass
+// without a goroutine, so that tests need not wait. Package storetest proves a
+// Store of your own.
+//
+// # Reading on
+//
+// docs/how-it-works.md tells the life of an event and of a delivery,
+// docs/wire-format.md what a receiver in another language must know.
 package webhook

@@ -1,0 +1,51 @@
+package webhook_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
+)
+
+// newEngine is an engine in memory whose requests are printed: in production
+// there is a store of sqlstore here, and the default Transport.
+func newEngine() *webhook.Engine {
+	engine, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: printer{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return engine
+}
+
+// A backend registers its customer's endpoint and emits an event.
+func Example_emit() {
+	ctx := context.Background()
+	engine := newEngine()
+	if err := engine.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	endpoint, secret, err := engine.CreateEndpoint(ctx, webhook.EndpointParams{
+		AccountID: "acme",
+		URL:       "https://example.com/webhooks",
+		Events:    []webhook.EventType{"call.*", webhook.EventCreditsLow},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(endpoint.Status, secret) // secret.Reveal() is what the customer is shown, once
+
+	err = engine.Emit(ctx, webhook.NewCreditsLow("acme", webhook.CreditsLow{Balance: 40, Threshold: 100}))
+	if err != nil {
+		log.Fatal(err) // nothing was stored; repeating with the same event is safe
+	}
+
+	if err := engine.Stop(ctx); err != nil { // waits for what is in flight
+		log.Fatal(err)
+	}
+	// Output:
+	// active whsec_[redacted]
+	// POST https://example.com/webhooks credits.low
+}
