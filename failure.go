@@ -137,19 +137,19 @@ func handshakeFailure(err error) (FailureKind, string) {
 
 // exchangeFailure is the kind of a failure on a connection that was up.
 func exchangeFailure(err error) (FailureKind, string) {
-	if kind, detail := errnoFailure(err); kind != "" {
-		if kind == FailureRefused || kind == FailureConnectTimeout {
-			return FailureConnection, detailClosed
-		}
+	if isTimeout(err) {
+		return FailureTimeout, detailNoAnswer
+	}
+	if kind, detail := errnoFailure(err); kind.Ours() {
 		return kind, detail
+	} else if kind != "" {
+		return FailureConnection, detailClosed
 	}
 	var (
 		op     *net.OpError
 		record tls.RecordHeaderError
 	)
 	switch {
-	case isTimeout(err):
-		return FailureTimeout, detailNoAnswer
 	case errors.As(err, &record), errors.As(err, &op) && (op.Op == tlsRemote || op.Op == tlsLocal):
 		return FailureTLS, detailTLSAlert
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
