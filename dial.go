@@ -28,8 +28,9 @@ func (t *HTTPTransport) connectContext(ctx context.Context) (context.Context, co
 	if !ok {
 		return ctx, cancel
 	}
+	a.connecting()
 	stop := context.AfterFunc(a.Context, cancel)
-	return ctx, func() { stop(); cancel() }
+	return ctx, func() { stop(); cancel(); a.connected() }
 }
 
 // dialTCP is http.Transport.DialContext.

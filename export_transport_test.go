@@ -23,7 +23,7 @@ func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, netwo
 // FailureDetails are all the words that a TransportError can show.
 func FailureDetails() []string {
 	list := []string{
-		detailBlocked, detailCanceled, detailTotal, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
+		detailBlocked, detailCanceled, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
 		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailResolver,
 		detailCertExpired, detailCertHost, detailCertAuthority, detailCertInvalid, detailNotTLS, detailHandshake,
 		detailRedirect, detailTooLarge, detailStatus, detailLocal, detailHeader,

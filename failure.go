@@ -17,7 +17,6 @@ import (
 const (
 	detailBlocked        = "the host leads to an address that must not be reached"
 	detailCanceled       = "stopped by the sender"
-	detailTotal          = "the attempt took too long"
 	detailNoAnswer       = "no answer in time"
 	detailConnectTimeout = "connecting took too long"
 	detailTLSTimeout     = "the TLS handshake took too long"
@@ -74,8 +73,8 @@ func classify(ctx context.Context, err error) *TransportError {
 	switch {
 	case ctx.Err() == context.Canceled:
 		kind, detail = FailureCanceled, detailCanceled
-	case errors.Is(err, errTotalTimeout), ctx.Err() == context.DeadlineExceeded:
-		kind, detail = FailureTimeout, detailTotal
+	case errors.Is(err, errNoAnswer), ctx.Err() == context.DeadlineExceeded:
+		kind, detail = FailureTimeout, detailNoAnswer
 	case errors.As(err, &dial):
 		kind, detail = dial.kind()
 	default:

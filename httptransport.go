@@ -3,13 +3,10 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
@@ -78,9 +75,11 @@ type HTTPConfig struct {
 // It is safe for concurrent use.
 type HTTPTransport struct {
 	policy  egress.Policy
+	urls    *urlCache
 	rt      *http.Transport
 	tls     *tls.Config
 	connect time.Duration
+	answer  time.Duration
 	total   time.Duration
 	excerpt int
 
@@ -96,8 +95,10 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 	}
 	t := &HTTPTransport{
 		policy:  egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
+		urls:    newURLCache(),
 		tls:     cfg.TLS,
 		connect: cfg.ConnectTimeout,
+		answer:  cfg.ResponseTimeout,
 		total:   cfg.Timeout,
 		excerpt: max(cfg.ResponseExcerpt, 0),
 		dial: func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
@@ -115,7 +116,6 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 		MaxIdleConns:           cfg.MaxIdle,
 		MaxIdleConnsPerHost:    cfg.MaxIdle, // many endpoints can share one host
 		IdleConnTimeout:        time.Minute,
-		ResponseHeaderTimeout:  cfg.ResponseTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 	return t, nil
@@ -217,7 +217,7 @@ func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, erro
 	if err != nil {
 		return nil, err
 	}
-	a := newAttempt(ctx, t.total, req.Body)
+	a := newAttempt(ctx, t.answer, t.total, len(req.Body))
 	defer a.end()
 	res, err := t.rt.RoundTrip(a.request(u, req))
 	if err != nil {
@@ -238,7 +238,7 @@ func (t *HTTPTransport) readBody(a *attempt, res *http.Response) []byte {
 	if res.Body == http.NoBody {
 		return nil
 	}
-	a.timer.Reset(min(bodyTimeout, t.total))
+	a.expect(bodyTimeout)
 	buf := bodyBuffers.Get().(*[maxResponseBody]byte)
 	defer bodyBuffers.Put(buf)
 	n := 0
@@ -253,92 +253,3 @@ func (t *HTTPTransport) readBody(a *attempt, res *http.Response) []byte {
 }
 
 var bodyBuffers = sync.Pool{New: func() any { return new([maxResponseBody]byte) }}
-
-// errTotalTimeout is the cause of an attempt's end by HTTPConfig.Timeout.
-var errTotalTimeout = errors.New("webhook: the attempt took too long")
-
-// attempt is the context and the body of one request. As a context it is found
-// again by the dialer, which net/http detaches from the request's context, so
-// that no connecting goes on after the Send that wanted it.
-type attempt struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	body   sendBody
-}
-
-type attemptKey struct{}
-
-func newAttempt(ctx context.Context, total time.Duration, body []byte) *attempt {
-	a := &attempt{}
-	a.Context, a.cancel = context.WithCancelCause(ctx)
-	a.timer = time.AfterFunc(total, func() { a.cancel(errTotalTimeout) })
-	a.body.bytes = body
-	return a
-}
-
-// Value implements [context.Context].
-func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
-func (a *attempt) end() {
-	a.timer.Stop()
-	a.cancel(nil)
-	a.body.detach()
-}
-
-// request makes the HTTP request. GetBody is for the case that a kept-alive
-// connection turns out to be closed before anything was written: then net/http
-// takes another one.
-func (a *attempt) request(u *url.URL, req *Request) *http.Request {
-	delete(req.Header, "Idempotency-Key") // net/http would send twice by itself
-	delete(req.Header, "X-Idempotency-Key")
-	r := http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host, Header: req.Header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: &a.body, GetBody: a.body.rewind, ContentLength: int64(len(req.Body)),
-	}
-	if len(req.Body) == 0 {
-		r.Body, r.GetBody = nil, nil
-	}
-	return r.WithContext(a)
-}
-
-// sendBody is the request's body. net/http can go on reading it after an early
-// answer or an error; detached, it is at its end, so that the caller's bytes are
-// the caller's again.
-type sendBody struct {
-	mu    sync.Mutex
-	bytes []byte
-	off   int
-}
-
-func (b *sendBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.off >= len(b.bytes) {
-		return 0, io.EOF
-	}
-	n := copy(p, b.bytes[b.off:])
-	b.off += n
-	return n, nil
-}
-
-func (b *sendBody) Close() error { return nil }
-
-func (b *sendBody) rewind() (io.ReadCloser, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.off = 0
-	return b, nil
-}
-
-func (b *sendBody) detach() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.bytes = nil
-}

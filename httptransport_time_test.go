@@ -22,7 +22,10 @@ import (
 func inMemory(t testing.TB, tr *webhook.HTTPTransport, serve func(c net.Conn)) {
 	t.Helper()
 	var serving sync.WaitGroup
-	tr.SetDial(func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+	tr.SetDial(func(_ context.Context, _ *net.Dialer, _, addr string) (net.Conn, error) {
+		if addr == "slow.example:80" {
+			time.Sleep(2 * time.Second)
+		}
 		ours, theirs := net.Pipe()
 		serving.Go(func() {
 			defer theirs.Close()
@@ -57,11 +60,12 @@ func TestTimeBudgets(t *testing.T) {
 		{"B2 no answer", "http://a.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 5 * time.Second, timeout, 0},
 		{"B3 header drip", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, head+"X: ", "x") }, 5 * time.Second, timeout, 0},
 		{"B11 slow 103s", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, "", "HTTP/1.1 103 Hints\r\n\r\n") }, 5 * time.Second, timeout, 0},
-		{"B2 the time counts from the written request", "http://a.example/", 10, func(c net.Conn) {
+		{"B2 the time counts from the written request", "http://a.example/", 1 << 20, func(c net.Conn) {
 			time.Sleep(3 * time.Second)
 			readRequest(c)
 			hang(c)
 		}, 8 * time.Second, timeout, 0},
+		{"B2 after connecting", "http://slow.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 7 * time.Second, timeout, 0},
 		{"B33 slow reader", "http://a.example/", 1 << 20, slowReader, 10 * time.Second, timeout, 0},
 		{"B30 TLS handshake hangs", "https://a.example/", 10, hang, 3 * time.Second, webhook.FailureConnectTimeout, 0},
 		{"B6 body hangs", "http://a.example/", 10, func(c net.Conn) {

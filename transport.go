@@ -19,8 +19,8 @@ type Transport interface {
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
-// Request is one signed request. The Transport may keep and change Header; Body
-// must not be changed nor used after Send has returned.
+// Request is one signed request. It is the Transport's to keep, since net/http
+// can read a body after the answer has come. Header may be changed, Body not.
 type Request struct {
 	URL    string
 	Header http.Header // complete, canonical keys

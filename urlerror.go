@@ -102,8 +102,12 @@ func checkReachable(ctx context.Context, t Transport, url string) error {
 // sendURL is the URL of a request. What is stored is checked again at each
 // attempt: somebody may have changed it there.
 func (t *HTTPTransport) sendURL(raw string) (*url.URL, error) {
+	if u := t.urls.get(raw); u != nil {
+		return u, nil
+	}
 	u, err := t.policy.ParseURL(raw)
 	if err == nil {
+		t.urls.put(raw, u)
 		return u, nil
 	}
 	cause := urlError(err).(*URLError)

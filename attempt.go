@@ -1,0 +1,138 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// errNoAnswer is the cause of an attempt's end by one of its time budgets.
+var errNoAnswer = errors.New("webhook: no answer in time")
+
+// attempt is the context of one request, with one timer for all its budgets:
+// http.Transport.ResponseHeaderTimeout and a deadline beside it would cost a
+// tenth of the whole exchange. The dialer finds the attempt in its context,
+// which net/http detaches from the request's, so that no connecting goes on
+// after the Send that wanted it.
+type attempt struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	answer time.Duration // to the end of the response's headers, once the request is written
+	latest time.Time     // of the attempt's end
+	large  bool          // writing the body can take time
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+}
+
+type attemptKey struct{}
+
+// newAttempt begins with the time for the answer where the request is as good as
+// written: a small one, on a kept-alive connection. Otherwise that time begins
+// when the dialer or the body says so.
+func newAttempt(ctx context.Context, answer, total time.Duration, size int) *attempt {
+	a := &attempt{answer: answer, latest: time.Now().Add(total), large: size > smallBody}
+	a.Context, a.cancel = context.WithCancelCause(ctx)
+	first := total
+	if !a.large {
+		first = min(answer, total)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.timer = time.AfterFunc(first, a.expire)
+	return a
+}
+
+// Value implements [context.Context].
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+func (a *attempt) expire() { a.cancel(errNoAnswer) }
+
+// connecting suspends the time for the answer: the dialer has its own budget.
+func (a *attempt) connecting() { a.expect(time.Until(a.latest)) }
+
+// connected ends what connecting began.
+func (a *attempt) connected() {
+	if !a.large {
+		a.written()
+	}
+}
+
+// written starts the time for the answer.
+func (a *attempt) written() { a.expect(a.answer) }
+
+// expect ends the attempt after d, and at its latest end anyway.
+func (a *attempt) expect(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		a.timer.Reset(min(d, time.Until(a.latest)))
+	}
+}
+
+func (a *attempt) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	a.timer.Stop()
+	a.cancel(nil)
+}
+
+// post has what all requests have in common.
+var post = &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+
+// smallBody is a size that the kernel takes at once, whether the receiver reads
+// or not. The end of writing a larger one is watched.
+const smallBody = 16 << 10
+
+// request makes the HTTP request. GetBody is for the case that a kept-alive
+// connection turns out to be closed before anything was written: then net/http
+// takes another one. It would by itself send a request again that has an
+// Idempotency-Key.
+func (a *attempt) request(u *url.URL, req *Request) *http.Request {
+	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if _, ok := req.Header[key]; ok {
+			delete(req.Header, key)
+		}
+	}
+	r := post.WithContext(a)
+	r.URL, r.Host, r.Header = u, u.Host, req.Header
+	if len(req.Body) == 0 {
+		return r
+	}
+	r.ContentLength = int64(len(req.Body))
+	r.GetBody = func() (io.ReadCloser, error) {
+		b := bytes.NewReader(req.Body)
+		if a.large {
+			return io.NopCloser(&watchedBody{a, b}), nil
+		}
+		return io.NopCloser(b), nil // a type that net/http writes together with the header
+	}
+	r.Body, _ = r.GetBody()
+	return r
+}
+
+// watchedBody tells its attempt when the last of it was read.
+type watchedBody struct {
+	a *attempt
+	r *bytes.Reader
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.r.Len() == 0 {
+		b.a.written()
+	}
+	return n, err
+}
