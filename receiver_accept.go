@@ -24,36 +24,35 @@ var (
 	errDedupe    = errors.New("webhook: de-duplication failed")
 )
 
-// statuses are the answers to what can go wrong.
-var statuses = []struct {
-	err    error
-	status int
-}{
-	{ErrDuplicate, http.StatusOK},
-	{ErrInProgress, http.StatusConflict},
-	{errHandler, http.StatusInternalServerError},
-	{ErrMissingHeader, http.StatusUnauthorized},
-	{ErrInvalidHeader, http.StatusUnauthorized},
-	{ErrSignature, http.StatusUnauthorized},
-	{ErrTooOld, http.StatusUnauthorized},
-	{ErrTooNew, http.StatusUnauthorized},
-	{ErrMalformedEvent, http.StatusBadRequest},
-	{errBroken, http.StatusBadRequest},
-	{errMethod, http.StatusMethodNotAllowed},
-	{errSlowBody, http.StatusRequestTimeout},
-	{ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
-	{errMediaType, http.StatusUnsupportedMediaType},
-	{ErrBodyConsumed, http.StatusInternalServerError},
-	{errDedupe, http.StatusServiceUnavailable},
-	{errGateFull, http.StatusServiceUnavailable},
-	{errGateClosed, http.StatusServiceUnavailable},
-}
-
+// statusOf answers what a request is answered with. The table is in the function
+// and not beside it, so that programs without a Receiver do not link it.
 func statusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	for _, s := range statuses {
+	for _, s := range [...]struct {
+		err    error
+		status int
+	}{
+		{ErrDuplicate, http.StatusOK},
+		{ErrInProgress, http.StatusConflict},
+		{errHandler, http.StatusInternalServerError},
+		{ErrMissingHeader, http.StatusUnauthorized},
+		{ErrInvalidHeader, http.StatusUnauthorized},
+		{ErrSignature, http.StatusUnauthorized},
+		{ErrTooOld, http.StatusUnauthorized},
+		{ErrTooNew, http.StatusUnauthorized},
+		{ErrMalformedEvent, http.StatusBadRequest},
+		{errBroken, http.StatusBadRequest},
+		{errMethod, http.StatusMethodNotAllowed},
+		{errSlowBody, http.StatusRequestTimeout},
+		{ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
+		{errMediaType, http.StatusUnsupportedMediaType},
+		{ErrBodyConsumed, http.StatusInternalServerError},
+		{errDedupe, http.StatusServiceUnavailable},
+		{errGateFull, http.StatusServiceUnavailable},
+		{errGateClosed, http.StatusServiceUnavailable},
+	} {
 		if errors.Is(err, s.err) {
 			return s.status
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -46,7 +47,7 @@ func (p *Policy) Allowed(addr netip.Addr) bool {
 	if contains(p.Deny, addr) {
 		return false
 	}
-	if special, ok := find(guarded, addr); ok {
+	if special, ok := guarded.find(addr); ok {
 		return p.names(addr, special)
 	}
 	if contains(p.Allow, addr) {
@@ -85,16 +86,16 @@ func (p *Policy) Control(_ context.Context, network, address string, _ syscall.R
 // the public internet.
 func Public(addr netip.Addr) bool {
 	if addr.Is4() {
-		return !contains(special4, addr)
+		return !special4.contains(addr)
 	}
-	return global6.Contains(addr) && !contains(special6, addr)
+	return global6.contains(addr) && !special6.contains(addr)
 }
 
 // guarded are addresses whose owners hand out credentials or configuration to
 // whoever asks from inside: link-local ones, among them the metadata services of
 // most clouds, and metadata services elsewhere. Only an Allow prefix that names
 // them opens them.
-var guarded = prefixes(`
+var guarded = ranges{text: `
 	169.254.0.0/16
 	168.63.129.16/32
 	100.100.100.200/32
@@ -103,13 +104,13 @@ var guarded = prefixes(`
 	fd00:ec2::254/128
 	fd20:ce::254/128
 	fd00:42::42/128
-`)
+`}
 
 // special4 are the IPv4 ranges of the IANA special-purpose address registry
 // (https://www.iana.org/assignments/iana-ipv4-special-registry), multicast and
 // class E. Anycast services of the registry that are globally reachable
 // (AS112, AMT) are left out of the public internet too: no webhook lives there.
-var special4 = prefixes(`
+var special4 = ranges{text: `
 	0.0.0.0/8
 	10.0.0.0/8
 	100.64.0.0/10
@@ -128,29 +129,29 @@ var special4 = prefixes(`
 	203.0.113.0/24
 	224.0.0.0/4
 	240.0.0.0/4
-`)
+`}
 
 // global6 is the only part of IPv6 that is given out for the public internet
 // (https://www.iana.org/assignments/ipv6-address-space). What lies outside
 // (loopback, unique local, link-local, site-local, multicast, NAT64, mapped,
 // translated and unassigned addresses) needs no list.
-var global6 = netip.MustParsePrefix("2000::/3")
+var global6 = ranges{text: "2000::/3"}
 
 // special6 are the ranges inside global6 that are not of the public internet
 // (https://www.iana.org/assignments/iana-ipv6-special-registry): protocol
 // assignments with Teredo, benchmarking and ORCHID, documentation, 6to4, AS112.
-var special6 = prefixes(`
+var special6 = ranges{text: `
 	2001::/23
 	2001:db8::/32
 	2002::/16
 	2620:4f:8000::/48
 	3fff::/20
-`)
+`}
 
 var (
-	nat64   = netip.MustParsePrefix("64:ff9b::/96")
-	sixTo4  = netip.MustParsePrefix("2002::/16")
-	compat4 = netip.MustParsePrefix("::/96")
+	nat64   = ranges{text: "64:ff9b::/96"}
+	sixTo4  = ranges{text: "2002::/16"}
+	compat4 = ranges{text: "::/96"}
 )
 
 // embedded answers the IPv4 address that a gateway would make of addr, so that
@@ -160,9 +161,9 @@ func embedded(addr netip.Addr) (netip.Addr, bool) {
 	switch {
 	case addr.Is4():
 		return netip.Addr{}, false
-	case nat64.Contains(addr), compat4.Contains(addr) && addr.Compare(netip.IPv6Loopback()) > 0:
+	case nat64.contains(addr), compat4.contains(addr) && addr.Compare(netip.IPv6Loopback()) > 0:
 		return netip.AddrFrom4([4]byte(b[12:16])), true
-	case sixTo4.Contains(addr):
+	case sixTo4.contains(addr):
 		return netip.AddrFrom4([4]byte(b[2:6])), true
 	}
 	return netip.Addr{}, false
@@ -182,10 +183,23 @@ func contains(list []netip.Prefix, addr netip.Addr) bool {
 	return ok
 }
 
-func prefixes(text string) []netip.Prefix {
-	var list []netip.Prefix
-	for s := range strings.FieldsSeq(text) {
-		list = append(list, netip.MustParsePrefix(s))
-	}
-	return list
+// ranges are prefixes that are parsed at their first use: nothing of this runs,
+// nor is linked, in a program that imports the library only to verify.
+type ranges struct {
+	text string // separated by white space
+	once sync.Once
+	list []netip.Prefix
 }
+
+func (r *ranges) prefixes() []netip.Prefix {
+	r.once.Do(func() {
+		for s := range strings.FieldsSeq(r.text) {
+			r.list = append(r.list, netip.MustParsePrefix(s))
+		}
+	})
+	return r.list
+}
+
+func (r *ranges) find(addr netip.Addr) (netip.Prefix, bool) { return find(r.prefixes(), addr) }
+
+func (r *ranges) contains(addr netip.Addr) bool { return contains(r.prefixes(), addr) }

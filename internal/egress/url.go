@@ -186,14 +186,14 @@ func (p *Policy) reachableName(name string) bool {
 
 func (p *Policy) allowsLoopback() bool {
 	for _, a := range p.Allow {
-		if a.Contains(netip.IPv6Loopback()) || a.Overlaps(loopback4) {
+		if a.Contains(netip.IPv6Loopback()) || a.Overlaps(loopback4.prefixes()[0]) {
 			return true
 		}
 	}
 	return false
 }
 
-var loopback4 = netip.MustParsePrefix("127.0.0.0/8")
+var loopback4 = ranges{text: "127.0.0.0/8"}
 
 // hasSuffix reports whether name is suffix or ends in a dot and suffix.
 func hasSuffix(name, suffix string) bool {
