@@ -1,0 +1,81 @@
+package itest_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What a customer pays for importing the library just to verify: three
+// requirements, twelve checksums, no newer Go, and next to no code. The program
+// measured is a server that verifies, decodes and logs, beside the same server
+// with a verification written by hand.
+func TestFootprintOfVerifying(t *testing.T) {
+	t.Parallel()
+	checkout, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	library := customerModule(t, "library")
+	goCommand(t, library, "mod", "edit", "-require", "github.com/ringyo-ai/webhook@v0.0.0", "-replace", "github.com/ringyo-ai/webhook="+checkout)
+	goCommand(t, library, "mod", "tidy")
+	byhand := customerModule(t, "byhand")
+
+	mod := readLines(t, filepath.Join(library, "go.mod"))
+	assert.Contains(t, mod, "go 1.25.0", "the customer's go line must stay")
+	assert.LessOrEqual(t, requirements(mod), 3, "requirements in go.mod:\n%s", strings.Join(mod, "\n"))
+	sum := readLines(t, filepath.Join(library, "go.sum"))
+	assert.LessOrEqual(t, len(sum), 12, "lines of go.sum:\n%s", strings.Join(sum, "\n"))
+
+	with, without := binarySize(t, library), binarySize(t, byhand)
+	t.Logf("%d requirements, %d lines of go.sum, binary %d bytes against %d by hand: %+.2f %%",
+		requirements(mod), len(sum), with, without, 100*float64(with-without)/float64(without))
+	assert.LessOrEqual(t, with, without+without/100, "the binary may be 1 %% larger")
+}
+
+// customerModule makes a module of testdata/footprint/NAME.
+func customerModule(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata/footprint", name))))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/customer\n\ngo 1.25.0\n"), 0o600))
+	return dir
+}
+
+func goCommand(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
+}
+
+func binarySize(t *testing.T, dir string) int64 {
+	t.Helper()
+	goCommand(t, dir, "build", "-o", "binary", ".")
+	info, err := os.Stat(filepath.Join(dir, "binary"))
+	require.NoError(t, err)
+	return info.Size()
+}
+
+func requirements(mod []string) int {
+	n := 0
+	for _, line := range mod {
+		line = strings.TrimPrefix(line, "require ")
+		if words := strings.Fields(line); len(words) >= 2 && strings.HasPrefix(words[1], "v") {
+			n++
+		}
+	}
+	return n
+}
+
+func readLines(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
