@@ -37,7 +37,7 @@ type AppointmentCreated struct {
 	StartTime       time.Time         `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
 	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone, such as "America/New_York", which an offset does not tell
 	DurationMinutes int               `json:"duration_minutes"`         // planned length, in minutes
-	Status          AppointmentStatus `json:"status"`                   // empty becomes scheduled
+	Status          AppointmentStatus `json:"status"`                   // where the appointment stands; scheduled if left empty
 	Metadata        map[string]string `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
 }
 
@@ -54,7 +54,7 @@ type AppointmentUpdated struct {
 	StartTime       time.Time           `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
 	TimeZone        string              `json:"time_zone,omitempty"`      // IANA name of the place's zone
 	DurationMinutes int                 `json:"duration_minutes"`         // planned length, in minutes
-	Status          AppointmentStatus   `json:"status"`                   // empty becomes scheduled
+	Status          AppointmentStatus   `json:"status"`                   // where the appointment stands; scheduled if left empty
 	Previous        AppointmentPrevious `json:"previous"`                 // what the changed fields held before
 	Metadata        map[string]string   `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
 }
@@ -85,7 +85,7 @@ type AppointmentCancelled struct {
 	StartTime          time.Time         `json:"start_time"`                    // when it would have begun, RFC 3339 with the local offset; required
 	TimeZone           string            `json:"time_zone,omitempty"`           // IANA name of the place's zone
 	DurationMinutes    int               `json:"duration_minutes"`              // planned length, in minutes
-	Status             AppointmentStatus `json:"status"`                        // empty becomes cancelled
+	Status             AppointmentStatus `json:"status"`                        // where the appointment stands; cancelled if left empty
 	CancellationReason string            `json:"cancellation_reason,omitempty"` // why, for people
 	CancelledAt        time.Time         `json:"cancelled_at"`                  // when it was cancelled, RFC 3339; required
 	Metadata           map[string]string `json:"metadata,omitempty"`            // key-value pairs attached to the appointment
@@ -104,7 +104,7 @@ type AppointmentReminder struct {
 	StartTime       time.Time         `json:"start_time"`               // when the appointment begins, RFC 3339 with the local offset; required
 	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone
 	DurationMinutes int               `json:"duration_minutes"`         // planned length, in minutes
-	Status          AppointmentStatus `json:"status"`                   // empty becomes scheduled
+	Status          AppointmentStatus `json:"status"`                   // where the appointment stands; scheduled if left empty
 	Channel         ReminderChannel   `json:"channel"`                  // how the reminder went out; required
 	RemindedAt      time.Time         `json:"reminded_at"`              // when it went out, RFC 3339; required
 	Metadata        map[string]string `json:"metadata,omitempty"`       // key-value pairs attached to the appointment

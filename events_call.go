@@ -33,7 +33,7 @@ type CallInitiated struct {
 	Direction  CallDirection     `json:"direction"`          // who called whom; required
 	FromNumber string            `json:"from_number"`        // the caller's number, E.164; required
 	ToNumber   string            `json:"to_number"`          // the number that is dialed, E.164; required
-	Status     CallStatus        `json:"status"`             // empty becomes initiated
+	Status     CallStatus        `json:"status"`             // where the call stands; initiated if left empty
 	Metadata   map[string]string `json:"metadata,omitempty"` // the key-value pairs that the caller attached to the call
 }
 
@@ -44,24 +44,27 @@ type CallAnswered struct {
 	Direction  CallDirection     `json:"direction"`             // who called whom; required
 	FromNumber string            `json:"from_number,omitempty"` // the caller's number, E.164; empty when withheld
 	ToNumber   string            `json:"to_number"`             // the called number, E.164; required
-	Status     CallStatus        `json:"status"`                // empty becomes answered
+	Status     CallStatus        `json:"status"`                // where the call stands; answered if left empty
 	Metadata   map[string]string `json:"metadata,omitempty"`    // the key-value pairs attached to the call
 }
 
 // CallCompleted is the payload of call.completed: a call ended after a
 // conversation.
+//
+// Numbers in ExtractedData are float64 when received in Go; Event.Raw has their
+// exact text.
 type CallCompleted struct {
 	CallID          string           `json:"call_id"`                  // the call; required
 	AgentID         string           `json:"agent_id"`                 // the agent that talked; required
 	Direction       CallDirection    `json:"direction"`                // who called whom; required
 	FromNumber      string           `json:"from_number,omitempty"`    // the caller's number, E.164; empty when withheld
 	ToNumber        string           `json:"to_number"`                // the called number, E.164; required
-	Status          CallStatus       `json:"status"`                   // empty becomes completed
+	Status          CallStatus       `json:"status"`                   // where the call stands; completed if left empty
 	DurationSeconds int              `json:"duration_seconds"`         // from answer to hang-up, in whole seconds
 	Outcome         string           `json:"outcome,omitempty"`        // the agent's own word for the result, such as "appointment_booked"
 	Transcript      []TranscriptTurn `json:"transcript,omitempty"`     // what was said, in order
 	RecordingURL    string           `json:"recording_url,omitempty"`  // where the recording can be fetched, http or https
-	ExtractedData   map[string]any   `json:"extracted_data,omitempty"` // what the agent was told to find out; on receive numbers are float64, Event.Raw has their exact text
+	ExtractedData   map[string]any   `json:"extracted_data,omitempty"` // what the agent was told to find out
 
 	Metadata map[string]string `json:"metadata,omitempty"` // the key-value pairs attached to the call
 }
@@ -81,7 +84,7 @@ type CallFailed struct {
 	Direction     CallDirection     `json:"direction"`                // who called whom; required
 	FromNumber    string            `json:"from_number,omitempty"`    // the caller's number, E.164; empty when withheld
 	ToNumber      string            `json:"to_number"`                // the called number, E.164; required
-	Status        CallStatus        `json:"status"`                   // failed, busy or no_answer; empty becomes failed
+	Status        CallStatus        `json:"status"`                   // failed, busy or no_answer; failed if left empty
 	FailureReason string            `json:"failure_reason,omitempty"` // why, for people and logs, such as "carrier rejected the number"
 	Metadata      map[string]string `json:"metadata,omitempty"`       // the key-value pairs attached to the call
 }
@@ -94,7 +97,7 @@ type CallTransferred struct {
 	Direction       CallDirection     `json:"direction"`                 // who called whom; required
 	FromNumber      string            `json:"from_number,omitempty"`     // the caller's number, E.164; empty when withheld
 	ToNumber        string            `json:"to_number"`                 // the called number, E.164; required
-	Status          CallStatus        `json:"status"`                    // empty becomes transferred
+	Status          CallStatus        `json:"status"`                    // where the call stands; transferred if left empty
 	TransferredTo   string            `json:"transferred_to"`            // where the call went: an E.164 number or a sip: or sips: URI; required
 	TransferReason  string            `json:"transfer_reason,omitempty"` // why, such as "caller asked for a person"
 	DurationSeconds int               `json:"duration_seconds"`          // from answer to transfer, in whole seconds
