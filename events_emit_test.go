@@ -1,0 +1,78 @@
+package webhook_test
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
+	"github.com/ringyo-ai/webhook/webhooktest"
+)
+
+// enqueueCounter counts the calls of Enqueue.
+type enqueueCounter struct {
+	*memstore.Store
+	calls atomic.Int64
+}
+
+func (s *enqueueCounter) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	s.calls.Add(1)
+	return s.Store.Enqueue(ctx, r)
+}
+
+func TestWhatEmitRefusesNeverReachesTheStore(t *testing.T) {
+	t.Parallel()
+	store := &enqueueCounter{Store: memstore.New()}
+	engine, err := webhook.New(webhook.Config{Store: store, MaxPayload: 1000})
+	require.NoError(t, err)
+	fine := webhook.NewCreditsLow("acc_1", webhook.CreditsLow{Balance: 1, Threshold: 2})
+	for name, tt := range map[string]struct {
+		data any
+		typ  webhook.EventType
+		want error
+	}{
+		"C1 half a surrogate pair": {json.RawMessage(`"\ud83d"`), "x.y", webhook.ErrInvalidArgument},
+		"C2 nothing":               {json.RawMessage{}, "x.y", webhook.ErrInvalidArgument},
+		"C3 another payload":       {webhook.CreditsLow{}, webhook.EventCallFailed, webhook.ErrInvalidArgument},
+		"C4 too large":             {json.RawMessage(`"` + string(make([]byte, 1000)) + `"`), "x.y", webhook.ErrPayloadTooLarge},
+		"C5 channel":               {make(chan int), "x.y", webhook.ErrInvalidArgument},
+		"C6 NaN":                   {webhook.CallCompleted{Transcript: []webhook.TranscriptTurn{{Timestamp: nan()}}}, webhook.EventCallCompleted, webhook.ErrInvalidArgument},
+		"C9 type":                  {1, "a b", webhook.ErrInvalidArgument},
+	} {
+		bad := fine
+		bad.ID, bad.Type, bad.Data = "evt_bad", tt.typ, tt.data
+		require.ErrorIs(t, engine.Emit(t.Context(), fine, bad), tt.want, name)
+		require.ErrorIs(t, engine.EmitTx(t.Context(), store, fine, bad), tt.want, name)
+	}
+	assert.Zero(t, store.calls.Load())
+	require.NoError(t, engine.Emit(t.Context(), fine))
+	assert.Equal(t, int64(1), store.calls.Load())
+}
+
+func nan() float64 { zero := 0.0; return zero / zero }
+
+// What a Verifier hands out can be emitted, as a gateway does.
+func TestAVerifiedEventCanBePassedOn(t *testing.T) {
+	t.Parallel()
+	secret := webhook.NewSecret()
+	v, err := webhook.NewVerifier(webhook.VerifierConfig{Secrets: []webhook.Secret{secret}})
+	require.NoError(t, err)
+	rec := webhooktest.NewRecorder(t)
+	for _, typ := range append(webhook.EventTypes(), "call.recording.ready") {
+		sent := webhooktest.Sample(t, "acc_1", typ)
+		e, err := v.VerifyRequest(webhooktest.NewRequest(t, secret, sent))
+		require.NoError(t, err)
+		e.AccountID = "acc_2"
+		require.NoError(t, rec.Emit(t.Context(), e))
+
+		got := rec.Events()[len(rec.Events())-1]
+		assert.Equal(t, sent.ID, got.ID)
+		assert.Equal(t, sent.Timestamp, got.Timestamp)
+		assert.Equal(t, string(e.Raw), string(got.Raw), typ)
+	}
+}
