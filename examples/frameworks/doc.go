@@ -1,0 +1,3 @@
+// Package frameworks shows a webhook.Receiver under the usual routers, one file
+// each.
+package frameworks
