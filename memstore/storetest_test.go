@@ -50,3 +50,5 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, harness)
 }
+
+func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness) }
