@@ -100,16 +100,30 @@ func same(a, b *webhook.EventRecord) bool {
 
 // fanOut makes the deliveries of a new event.
 func (in *intake) fanOut(ev *event) {
-	ev.acc.match(ev.rec.Type, func(ep *endpoint) { in.deliver(ev, ep) })
+	ev.acc.match(in.s.patternsOf(ev.rec.Type), func(ep *endpoint) { in.deliver(ev, ep) })
 	if len(ev.deliveries.items) == 0 {
 		ev.unheard = in.s.unheard.PushBack(ev)
 		in.s.trim()
 	}
 }
 
-// match calls yield with each endpoint subscribed to the type, once.
-func (a *account) match(t webhook.EventType, yield func(*endpoint)) {
-	patterns := t.Patterns()
+// cachedTypes bounds the cache of patterns: more types than that are made up.
+const cachedTypes = 1000
+
+func (s *Store) patternsOf(t webhook.EventType) []webhook.EventType {
+	p, ok := s.patterns[t]
+	if !ok {
+		if len(s.patterns) == cachedTypes {
+			clear(s.patterns)
+		}
+		p = t.Patterns()
+		s.patterns[t] = p
+	}
+	return p
+}
+
+// match calls yield with each endpoint subscribed to one of the patterns, once.
+func (a *account) match(patterns []webhook.EventType, yield func(*endpoint)) {
 	for i, p := range patterns {
 		for _, ep := range a.subscribers[p] {
 			if !ep.matchedBefore(patterns[:i]) {
@@ -161,9 +175,12 @@ func (s *Store) newDelivery(ev *event, ep *endpoint, now time.Time) *delivery {
 		ep:      ep,
 		ev:      ev,
 		due:     now.UnixNano(),
-		created: now,
+		created: now.UnixNano(),
 	}
 	s.deliveries[d.id] = d
+	if ev.deliveries.items == nil {
+		ev.deliveries.items = ev.first[:0]
+	}
 	ev.deliveries.add(d)
 	ep.log.add(d)
 	return d

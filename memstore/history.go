@@ -16,8 +16,9 @@ type entry interface {
 }
 
 // history keeps entries in the order in which they came. Entries that are gone
-// stay until they are the greater half, so that taking one out costs O(1) and
-// finding a place costs a binary search.
+// leave at once from the front, where most do; others stay until they are the
+// greater half. So taking one out costs O(1), and finding a place a binary
+// search.
 type history[E entry] struct {
 	items []E
 	dead  int
@@ -28,6 +29,11 @@ func (h *history[E]) add(e E) { h.items = append(h.items, e) }
 // drop notes that one entry is gone.
 func (h *history[E]) drop() {
 	h.dead++
+	for len(h.items) > 0 && h.items[0].gone() {
+		clear(h.items[:1])
+		h.items = h.items[1:]
+		h.dead--
+	}
 	if 2*h.dead <= len(h.items) {
 		return
 	}

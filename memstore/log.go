@@ -101,7 +101,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 // restart gives a delivery, which is in no phase, a full schedule.
 func (s *Store) restart(d *delivery, now time.Time) {
 	d.attempts, d.releases, d.expired = 0, 0, 0
-	d.reason, d.completed = "", time.Time{}
+	d.reason, d.completed = "", 0
 	d.due = now.UnixNano()
 	s.pend(d, now)
 }
@@ -129,7 +129,7 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 			break
 		}
 		n++
-		if ev := h.items[i]; !ev.purged && ep.matchedBefore(ev.rec.Type.Patterns()) && s.replay(ev, ep, now) {
+		if ev := h.items[i]; !ev.purged && ep.matchedBefore(s.patternsOf(ev.rec.Type)) && s.replay(ev, ep, now) {
 			out.Count++
 		}
 	}

@@ -122,16 +122,12 @@ func (s *Store) cancelSome(ep *endpoint, m *webhook.Maintained, limit int, now t
 
 // purgeOld forgets what ended before the given time.
 func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
-	for n := 0; ; n++ {
-		f := s.finished.Front()
-		if f == nil || !f.Value.(*delivery).completed.Before(before) {
-			break
-		}
+	for n := 0; s.finished.oldest != nil && s.finished.oldest.completed < before.UnixNano(); n++ {
 		if n == limit {
 			m.More = true
 			break
 		}
-		m.Purged += s.purge(f.Value.(*delivery))
+		m.Purged += s.purge(s.finished.oldest)
 	}
 	for n := 0; ; n++ {
 		f := s.unheard.Front()
@@ -149,8 +145,8 @@ func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 
 // trim keeps the history within its bound.
 func (s *Store) trim() {
-	for s.finished.Len() > s.history {
-		s.purge(s.finished.Front().Value.(*delivery))
+	for s.finished.len > s.history {
+		s.purge(s.finished.oldest)
 	}
 	for s.unheard.Len() > s.history {
 		s.purgeEvent(s.unheard.Front().Value.(*event))

@@ -41,9 +41,11 @@ type Store struct {
 	turns    list.List   // of *endpoint: active ones with something ready, in turn
 	moving   []*endpoint // whose deliveries Maintain has to hold, release or cancel
 	timers   queue       // waiting and leased deliveries
-	finished list.List   // of *delivery, by the time they ended
+	finished chain       // by the time they ended
 	unheard  list.List   // of *event without any delivery, by CreatedAt
 	counts   [phases]int
+
+	patterns map[webhook.EventType][]webhook.EventType // a cache of EventType.Patterns
 
 	seq   uint64 // of the newest endpoint, event or delivery
 	round uint64 // of the call that uses endpoint.free
@@ -65,6 +67,7 @@ func NewWith(o Options) *Store {
 		accounts:   make(map[string]*account),
 		endpoints:  make(map[string]*endpoint),
 		deliveries: make(map[string]*delivery),
+		patterns:   make(map[webhook.EventType][]webhook.EventType),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -82,7 +85,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
 	}
-	return s.clock().UTC(), nil
+	return s.time(), nil
 }
 
 // ConcurrencyHint implements [webhook.ConcurrencyHinter]. Calls serialize on one
@@ -96,8 +99,12 @@ func (s *Store) begin(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	s.mu.Lock()
-	return s.clock().UTC(), nil
+	return s.time(), nil
 }
+
+// time answers the wall clock's time: a monotonic reading would make times that
+// are compared as times differ from those that are compared as numbers.
+func (s *Store) time() time.Time { return s.clock().Round(0).UTC() }
 
 func (s *Store) nextSeq() uint64 {
 	s.seq++

@@ -23,8 +23,7 @@ func (s *Store) leave(d *delivery) {
 		s.timers.remove(d)
 		d.token = 0
 	default:
-		s.finished.Remove(d.done)
-		d.done = nil
+		s.finished.remove(d)
 	}
 }
 
@@ -43,7 +42,7 @@ func (s *Store) enter(d *delivery, p phase) {
 	case waiting, leased:
 		s.timers.push(d)
 	default:
-		d.done = s.finished.PushBack(d)
+		s.finished.add(d)
 	}
 }
 
@@ -65,7 +64,7 @@ func (s *Store) pend(d *delivery, now time.Time) phase {
 // end enters a final phase.
 func (s *Store) end(d *delivery, p phase, reason webhook.DeliveryReason, now time.Time) {
 	d.reason = reason
-	d.completed = now
+	d.completed = now.UnixNano()
 	s.enter(d, p)
 	s.trim()
 }

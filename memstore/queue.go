@@ -66,3 +66,35 @@ func (q queue) down(i int) {
 		i = least
 	}
 }
+
+// chain links deliveries in the order in which they were added.
+type chain struct {
+	oldest, newest *delivery
+	len            int
+}
+
+func (c *chain) add(d *delivery) {
+	d.older = c.newest
+	if c.newest == nil {
+		c.oldest = d
+	} else {
+		c.newest.newer = d
+	}
+	c.newest = d
+	c.len++
+}
+
+func (c *chain) remove(d *delivery) {
+	if d.older == nil {
+		c.oldest = d.newer
+	} else {
+		d.older.newer = d.newer
+	}
+	if d.newer == nil {
+		c.newest = d.older
+	} else {
+		d.newer.older = d.older
+	}
+	d.older, d.newer = nil, nil
+	c.len--
+}

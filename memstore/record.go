@@ -44,6 +44,7 @@ type event struct {
 	seq        uint64
 	acc        *account
 	deliveries history[*delivery]
+	first      [1]*delivery // room for deliveries, most have one
 	purged     bool
 	unheard    *list.Element // in Store.unheard
 }
@@ -56,17 +57,18 @@ type delivery struct {
 
 	phase     phase
 	purged    bool
-	pos       int           // in the queue of its phase
-	done      *list.Element // in Store.finished
-	due       int64         // Unix nanoseconds; end of the lease while leased
+	pos       int   // in the queue of its phase
+	due       int64 // Unix nanoseconds; end of the lease while leased
 	token     webhook.LeaseToken
 	attempts  int
 	releases  int
 	expired   int
 	reason    webhook.DeliveryReason
-	created   time.Time
-	completed time.Time
+	created   int64 // Unix nanoseconds
+	completed int64 // likewise; 0 while not finished
 	log       []webhook.Attempt
+
+	older, newer *delivery // in Store.finished
 }
 
 func (e *endpoint) order() uint64 { return e.seq }
@@ -146,16 +148,18 @@ func cloneAttempt(a webhook.Attempt) webhook.Attempt {
 // public answers the delivery as the log shows it.
 func (d *delivery) public() webhook.Delivery {
 	p := webhook.Delivery{
-		ID:          d.id,
-		AccountID:   d.ev.rec.AccountID,
-		EndpointID:  d.ep.rec.ID,
-		EventID:     d.ev.rec.ID,
-		EventType:   d.ev.rec.Type,
-		Status:      d.phase.status(),
-		Reason:      d.reason,
-		Attempts:    len(d.log),
-		CreatedAt:   d.created,
-		CompletedAt: d.completed,
+		ID:         d.id,
+		AccountID:  d.ev.rec.AccountID,
+		EndpointID: d.ep.rec.ID,
+		EventID:    d.ev.rec.ID,
+		EventType:  d.ev.rec.Type,
+		Status:     d.phase.status(),
+		Reason:     d.reason,
+		Attempts:   len(d.log),
+		CreatedAt:  time.Unix(0, d.created).UTC(),
+	}
+	if d.phase.ended() {
+		p.CompletedAt = time.Unix(0, d.completed).UTC()
 	}
 	if p.Status == webhook.DeliveryPending {
 		p.NextAttemptAt = time.Unix(0, d.due).UTC()

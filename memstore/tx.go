@@ -85,7 +85,7 @@ func (s *Store) foresee(ev *event, out *webhook.Enqueued) {
 	if acc == nil {
 		return
 	}
-	acc.match(ev.rec.Type, func(ep *endpoint) {
+	acc.match(s.patternsOf(ev.rec.Type), func(ep *endpoint) {
 		if ep.active() {
 			out.Ready++
 		} else {

@@ -1,0 +1,204 @@
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// TestIndexesAgree does random things and looks, in between, whether everything
+// that the store knows in two places says the same in both.
+func TestIndexesAgree(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWalk(t, seed)
+			for step := range 1500 {
+				w.step()
+				if step%100 == 0 {
+					checkIndexes(t, w.s)
+				}
+			}
+			w.end()
+			checkIndexes(t, w.s)
+			assert.Empty(t, w.s.accounts, "accounts are forgotten with their last event and endpoint")
+			assert.Empty(t, w.s.deliveries)
+			for id, ep := range w.s.endpoints {
+				assert.Nil(t, ep, "of %s only the id is kept", id)
+			}
+		})
+	}
+}
+
+// walk does random things to a store.
+type walk struct {
+	t      *testing.T
+	s      *Store
+	rnd    *rand.Rand
+	now    time.Time
+	ids    []string
+	events int
+	held   []webhook.Leased
+}
+
+func newWalk(t *testing.T, seed uint64) *walk {
+	w := &walk{t: t, rnd: rand.New(rand.NewPCG(seed, 2)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	w.s = NewWith(Options{History: 30, Clock: func() time.Time { return w.now }})
+	return w
+}
+
+// ownerOf answers the account of an endpoint: one of ten.
+func ownerOf(id string) string { return "acc_" + id[len(id)-1:] }
+
+func (w *walk) step() {
+	ctx := context.Background()
+	w.now = w.now.Add(time.Duration(w.rnd.IntN(90)) * time.Second)
+	switch n := w.rnd.IntN(100); {
+	case n < 3:
+		id := fmt.Sprint("wh_", len(w.ids))
+		w.ids = append(w.ids, id)
+		_, err := w.s.CreateEndpoint(ctx, webhook.EndpointCreate{Record: webhook.EndpointRecord{
+			Endpoint: webhook.Endpoint{ID: id, AccountID: ownerOf(id), Events: []webhook.EventType{"*", "call.*"}}}})
+		require.NoError(w.t, err)
+	case n < 5 && len(w.ids) > 0:
+		_ = w.s.DeleteEndpoint(ctx, ownerOf(w.id()), w.id())
+	case n < 15 && len(w.ids) > 0:
+		w.flip(w.id())
+	case n < 45:
+		w.emit()
+	case n < 65:
+		c, err := w.s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: w.terms()})
+		require.NoError(w.t, err)
+		w.held = append(w.held, c.Deliveries...)
+	case n < 85:
+		w.settle()
+	case n < 88 && len(w.held) > 0:
+		l := w.held[w.rnd.IntN(len(w.held))]
+		_, _ = w.s.Redeliver(ctx, l.Event.AccountID, l.DeliveryID)
+	case n < 90 && len(w.ids) > 0:
+		id := w.id()
+		_, _ = w.s.Replay(ctx, webhook.ReplayRequest{AccountID: ownerOf(id), EndpointID: id, Limit: 5})
+	default:
+		w.maintain(time.Duration(w.rnd.IntN(2)) * time.Hour)
+	}
+}
+
+func (w *walk) id() string { return w.ids[w.rnd.IntN(len(w.ids))] }
+
+func (w *walk) terms() webhook.LeaseTerms {
+	return webhook.LeaseTerms{Max: w.rnd.IntN(6), PerEndpoint: w.rnd.IntN(4), Lease: 5 * time.Minute}
+}
+
+func (w *walk) maintain(retention time.Duration) bool {
+	m, err := w.s.Maintain(context.Background(), webhook.MaintainRequest{Limit: 1 + w.rnd.IntN(10), Retention: retention})
+	require.NoError(w.t, err)
+	return m.More
+}
+
+func (w *walk) flip(id string) {
+	r, err := w.s.GetEndpoint(context.Background(), ownerOf(id), id)
+	if err != nil {
+		return
+	}
+	if r.Status == webhook.EndpointInactive {
+		r.Status = webhook.EndpointActive
+	} else {
+		r.Status = webhook.EndpointInactive
+	}
+	_, err = w.s.UpdateEndpoint(context.Background(), webhook.EndpointUpdate{Record: r, Reset: true})
+	require.NoError(w.t, err)
+}
+
+func (w *walk) emit() {
+	var g []webhook.EventRecord
+	for range 1 + w.rnd.IntN(4) {
+		w.events++
+		g = append(g, webhook.EventRecord{ID: fmt.Sprint("evt_", w.rnd.IntN(w.events)), AccountID: fmt.Sprint("acc_", w.rnd.IntN(10)), Type: "call.completed"})
+	}
+	out, err := w.s.Enqueue(context.Background(), webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{g}, Handoff: w.terms()})
+	require.NoError(w.t, err)
+	w.held = append(w.held, out.Leased...)
+}
+
+func (w *walk) settle() {
+	var batch []webhook.Settlement
+	for range min(len(w.held), w.rnd.IntN(4)) {
+		l := w.held[w.rnd.IntN(len(w.held))]
+		batch = append(batch, webhook.Settlement{DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
+			Generation: l.Target.Generation, Outcome: webhook.Outcome(1 + w.rnd.IntN(5)), Delay: time.Duration(w.rnd.IntN(10)) * time.Minute,
+			Counts: true, DisableAfter: 3, Attempt: &webhook.Attempt{}})
+	}
+	_, err := w.s.Settle(context.Background(), batch)
+	require.NoError(w.t, err)
+}
+
+// end deletes every endpoint and purges everything.
+func (w *walk) end() {
+	for _, id := range w.ids {
+		_ = w.s.DeleteEndpoint(context.Background(), ownerOf(id), id)
+	}
+	w.now = w.now.Add(time.Hour)
+	for w.maintain(0) {
+	}
+	w.now = w.now.Add(time.Hour)
+	for w.maintain(time.Minute) {
+	}
+}
+
+func checkIndexes(t *testing.T, s *Store) {
+	t.Helper()
+	counts, ended := [phases]int{}, 0
+	for id, d := range s.deliveries {
+		require.Equal(t, id, d.id)
+		require.False(t, d.purged)
+		counts[d.phase]++
+		switch {
+		case d.phase == ready:
+			require.Same(t, d, d.ep.ready[d.pos])
+		case d.phase == held:
+			require.Same(t, d, d.ep.held[d.pos])
+		case d.phase.ended():
+			ended++
+		default:
+			require.Same(t, d, s.timers[d.pos])
+		}
+		require.Same(t, d.ev, d.ev.acc.events[d.ev.rec.ID])
+		require.Same(t, d, d.ev.to(d.ep))
+	}
+	require.Equal(t, counts, s.counts)
+	require.Equal(t, ended, s.finished.len)
+	require.Len(t, s.timers, counts[waiting]+counts[leased])
+	require.LessOrEqual(t, s.finished.len, s.history)
+	require.LessOrEqual(t, s.unheard.Len(), s.history)
+	checkHeap(t, s.timers)
+	turns := 0
+	for _, ep := range s.endpoints {
+		if ep == nil {
+			continue
+		}
+		checkHeap(t, ep.ready)
+		checkHeap(t, ep.held)
+		if ep.turn != nil {
+			turns++
+		}
+		require.Equal(t, ep.active() && len(ep.ready) > 0, ep.turn != nil, "in turn if and only if it can be claimed")
+		require.True(t, ep.moving || !ep.unsettled(), "Maintain knows of what it has to move")
+		require.LessOrEqual(t, ep.log.dead*2, len(ep.log.items)+1)
+	}
+	require.Equal(t, turns, s.turns.Len())
+}
+
+func checkHeap(t *testing.T, q queue) {
+	t.Helper()
+	for i := 1; i < len(q); i++ {
+		require.False(t, q.before(i, (i-1)/2), "heap order")
+	}
+}
