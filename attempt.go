@@ -102,9 +102,7 @@ const smallBody = 16 << 10
 // Idempotency-Key.
 func (a *attempt) request(u *url.URL, req *Request) *http.Request {
 	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if _, ok := req.Header[key]; ok {
-			delete(req.Header, key)
-		}
+		delete(req.Header, key)
 	}
 	r := post.WithContext(a)
 	r.URL, r.Host, r.Header = u, u.Host, req.Header

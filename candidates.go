@@ -73,28 +73,28 @@ func (c *candidates) addStandard(item string) {
 }
 
 // matchAny reports whether one of the secrets made one of the signatures over
-// head and body. head lies in st.head. It tries every shared secret against
+// head and body. head lies in m.head. It tries every shared secret against
 // every signature and compares in constant time, so that how long it takes
 // tells nothing about how nearly one fits, nor which secret did.
-func (st *macState) matchAny(secrets []Secret, head, body []byte) bool {
+func (m *macState) matchAny(secrets []Secret, head, body []byte) bool {
 	match := 0
 	for _, s := range secrets {
 		switch {
 		case s.key.public != nil:
-			match |= st.matchPublic(s.key.public, head, body)
-		case st.nMACs > 0:
-			match |= st.matchMACs(&s.key.mac, head, body)
+			match |= m.matchPublic(s.key.public, head, body)
+		case m.nMACs > 0:
+			match |= m.matchMACs(&s.key.mac, head, body)
 		}
 	}
-	st.dropMessage()
+	m.dropMessage()
 	return match == 1
 }
 
-func (st *macState) matchMACs(k *hmacKey, head, body []byte) int {
-	st.mac(k, len(head), body)
+func (m *macState) matchMACs(k *hmacKey, head, body []byte) int {
+	m.mac(k, len(head), body)
 	match := 0
-	for i := range st.nMACs {
-		match |= subtle.ConstantTimeCompare(st.macs[i][:], st.sum[:])
+	for i := range m.nMACs {
+		match |= subtle.ConstantTimeCompare(m.macs[i][:], m.sum[:])
 	}
 	return match
 }
@@ -104,15 +104,15 @@ const maxKeptMessage = 64 << 10
 
 // matchPublic stops at the first match: it computes with nothing secret. The
 // message has to be in one piece, since ed25519 hashes it twice.
-func (st *macState) matchPublic(key ed25519.PublicKey, head, body []byte) int {
-	if st.nPublic == 0 {
+func (m *macState) matchPublic(key ed25519.PublicKey, head, body []byte) int {
+	if m.nPublic == 0 {
 		return 0
 	}
-	if len(st.signed) == 0 {
-		st.signed = append(append(st.signed, head...), body...)
+	if len(m.signed) == 0 {
+		m.signed = append(append(m.signed, head...), body...)
 	}
-	for i := range st.nPublic {
-		if ed25519.Verify(key, st.signed, st.publicSigs[i][:]) {
+	for i := range m.nPublic {
+		if ed25519.Verify(key, m.signed, m.publicSigs[i][:]) {
 			return 1
 		}
 	}
@@ -121,11 +121,11 @@ func (st *macState) matchPublic(key ed25519.PublicKey, head, body []byte) int {
 
 // dropMessage empties the buffer, so that the next message is not taken for
 // this one. A large one does not go back to the pool.
-func (st *macState) dropMessage() {
-	if cap(st.signed) > maxKeptMessage {
-		st.signed = nil
+func (m *macState) dropMessage() {
+	if cap(m.signed) > maxKeptMessage {
+		m.signed = nil
 	}
-	st.signed = st.signed[:0]
+	m.signed = m.signed[:0]
 }
 
 // decodeBase64 fills dst from exactly as much standard, padded base64. It takes

@@ -74,8 +74,10 @@ func TestExplainNamesTheLikelyCause(t *testing.T) {
 		"a header twice":             {with(func(r *http.Request) { r.Header.Add("webhook-id", "evt_1") }), "came 2 times"},
 		"milliseconds":               {with(func(r *http.Request) { r.Header.Set("webhook-timestamp", "1705314600000") }), "milliseconds"},
 		"a bare digest":              {with(func(r *http.Request) { r.Header.Set("webhook-signature", "YWJj") }), "bare digest"},
-		"t=,v1= under our name": {with(func(r *http.Request) { r.Header.Set("webhook-signature", "t=1,v1=ab") }),
-			"TimestampedSigner"},
+		"t=,v1= under our name": {
+			with(func(r *http.Request) { r.Header.Set("webhook-signature", "t=1,v1=ab") }),
+			"TimestampedSigner",
+		},
 		"Stripe's header": {with(func(r *http.Request) {
 			r.Header = http.Header{"Stripe-Signature": {"t=1705314600,v1=ab,v0=cd"}}
 		}), `the header Stripe-Signature has the form`},
@@ -85,8 +87,10 @@ func TestExplainNamesTheLikelyCause(t *testing.T) {
 		"GitHub's header":       {with(func(r *http.Request) { r.Header = http.Header{"X-Hub-Signature-256": {"sha256=ab"}} }), "GitHub"},
 		"signed by private key": {with(func(r *http.Request) { r.Header.Set("webhook-signature", "v1a,"+strings.Repeat("A", 86)+"==") }), "public key, whpk_"},
 		"text as the key":       {textKey.request(), "with the text of the secret as the key"},
-		"other request's id": {with(func(r *http.Request) { r.Header.Set("webhook-id", "evt_2") }),
-			"headers and body are of different requests"},
+		"other request's id": {
+			with(func(r *http.Request) { r.Header.Set("webhook-id", "evt_2") }),
+			"headers and body are of different requests",
+		},
 		"a GET":        {with(func(r *http.Request) { r.Method = http.MethodGet }), "webhooks are POSTs"},
 		"a form":       {with(func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }), "application/json"},
 		"too large":    {with(func(r *http.Request) { r.ContentLength = 1 << 40 }), "MaxBody is"},
@@ -133,8 +137,10 @@ func TestExplainRecognisesMangledBodies(t *testing.T) {
 		"escapes undone": {escaped, func(s string) string {
 			return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(s)
 		}, "was parsed and encoded again, without Go's escapes"},
-		"escapes added": {`{"name":"Tom & Jerry"}`, func(s string) string { return strings.ReplaceAll(s, "&", `\u0026`) },
-			"was parsed and encoded again, with escapes"},
+		"escapes added": {
+			`{"name":"Tom & Jerry"}`, func(s string) string { return strings.ReplaceAll(s, "&", `\u0026`) },
+			"was parsed and encoded again, with escapes",
+		},
 		"another body": {`{"a":1}`, func(s string) string { return strings.Replace(s, `"a":1`, `"a":2`, 1) }, "most likely the secret"},
 	} {
 		t.Run(name, func(t *testing.T) {

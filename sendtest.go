@@ -27,10 +27,10 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	if err != nil {
 		return TestResult{}, err
 	}
-	now, known := e.clock.now()
-	if !known {
+	if _, known := e.clock.now(); !known {
 		begin := time.Now()
-		if now, err = call(ctx, e.store, e.store.Now); err != nil {
+		now, err := call(ctx, e.store, e.store.Now)
+		if err != nil {
 			return TestResult{}, err
 		}
 		e.clock.observe(begin, now)

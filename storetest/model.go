@@ -96,7 +96,7 @@ type modelDelivery struct {
 }
 
 func newModel(e *env, seed uint64) *model {
-	m := &model{env: e, rnd: rand.New(rand.NewPCG(seed, 1))}
+	m := &model{env: e, rnd: rand.New(rand.NewPCG(seed, 1))} // #nosec G404 -- a test that can be repeated
 	for range 3 {
 		m.addEndpoint()
 	}
@@ -131,9 +131,18 @@ func (m *model) step() {
 		name   string
 		do     func()
 	}{
-		{25, "emit", m.emitSome}, {5, "repeat", m.repeat}, {25, "claim", m.claimSome}, {30, "settle", m.settleSome},
-		{5, "settle stale", m.settleStale}, {12, "advance", m.pass}, {8, "disable", m.switchOff}, {8, "enable", m.switchOn},
-		{2, "rotate", m.rotate}, {2, "delete", m.deleteOne}, {2, "create", m.addEndpoint}, {4, "redeliver", m.redeliverOne},
+		{25, "emit", m.emitSome},
+		{5, "repeat", m.repeat},
+		{25, "claim", m.claimSome},
+		{30, "settle", m.settleSome},
+		{5, "settle stale", m.settleStale},
+		{12, "advance", m.pass},
+		{8, "disable", m.switchOff},
+		{8, "enable", m.switchOn},
+		{2, "rotate", m.rotate},
+		{2, "delete", m.deleteOne},
+		{2, "create", m.addEndpoint},
+		{4, "redeliver", m.redeliverOne},
 		{2, "replay", m.replayOne},
 	}
 	total := 0
@@ -301,8 +310,10 @@ func (m *model) settleSome() {
 	if d == nil {
 		return
 	}
-	outcomes := []webhook.Outcome{webhook.OutcomeDelivered, webhook.OutcomeDelivered, webhook.OutcomeRetry, webhook.OutcomeRetry,
-		webhook.OutcomeExhausted, webhook.OutcomeExhausted, webhook.OutcomeReleased, webhook.OutcomeReleased, webhook.OutcomeGone}
+	outcomes := []webhook.Outcome{
+		webhook.OutcomeDelivered, webhook.OutcomeDelivered, webhook.OutcomeRetry, webhook.OutcomeRetry,
+		webhook.OutcomeExhausted, webhook.OutcomeExhausted, webhook.OutcomeReleased, webhook.OutcomeReleased, webhook.OutcomeGone,
+	}
 	s := result(d.lease, outcomes[m.rnd.IntN(len(outcomes))])
 	if m.rnd.IntN(4) > 0 && s.Outcome == webhook.OutcomeGone {
 		s = result(d.lease, webhook.OutcomeExhausted)
