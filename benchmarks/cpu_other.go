@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "time"
+
+// processCPU answers 0: not measured here.
+func processCPU() time.Duration { return 0 }
