@@ -70,13 +70,16 @@ func (p *Policy) names(addr netip.Addr, guarded netip.Prefix) bool {
 }
 
 // Control is net.Dialer.ControlContext. It fails closed: whatever is not a TCP
-// connection to an address and port that it can read and allow is refused.
+// connection to an address and port that it can read and allow is refused, an
+// IPv4-mapped address too: package net turns one into IPv4 before it comes here.
 func (p *Policy) Control(_ context.Context, network, address string, _ syscall.RawConn) error {
-	if network != "tcp4" && network != "tcp6" {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil || ap.Port() == 0 {
 		return ErrBlocked
 	}
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil || ap.Port() == 0 || !p.Allowed(ap.Addr()) {
+	addr := ap.Addr()
+	fits := network == "tcp4" && addr.Is4() || network == "tcp6" && addr.Is6() && !addr.Is4In6()
+	if !fits || !p.Allowed(addr) {
 		return ErrBlocked
 	}
 	return nil
