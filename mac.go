@@ -40,9 +40,7 @@ type macState struct {
 	state encoding.BinaryUnmarshaler // the same as hash
 	head  [maxHead]byte              // what is signed before the body
 	sum   [sha256.Size]byte
-
-	candidates        // of the header that is being verified
-	signed     []byte // a whole message, for ed25519 alone
+	text  []byte // sum as a signature
 }
 
 // maxHead holds the longest id, a dot, the longest timestamp and a dot.
@@ -50,7 +48,11 @@ const maxHead = maxReceivedID + 1 + maxTimestampDigits + 1
 
 var macPool = sync.Pool{New: func() any {
 	h := sha256.New()
-	return &macState{hash: h, state: h.(encoding.BinaryUnmarshaler)} // as package crypto/sha256 promises
+	return &macState{
+		hash:  h,
+		state: h.(encoding.BinaryUnmarshaler), // as package crypto/sha256 promises
+		text:  make([]byte, 0, hexItemSize),
+	}
 }}
 
 // mac computes the HMAC under k of the first n bytes of m.head, then body, into

@@ -29,3 +29,36 @@ func TestStandardSignerMakesThePublishedSignature(t *testing.T) {
 		"Webhook-Signature": {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
 	}, h)
 }
+
+func TestSignPutsTheNewestSecretFirst(t *testing.T) {
+	t.Parallel()
+	key, shared := webhook.NewSigningKey(), mustSecret(t, exampleSecret)
+	both := signedAt(t, noon, exampleBody, key, shared).header.Get("Webhook-Signature")
+	assert.Equal(t, signedAt(t, noon, exampleBody, key).header.Get("Webhook-Signature")+" "+
+		signedAt(t, noon, exampleBody, shared).header.Get("Webhook-Signature"), both)
+	assert.Regexp(t, `^v1a,[A-Za-z0-9+/]{86}== v1,[A-Za-z0-9+/]{43}=$`, both)
+}
+
+func TestSignRefusesWhatItCannotSign(t *testing.T) {
+	t.Parallel()
+	good := mustSecret(t, exampleSecret)
+	m := webhook.Message{ID: "evt_1", Timestamp: noon, Body: []byte("{}")}
+	signer := webhook.StandardSigner()
+	h := http.Header{}
+	require.ErrorIs(t, signer.Sign(h, m, good, webhook.NewSigningKey().Public()), webhook.ErrInvalidArgument, "a public key")
+	require.ErrorIs(t, signer.Sign(nil, m, good), webhook.ErrInvalidArgument, "no header to sign into")
+	assert.Empty(t, h)
+}
+
+// The values share one array: none may grow into its neighbour.
+func TestSignedHeadersCanBeAppendedTo(t *testing.T) {
+	t.Parallel()
+	r := signedAt(t, noon, exampleBody, mustSecret(t, exampleSecret))
+	want := r.header.Clone()
+	for k := range r.header {
+		r.header.Add(k, "more")
+	}
+	for k := range want {
+		assert.Equal(t, append(want[k], "more"), r.header[k])
+	}
+}

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"slices"
@@ -59,20 +58,24 @@ func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Sec
 	if len(value) > maxSignatureHeader {
 		return 0, ErrSignature
 	}
-	st := macPool.Get().(*macState)
-	defer macPool.Put(st)
-	text, ok := st.parseTimestamped(value)
+	l := signatureList{text: value, sep: ','}
+	text, ok := l.timestamp()
 	ts, valid := parseTimestamp(text)
 	if !ok || !valid {
 		return 0, ErrInvalidHeader
 	}
+	if !l.holds("v1=", hexItemSize) {
+		return 0, ErrSignature
+	}
+	st := macPool.Get().(*macState)
+	defer macPool.Put(st)
 	n := copy(st.head[:], text)
 	st.head[n] = '.'
 	match := 0
 	for _, sec := range secrets {
-		if st.nMACs > 0 {
-			match |= st.matchMACs(sec.key.byText(), st.head[:n+1], body)
-		}
+		st.mac(sec.key.byText(), n+1, body)
+		st.text = hex.AppendEncode(append(st.text[:0], "v1="...), st.sum[:])
+		match |= l.match(st.text)
 	}
 	if match == 0 {
 		return 0, ErrSignature
@@ -80,49 +83,17 @@ func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Sec
 	return ts, nil
 }
 
-// parseTimestamped collects the v1 items of a header and answers its t item. It
-// is false unless there is exactly one of those. Items of other names are
-// skipped.
-func (c *candidates) parseTimestamped(header string) (timestamp string, ok bool) {
-	c.reset()
-	times := 0
-	for header != "" {
+// timestamp answers the value of the item t. It is false unless there is
+// exactly one.
+func (l signatureList) timestamp() (value string, ok bool) {
+	found := 0
+	for rest := l.text; rest != ""; {
 		var item string
-		item, header, _ = strings.Cut(header, ",")
-		name, value, _ := strings.Cut(strings.Trim(item, " \t"), "=")
-		switch name {
-		case "t":
-			timestamp = value
-			times++
-		case "v1":
-			if c.nMACs < maxMACs && decodeHex(&c.macs[c.nMACs], value) {
-				c.nMACs++
-			}
+		item, rest = cutItem(rest, l.sep, hexItemSize)
+		if v, ok := strings.CutPrefix(item, "t="); ok {
+			value = v
+			found++
 		}
 	}
-	return timestamp, times == 1
-}
-
-// decodeHex fills dst from 64 lower-case hexadecimal digits.
-func decodeHex(dst *[sha256.Size]byte, s string) bool {
-	if len(s) != hex.EncodedLen(len(dst)) {
-		return false
-	}
-	var bad byte
-	for i := range dst {
-		hi, lo := hexValue(s[2*i]), hexValue(s[2*i+1])
-		bad |= hi | lo
-		dst[i] = hi<<4 | lo
-	}
-	return bad < 16
-}
-
-func hexValue(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 255
+	return value, found == 1
 }

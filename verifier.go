@@ -54,10 +54,14 @@ func usable(secrets []Secret) bool {
 // checkFresh judges a timestamp in Unix seconds. It comes after the signature,
 // so that who cannot sign learns nothing about the clock.
 func checkFresh(ts int64, now time.Time, tolerance time.Duration) error {
-	switch age := now.Sub(time.Unix(ts, 0)); {
-	case age > tolerance:
+	age := now.Unix() - ts // rounded down
+	if limit := int64(tolerance / time.Second); -limit <= age && age < limit {
+		return nil
+	}
+	switch exact := now.Sub(time.Unix(ts, 0)); {
+	case exact > tolerance:
 		return ErrTooOld
-	case age < -tolerance:
+	case exact < -tolerance:
 		return ErrTooNew
 	}
 	return nil
@@ -181,14 +185,16 @@ func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, e
 	if !ok || !validReceivedID(id) {
 		return 0, ErrInvalidHeader
 	}
+	if len(signatures) > maxSignatureHeader {
+		return 0, ErrSignature
+	}
 	st := macPool.Get().(*macState)
 	defer macPool.Put(st)
-	st.parseStandard(signatures)
 	n := copy(st.head[:], id)
 	st.head[n] = '.'
 	n += 1 + copy(st.head[n+1:], timestamp)
 	st.head[n] = '.'
-	if !st.matchAny(secrets, st.head[:n+1], body) {
+	if !st.matchStandard(secrets, signatureList{text: signatures, sep: ' '}, n+1, body) {
 		return 0, ErrSignature
 	}
 	return ts, nil

@@ -210,14 +210,14 @@ func TestH6_SignatureHeaderIsCapped(t *testing.T) {
 		"1 MiB of commas":           strings.Repeat(",", 1<<20) + " " + sig,
 		"1 MiB of one item":         sig + strings.Repeat("A", 1<<20),
 		"the 33rd signature":        strings.Repeat(bad+" ", 32) + sig,
-		"the 9th public signature":  strings.Repeat(badPublic+" ", 8) + publicSig,
+		"the 6th public signature":  strings.Repeat(badPublic+" ", 5) + publicSig,
 		"one byte beyond the limit": strings.Repeat(" ", 4096-len(sig)+1) + sig,
 	} {
 		good.header.Set("Webhook-Signature", header)
 		require.ErrorIs(t, v.Verify(good.body, good.header), webhook.ErrSignature, name)
 	}
 	for name, header := range map[string]string{
-		"the 8th public signature": strings.Repeat(badPublic+" ", 7) + publicSig,
+		"the 5th public signature": strings.Repeat(badPublic+" ", 4) + publicSig,
 		"the limit":                strings.Repeat(" ", 4096-len(sig)) + sig,
 	} {
 		good.header.Set("Webhook-Signature", header)

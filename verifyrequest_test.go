@@ -1,0 +1,235 @@
+package webhook_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// httpRequest makes the server's view of r.
+func httpRequest(t testing.TB, r request) *http.Request {
+	t.Helper()
+	req := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", bytes.NewReader(r.body))
+	for k, v := range r.header {
+		req.Header[k] = v
+	}
+	return req
+}
+
+const callBody = `{"id":"evt_1","event":"call.completed","timestamp":"2024-01-15T10:30:00.5Z","webhook_id":"wh_1",` +
+	`"data":{ "call_id":"call_1", "duration_seconds":42 }}`
+
+func TestVerifyRequestAnswersATypedEvent(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	req := httpRequest(t, signedAt(t, noon, callBody, s))
+	e, err := noonVerifier(t, s).VerifyRequest(req)
+	require.NoError(t, err)
+	call, ok := e.Data.(webhook.CallCompleted)
+	require.True(t, ok, "%T", e.Data)
+	assert.Equal(t, "call_1", call.CallID)
+	e.Data = nil
+	assert.Equal(t, webhook.Event{
+		ID: "evt_1", Type: webhook.EventCallCompleted, EndpointID: "wh_1",
+		Timestamp: time.Date(2024, 1, 15, 10, 30, 0, 5e8, time.UTC),
+		Raw:       json.RawMessage(`{ "call_id":"call_1", "duration_seconds":42 }`),
+	}, e)
+}
+
+func TestVerifyRequestSetsTestFromItsHeader(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	for value, want := range map[string]bool{"1": true, "": false, "0": false, "true": false} {
+		req := httpRequest(t, signedAt(t, noon, callBody, s))
+		req.Header.Set("webhook-test", value)
+		e, err := noonVerifier(t, s).VerifyRequest(req)
+		require.NoError(t, err)
+		assert.Equal(t, want, e.Test, value)
+	}
+}
+
+func TestVerifyRequestWantsTheSignedIDInTheBody(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	body := strings.Replace(callBody, "evt_1", "evt_2", 1)
+	_, err := noonVerifier(t, s).VerifyRequest(httpRequest(t, signedAt(t, noon, body, s)))
+	require.ErrorIs(t, err, webhook.ErrMalformedEvent)
+
+	scheme := timestamped(t, "X-Signature") // signs no id
+	v := newVerifier(t, webhook.VerifierConfig{Secrets: list(s), Scheme: scheme, Clock: atNoon})
+	req := httpRequest(t, signedWith(t, scheme, noon, body, s))
+	req.Header.Set("webhook-id", "evt_1")
+	e, err := v.VerifyRequest(req)
+	require.NoError(t, err)
+	assert.Equal(t, "evt_2", e.ID)
+}
+
+func TestVerifyRequestParsesOnlyWhatIsVerified(t *testing.T) {
+	t.Parallel()
+	v := noonVerifier(t, mustSecret(t, exampleSecret))
+	e, err := v.VerifyRequest(httpRequest(t, signedAt(t, noon, "not json", webhook.NewSecret())))
+	require.ErrorIs(t, err, webhook.ErrSignature)
+	assert.Zero(t, e)
+}
+
+func TestVerifyRequestReadsNoBodyWithoutSignature(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	for _, cfg := range []webhook.VerifierConfig{{}, {Scheme: timestamped(t, "X-Signature")}} {
+		cfg.Secrets = list(s)
+		req := httpRequest(t, request{nil, []byte(callBody)})
+		req.Body = io.NopCloser(iotest.ErrReader(errors.New("was read")))
+		_, err := newVerifier(t, cfg).VerifyRequest(req)
+		require.ErrorIs(t, err, webhook.ErrMissingHeader)
+	}
+}
+
+func TestVerifyRequestBoundsTheBody(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	r := signedAt(t, noon, callBody, s)
+	n := int64(len(callBody))
+	for name, tc := range map[string]struct {
+		max, length int64
+		want        error
+	}{
+		"exactly the limit":             {n, n, nil},
+		"exactly the limit, chunked":    {n, -1, nil},
+		"one byte more":                 {n - 1, n, webhook.ErrBodyTooLarge},
+		"one byte more, chunked":        {n - 1, -1, webhook.ErrBodyTooLarge},
+		"no limit":                      {-1, n, nil},
+		"the default":                   {0, n, nil},
+		"announced beyond the default":  {0, 2<<20 + 1, webhook.ErrBodyTooLarge},
+		"no limit, but not as announed": {-1, n + 1, webhook.ErrBodyConsumed},
+	} {
+		v := newVerifier(t, webhook.VerifierConfig{Secrets: list(s), Clock: atNoon, MaxBody: tc.max})
+		req := httpRequest(t, r)
+		req.ContentLength = tc.length
+		_, err := v.VerifyRequest(req)
+		require.ErrorIs(t, err, tc.want, name)
+	}
+}
+
+// bottomless counts what is read of a body that never ends.
+type bottomless struct{ n int }
+
+func (e *bottomless) Read(p []byte) (int, error) { e.n += len(p); return len(p), nil }
+func (e *bottomless) Close() error               { return nil }
+
+func TestVerifyRequestStopsReadingAtTheLimit(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	body := &bottomless{}
+	req := httpRequest(t, signedAt(t, noon, callBody, s))
+	req.Body, req.ContentLength = body, -1
+	_, err := noonVerifier(t, s).VerifyRequest(req)
+	require.ErrorIs(t, err, webhook.ErrBodyTooLarge)
+	assert.LessOrEqual(t, body.n, 5<<20)
+}
+
+func TestH16_BodyReadBefore(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	v := noonVerifier(t, s)
+	for name, spoil := range map[string]func(*http.Request){
+		"read to the end":     func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
+		"read in part":        func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 10)) },
+		"taken away":          func(r *http.Request) { r.Body = nil },
+		"no body any more":    func(r *http.Request) { r.Body = http.NoBody },
+		"chunked, all read":   func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, -1 },
+		"chunked, taken away": func(r *http.Request) { r.Body, r.ContentLength = nil, -1 },
+	} {
+		req := httpRequest(t, signedAt(t, noon, callBody, s))
+		spoil(req)
+		_, err := v.VerifyRequest(req)
+		require.ErrorIs(t, err, webhook.ErrBodyConsumed, name)
+	}
+}
+
+// The server's own body answers otherwise than a reader in a test.
+func TestH16_BodyReadBeforeOnAServer(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	v := newVerifier(t, webhook.VerifierConfig{Secrets: list(s)})
+	answers := make(chan error, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/read":
+			_, _ = io.ReadAll(r.Body)
+		case "/closed":
+			_ = r.Body.Close()
+		}
+		_, err := v.VerifyRequest(r)
+		answers <- err
+	}))
+	defer srv.Close()
+	for path, want := range map[string]error{"/": nil, "/read": webhook.ErrBodyConsumed, "/closed": webhook.ErrBodyConsumed} {
+		for _, body := range []io.Reader{strings.NewReader(callBody), io.MultiReader(strings.NewReader(callBody))} { // known length, chunked
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+path, body)
+			require.NoError(t, err)
+			req.Header = signedAt(t, time.Now(), callBody, s).header
+			res, err := srv.Client().Do(req)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.ErrorIs(t, <-answers, want, path)
+		}
+	}
+}
+
+func TestVerifyRequestTellsReadErrorsFromSignatures(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	broken := errors.New("connection reset")
+	for _, want := range []error{broken, io.ErrUnexpectedEOF} { // H19: the client went away
+		req := httpRequest(t, signedAt(t, noon, callBody, s))
+		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(want)))
+		_, err := noonVerifier(t, s).VerifyRequest(req)
+		require.ErrorIs(t, err, want)
+		require.NotErrorIs(t, err, webhook.ErrSignature)
+	}
+	req := httpRequest(t, signedAt(t, noon, callBody, s))
+	req.Body = http.MaxBytesReader(httptest.NewRecorder(), req.Body, 10)
+	_, err := noonVerifier(t, s).VerifyRequest(req)
+	require.ErrorIs(t, err, webhook.ErrBodyTooLarge, "a limit set around it")
+}
+
+// H17, H18: the signature covers the bytes on the wire, whatever they are said
+// to be.
+func TestH17_H18_ContentHeadersDoNotMatter(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	v := noonVerifier(t, s)
+	for _, h := range []map[string]string{
+		nil, {"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-16"},
+		{"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Encoding": "gzip"},
+	} {
+		req := httpRequest(t, signedAt(t, noon, callBody, s))
+		for k, value := range h {
+			req.Header.Set(k, value)
+		}
+		_, err := v.VerifyRequest(req)
+		require.NoError(t, err, h)
+	}
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(w, callBody)
+	require.NoError(t, w.Close())
+	r := signedAt(t, noon, zipped.String(), s)
+	require.NoError(t, v.Verify(r.body, r.header), "the bytes on the wire")
+	_, err := v.VerifyRequest(httpRequest(t, r))
+	require.ErrorIs(t, err, webhook.ErrMalformedEvent, "not decoded")
+}
