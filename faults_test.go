@@ -131,7 +131,10 @@ func TestOurOwnFaultsUseUpNoAttemptAndNeverCount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, answer, func(c *webhook.Config) { c.Disable.After = 1 })
+				r := newRig(t, answer, func(c *webhook.Config) {
+					c.Disable.After = 1
+					c.PollInterval = time.Hour
+				})
 				ep := r.endpoint(hookURL)
 				r.start()
 				defer r.stop()

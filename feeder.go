@@ -161,9 +161,9 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 	if m.More {
 		f.maintainIn(0)
 	}
-	if m.Readied+m.Released > 0 {
-		f.hungry.Store(true)
-	}
+	// Even if nothing became ready: the claim that follows says when something
+	// will.
+	f.hungry.Store(true)
 	return nil
 }
 

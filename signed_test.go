@@ -40,7 +40,7 @@ func TestE15RequestsAreStampedWithTheStoresClock(t *testing.T) {
 func TestD10RotationSignsWithBothSecretsUntilTheOldOneExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, status(200))
+		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })
 		ep, old, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}})
 		require.NoError(t, err)
 		r.start()
