@@ -83,6 +83,30 @@ func TestRecorderAnswersTheErrorsOfAnEngine(t *testing.T) {
 	assert.Len(t, rec.Events(), 1, "all or nothing")
 }
 
+func TestEventsAnswersACopy(t *testing.T) {
+	t.Parallel()
+	rec := webhooktest.NewRecorder(t)
+	require.NoError(t, rec.Emit(t.Context(), webhooktest.Sample(t, "acc_1", webhook.EventCreditsLow)))
+	rec.Events()[0].AccountID = "changed"
+	rec.AssertEmitted("acc_1", webhook.EventCreditsLow)
+}
+
+func TestAConflictRecordsNothingOfItsGroup(t *testing.T) {
+	t.Parallel()
+	rec := webhooktest.NewRecorder(t)
+	taken := webhook.NewCreditsLow("acc_1", webhook.CreditsLow{Balance: 1})
+	require.NoError(t, rec.Emit(t.Context(), taken))
+	conflict := taken
+	conflict.Data = webhook.CreditsLow{Balance: 2}
+	fine := webhook.NewCreditsLow("acc_1", webhook.CreditsLow{Balance: 3})
+
+	require.ErrorIs(t, rec.Emit(t.Context(), fine, conflict), webhook.ErrIDConflict)
+	tx := rec.Begin()
+	require.ErrorIs(t, rec.EmitTx(t.Context(), tx, fine, conflict), webhook.ErrIDConflict)
+	require.NoError(t, tx.Commit(), "a conflict does not end the transaction")
+	rec.AssertEmitted("acc_1", webhook.EventCreditsLow)
+}
+
 func TestRecorderRecordsARepeatedEventOnce(t *testing.T) {
 	t.Parallel()
 	rec := webhooktest.NewRecorder(t)
@@ -194,6 +218,9 @@ func TestRecorderKeepsTheOrderOfStartAndStop(t *testing.T) {
 	t.Parallel()
 	rec := webhooktest.NewRecorder(t)
 	require.NoError(t, rec.Stop(t.Context()), "Stop before Start does nothing")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, rec.Start(ended), context.Canceled)
 	require.NoError(t, rec.Start(t.Context()))
 	require.ErrorIs(t, rec.Start(t.Context()), webhook.ErrStarted)
 	require.NoError(t, rec.Stop(t.Context()))

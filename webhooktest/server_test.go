@@ -3,6 +3,7 @@ package webhooktest_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -104,6 +105,19 @@ func TestServerHangsUntilTheSenderGivesUp(t *testing.T) {
 	}
 	cancel()
 	require.Error(t, <-done)
+}
+
+func TestAHangingAnswerEndsWithTheSendersConnection(t *testing.T) {
+	t.Parallel()
+	secret := webhook.NewSecret()
+	srv := webhooktest.NewServer(t, webhooktest.ServerConfig{Secrets: []webhook.Secret{secret}})
+	srv.Reply(webhooktest.Reply{Hang: true})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := webhooktest.NewRequest(t, secret, webhooktest.Sample(t, "", webhook.EventCreditsLow))
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
+		srv.ServeHTTP(httptest.NewRecorder(), req.WithContext(gone))
+	})
 }
 
 func TestServerResetsTheConnection(t *testing.T) {
