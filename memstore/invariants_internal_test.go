@@ -66,7 +66,8 @@ func (w *walk) step() {
 		id := fmt.Sprint("wh_", len(w.ids))
 		w.ids = append(w.ids, id)
 		_, err := w.s.CreateEndpoint(ctx, webhook.EndpointCreate{Record: webhook.EndpointRecord{
-			Endpoint: webhook.Endpoint{ID: id, AccountID: ownerOf(id), Events: []webhook.EventType{"*", "call.*"}}}})
+			Endpoint: webhook.Endpoint{ID: id, AccountID: ownerOf(id), Events: []webhook.EventType{"*", "call.*"}},
+		}})
 		require.NoError(w.t, err)
 	case n < 5 && len(w.ids) > 0:
 		_ = w.s.DeleteEndpoint(ctx, ownerOf(w.id()), w.id())
@@ -132,9 +133,11 @@ func (w *walk) settle() {
 	var batch []webhook.Settlement
 	for range min(len(w.held), w.rnd.IntN(4)) {
 		l := w.held[w.rnd.IntN(len(w.held))]
-		batch = append(batch, webhook.Settlement{DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
+		batch = append(batch, webhook.Settlement{
+			DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
 			Generation: l.Target.Generation, Outcome: webhook.Outcome(1 + w.rnd.IntN(5)), Delay: time.Duration(w.rnd.IntN(10)) * time.Minute,
-			Counts: true, DisableAfter: 3, Attempt: &webhook.Attempt{}})
+			Counts: true, DisableAfter: 3, Attempt: &webhook.Attempt{},
+		})
 	}
 	_, err := w.s.Settle(context.Background(), batch)
 	require.NoError(w.t, err)
