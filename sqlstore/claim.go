@@ -1,0 +1,161 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// claim is one Claim call at work.
+type claim struct {
+	s      *Store
+	terms  webhook.LeaseTerms
+	slots  map[int64]int // by endpoint number
+	cursor int64         // begin after this endpoint
+	token  int64
+
+	seen    outlook
+	rows    []claimed
+	met     []int64 // endpoints that have ready rows but are not active
+	targets map[int64]*webhook.Target
+	events  map[int64]*webhook.EventRecord
+}
+
+// claimed is one row of the queue that was leased.
+type claimed struct {
+	k                             key
+	endpoint, event, version, due int64
+	attempts, releases, expired   int
+}
+
+// Claim implements [webhook.Queue]. The cursor is the number of the endpoint
+// that was served last.
+func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
+	cursor := int64(0)
+	if r.Cursor != "" {
+		var err error
+		if cursor, err = strconv.ParseInt(r.Cursor, 10, 64); err != nil || cursor < 0 {
+			return webhook.Claimed{}, invalid("Cursor", "is not one that the store answered")
+		}
+	}
+	c := &claim{s: s, terms: r.LeaseTerms, cursor: cursor}
+	if err := s.dialect.claim(ctx, s, c); err != nil {
+		return webhook.Claimed{}, s.failed("claim", err)
+	}
+	if len(c.met) > 0 {
+		c.flag(ctx)
+	}
+	return c.answer(), nil
+}
+
+// restart forgets what an attempt that was rolled back found.
+func (c *claim) restart() {
+	c.token, c.rows, c.met = newToken(), nil, nil
+}
+
+// free answers the slots of an endpoint.
+func (c *claim) free(num int64) int {
+	if n, named := c.slots[num]; named {
+		return n
+	}
+	return c.terms.PerEndpoint
+}
+
+// claimInTx picks and leases in one transaction. A poll that finds nothing
+// writes nothing: it asks before it begins.
+func claimInTx(ctx context.Context, s *Store, c *claim) error {
+	var err error
+	if c.seen, err = s.look(ctx); err != nil || !c.seen.ready || c.terms.Max <= 0 {
+		return err
+	}
+	return s.write(ctx, func(t *txn) error {
+		c.restart()
+		now, err := t.clock(ctx)
+		if err != nil {
+			return err
+		}
+		c.seen.micros = now
+		if c.slots, err = s.slotsByNum(ctx, t, c.terms); err != nil {
+			return err
+		}
+		if err := s.dialect.pick(ctx, t, c); err != nil {
+			return err
+		}
+		due := later(c.seen.micros, c.terms.Lease)
+		leases := make([][]any, len(c.rows))
+		for i, row := range c.rows {
+			leases[i] = []any{due, c.token, row.k}
+		}
+		slices.SortFunc(leases, func(x, y []any) int { return compareKeys(x[2].(key), y[2].(key)) })
+		if err := t.bulk(ctx, &s.sql.Lease, leases, nil); err != nil {
+			return err
+		}
+		return c.read(ctx, t)
+	})
+}
+
+// read reads what goes with the rows: the targets and the events.
+func (c *claim) read(ctx context.Context, t *txn) (err error) {
+	want := make(map[int64]int64, len(c.rows))
+	c.events = make(map[int64]*webhook.EventRecord, len(c.rows))
+	var nums [][]any
+	for _, row := range c.rows {
+		want[row.endpoint] = row.version
+		if _, asked := c.events[row.event]; !asked {
+			c.events[row.event] = nil
+			nums = append(nums, []any{row.event})
+		}
+	}
+	if c.targets, err = c.s.targetsOf(ctx, t, want); err != nil {
+		return err
+	}
+	return t.bulk(ctx, &c.s.sql.Events, nums, func(r *sql.Rows) error {
+		var num int64
+		rec, err := scanEvent(r, &num)
+		c.events[num] = &rec
+		return err
+	})
+}
+
+// scanEvent reads an event's columns, after some others.
+func scanEvent(row scanner, others ...any) (webhook.EventRecord, error) {
+	var rec webhook.EventRecord
+	var at, created int64
+	err := row.Scan(append(others, &rec.ID, &rec.AccountID, &rec.Type, &at, &created, &rec.Data)...)
+	rec.Timestamp, rec.CreatedAt = time.UnixMicro(at).UTC(), fromMicros(created)
+	return rec, err
+}
+
+// flag tells Maintain of endpoints that are not active and have ready rows all
+// the same: whoever inserted them did not see the change. It is a hint, and
+// repeated by the next claim that meets them.
+func (c *claim) flag(ctx context.Context) {
+	rows := make([][]any, len(c.met))
+	for i, num := range c.met {
+		rows[i] = []any{num}
+	}
+	err := c.s.write(ctx, func(t *txn) error { return t.bulk(ctx, &c.s.sql.SetMoving, rows, nil) })
+	c.seen.moving = c.seen.moving || err == nil
+}
+
+func (c *claim) answer() webhook.Claimed {
+	out := webhook.Claimed{Cursor: strconv.FormatInt(c.cursor, 10), Now: fromMicros(c.seen.micros), NextIn: c.seen.nextIn()}
+	for _, row := range c.rows {
+		event, target := c.events[row.event], c.targets[row.endpoint]
+		if event == nil || target == nil {
+			continue // somebody deleted rows by hand
+		}
+		out.Deliveries = append(out.Deliveries, webhook.Leased{
+			DeliveryID: row.k.id(), Token: webhook.LeaseToken(c.token),
+			Attempts: row.attempts, Releases: row.releases, Expired: row.expired,
+			Event: event, Target: target,
+		})
+		out.Cursor = strconv.FormatInt(row.endpoint, 10)
+	}
+	out.More = len(c.rows) > 0 && len(c.rows) >= c.terms.Max
+	return out
+}

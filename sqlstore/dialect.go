@@ -1,0 +1,264 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Dialect is the kind of database.
+type Dialect int
+
+const (
+	// Postgres is PostgreSQL 13 or newer.
+	Postgres Dialect = iota + 1
+	// MySQL is MySQL 8.0.1 or newer, and MariaDB 10.6 or newer.
+	MySQL
+	// SQLite is SQLite 3.35 or newer.
+	SQLite
+)
+
+// String answers the name of the dialect.
+func (d Dialect) String() string {
+	if spec := dialects[d]; spec != nil {
+		return spec.name
+	}
+	return "Dialect(" + strconv.Itoa(int(d)) + ")"
+}
+
+var dialects = map[Dialect]*dialect{Postgres: &postgres, MySQL: &mysql, SQLite: &sqlite}
+
+// dialect is what one kind of database does in its own way: its SQL, and the few
+// steps that have another shape there.
+type dialect struct {
+	name        string
+	concurrency int    // see [webhook.ConcurrencyHinter]
+	oneWriter   bool   // writes go one at a time
+	prepare     bool   // hot statements are prepared on the pool
+	quote       string // around a schema's name
+	numbered    bool   // placeholders are $1, $2, …
+	forUpdate   string
+	skipLocked  string
+	statements  statements
+
+	check func(*sql.DB) error // asked by New
+	begin func(context.Context, *Store) (*ownTxn, error)
+	// bulk runs one statement for many rows; scan reads what it answers.
+	bulk func(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error
+	// insertEvents stores the events whose ids are new and sets their num.
+	insertEvents func(ctx context.Context, t *txn, in *intake) error
+	// enqueue does an Enqueue in one step, if it can; optional.
+	enqueue func(ctx context.Context, s *Store, in *intake) (done bool, err error)
+	// claim does a Claim.
+	claim func(ctx context.Context, s *Store, c *claim) error
+	// pick chooses ready rows for claimInTx and locks them, and notes endpoints
+	// that are not active.
+	pick func(ctx context.Context, t *txn, c *claim) error
+	// heldAfter answers some of the endpoints that have held deliveries.
+	heldAfter func(ctx context.Context, t *txn, after int64, limit int) ([]int64, error)
+
+	keyArg func(key) any // a delivery's key as a single parameter
+
+	migration migration
+}
+
+// bulk is a statement for many rows. text holds %ROWS% where the rows belong,
+// each written as row and separated by sep; with arrays, or one row at a time,
+// it holds none. kinds has a letter for each column: i integer, t text, u a
+// delivery's key, b bytes.
+type bulk struct{ text, row, sep, kinds string }
+
+// statements are the texts of one dialect. In them {p} stands before a table's
+// name, {update} and {skip} are the locking clauses, and ? is a placeholder.
+type statements struct {
+	Clock string // an expression: microseconds since 1970; empty: the process's clock
+	Now   string
+	Lock  string // takes the write lock
+
+	HasSchema, SchemaVersion string
+
+	EnsureAccount, LockAccount, CountEndpoints          string
+	EndpointID, InsertEndpoint                          string
+	GetEndpoint, LockEndpoint, ListEndpoints            string
+	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
+	SecretsAfter, LockSecrets, SetSecrets               string
+	InsertSubscriptions, EndpointNums, Targets          bulk
+
+	InsertEvents, ReadEvents, DropEvents, Match bulk
+	InsertDeliveries, InsertQueue               bulk
+
+	Pick, PickStep, ReleaseToken  string // in the dialect's own way
+	PickRows, Lease, Events       bulk
+	PickStates, EventNums         bulk // MySQL
+	Look                          string
+	LockQueue, LockDeliveries     bulk
+	DeleteQueue, Finish, Requeue  bulk
+	InsertAttempts                bulk
+	Health, LockHealth, SetHealth bulk
+	SetMoving                     bulk
+
+	DueLeased, DueWaiting            string
+	ReadyOf, HeldOf, HeldStep        string
+	Moving, ClearMoving              string
+	EndpointStates, MoveRows, Cancel bulk
+
+	OldDeliveries, OldEvents         string
+	DeleteAttempts, DeleteDeliveries bulk
+	LockEvents, Unreferenced         bulk
+
+	GetEvent, Attempts, Timeline            string
+	Delivery                                string
+	DeliveriesOf, CountMade, QueueAgain     bulk
+	EventNum, EndpointOf                    string
+	DeliveriesOfEndpoint, DeliveriesOfEvent string
+	StatsAll, StatsOf                       string
+}
+
+// render fills in what depends on the store's options.
+func (s statements) render(prefix string, d *dialect) *statements {
+	r := strings.NewReplacer("{p}", prefix, "{clock}", cmp.Or(s.Clock, "0"), "{update}", d.forUpdate, "{skip}", d.skipLocked)
+	if s.Clock != "" {
+		s.Now = "select {clock}"
+	}
+	v := reflect.ValueOf(&s).Elem()
+	forTexts(v, func(text string) string {
+		text = strings.TrimSpace(r.Replace(text))
+		if d.numbered {
+			text = number(text)
+		}
+		return text
+	})
+	return &s
+}
+
+// forTexts replaces the statement texts in v, a struct of strings and bulks.
+func forTexts(v reflect.Value, f func(string) string) {
+	for i := range v.NumField() {
+		switch p := v.Field(i).Addr().Interface().(type) {
+		case *string:
+			*p = f(*p)
+		case *bulk:
+			p.text, p.row = f(p.text), f(p.row)
+		}
+	}
+}
+
+// number turns each ? into $1, $2, … .
+func number(text string) string {
+	parts := strings.Split(text, "?")
+	var b strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			b.WriteString("$" + strconv.Itoa(i))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// bulk runs a statement for all rows, if there are any.
+func (t *txn) bulk(ctx context.Context, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return t.s.dialect.bulk(ctx, t, b, rows, scan)
+}
+
+// bulkEach runs the statement once for each row: where there is no network in
+// between, a prepared statement of one row is the fastest form.
+func bulkEach(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+	for _, row := range rows {
+		var err error
+		if scan == nil {
+			err = t.exec(ctx, b.text, row...)
+		} else {
+			err = t.query(ctx, b.text, scan, row...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Bounds of one statement of bulkRows. MySQL's protocol allows 65,535
+// parameters, and its servers packets of 1 MiB at the least; a row above that
+// goes alone.
+const (
+	maxParameters = 16_000
+	maxPacket     = 512 << 10
+)
+
+// bulkRows writes the rows into the text of the statement as parameters.
+func bulkRows(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+	for len(rows) > 0 {
+		n, args := fill(rows)
+		text := strings.Replace(b.text, "%ROWS%", b.row+strings.Repeat(b.sep+b.row, n-1), 1)
+		var err error
+		if scan == nil {
+			err = t.exec(ctx, text, args...)
+		} else {
+			err = t.query(ctx, text, scan, args...)
+		}
+		if err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// fill takes as many rows as one statement holds and answers their values.
+func fill(rows [][]any) (n int, args []any) {
+	size := 0
+	for ; n < len(rows); n++ {
+		row := 0
+		for _, v := range rows[n] {
+			row += sizeOf(v)
+		}
+		if n > 0 && (size+row > maxPacket || len(args)+len(rows[n]) > maxParameters) {
+			break
+		}
+		size += row
+		args = append(args, rows[n]...)
+	}
+	return n, args
+}
+
+func sizeOf(v any) int {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case []byte:
+		return len(v)
+	}
+	return 8
+}
+
+// checkDriver refuses a driver that is known to be of another dialect.
+func checkDriver(db *sql.DB, d Dialect) error {
+	t := reflect.TypeOf(db.Driver())
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for path, of := range knownDrivers {
+		if of != d && strings.HasPrefix(t.PkgPath(), path) {
+			return invalid("dialect", fmt.Sprintf("is %v, but the driver of db, %s, is of %v", d, path, of))
+		}
+	}
+	return nil
+}
+
+var knownDrivers = map[string]Dialect{
+	"github.com/jackc/pgx":           Postgres,
+	"github.com/lib/pq":              Postgres,
+	"github.com/go-sql-driver/mysql": MySQL,
+	"modernc.org/sqlite":             SQLite,
+	"github.com/mattn/go-sqlite3":    SQLite,
+	"github.com/glebarez/go-sqlite":  SQLite,
+	"github.com/ncruces/go-sqlite3":  SQLite,
+}

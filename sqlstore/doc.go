@@ -1,0 +1,30 @@
+// Package sqlstore keeps webhooks in PostgreSQL (13 or newer), MySQL (8.0.1),
+// MariaDB (10.6) or SQLite (3.35), over the caller's *sql.DB. It imports no
+// driver: pgx v5 through database/sql, go-sql-driver/mysql and
+// modernc.org/sqlite are tested; lib/pq and mattn/go-sqlite3 work too.
+//
+// # Schema
+//
+// [Store.Migrate] makes or updates the tables; [Migrations] hands them out for
+// those who use a tool of their own; [Store.Validate] says whether what is there
+// is what this version needs. An event's payload is stored once, as bytes. What
+// is unfinished has a row in a small queue table besides its row in the log, so
+// that the cost of every hot statement depends on its batch alone: neither
+// waiting retries nor the backlog of a full endpoint nor history is looked at.
+//
+// # Time
+//
+// All times are the database server's, in microseconds, computed in SQL; with
+// SQLite, which lives in the process, they are the process's. No statement
+// depends on a session's time zone, or on any other state of a session: the
+// store works behind PgBouncer in transaction mode, and without prepared
+// statements.
+//
+// # Connections
+//
+// The store never needs a second connection while it holds one, so that a pool
+// of one is enough. With SQLite it writes on one connection at a time and waits
+// for other writers until the context ends, whatever the busy timeout is. SQLite
+// on a network file system is not supported, and neither are two machines on one
+// file.
+package sqlstore

@@ -1,0 +1,351 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// CreateEndpoint implements [webhook.EndpointStore].
+func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (webhook.EndpointRecord, error) {
+	row, err := s.endpointRow(c.Record)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	var rec webhook.EndpointRecord
+	err = s.write(ctx, func(t *txn) error {
+		if err := s.room(ctx, t, c.Record.AccountID, c.Max); err != nil {
+			return err
+		}
+		err := s.insertEndpoint(ctx, t, c.Record, row)
+		if err != nil {
+			return err
+		}
+		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, c.Record.AccountID, c.Record.ID)
+		return err
+	})
+	if err != nil {
+		return webhook.EndpointRecord{}, s.failed("create endpoint", err)
+	}
+	return rec, nil
+}
+
+// room locks the account against other creations and checks its limit.
+func (s *Store) room(ctx context.Context, t *txn, account string, limit int) error {
+	if limit <= 0 {
+		return nil
+	}
+	if err := t.exec(ctx, s.sql.EnsureAccount, account); err != nil {
+		return err
+	}
+	if err := t.row(ctx, s.sql.LockAccount, account).Scan(new(string)); err != nil {
+		return err
+	}
+	var n int
+	if err := t.row(ctx, s.sql.CountEndpoints, account).Scan(&n); err != nil {
+		return err
+	}
+	if n >= limit {
+		return webhook.ErrEndpointLimit
+	}
+	return nil
+}
+
+func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRecord, row endpointRow) error {
+	now, err := t.clock(ctx)
+	if err != nil {
+		return err
+	}
+	num, err := t.endpointNum(ctx, r.ID)
+	if err == nil {
+		return webhook.ErrIDConflict
+	} else if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	status, reason, at := endpointActive, "", int64(0)
+	if r.Status == webhook.EndpointInactive {
+		status, reason, at = endpointInactive, disabledReason(r.DisabledReason), now
+	}
+	err = t.exec(ctx, s.sql.InsertEndpoint, r.ID, r.AccountID, r.URL, row.events, r.Description,
+		row.metadata, row.headers, row.secrets, status, reason, at, now, now)
+	if kindOf(err) == kindData {
+		return errors.Join(webhook.ErrIDConflict, err) // somebody else was faster
+	} else if err != nil {
+		return err
+	}
+	if num, err = t.endpointNum(ctx, r.ID); err != nil {
+		return err
+	}
+	return s.subscribe(ctx, t, num, r)
+}
+
+func (t *txn) endpointNum(ctx context.Context, id string) (num int64, err error) {
+	err = t.row(ctx, t.s.sql.EndpointID, id).Scan(&num)
+	return num, err
+}
+
+func disabledReason(r webhook.DisabledReason) string {
+	if r == "" {
+		return string(webhook.DisabledManually)
+	}
+	return string(r)
+}
+
+// subscribe writes the endpoint's subscriptions, each once.
+func (s *Store) subscribe(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord) error {
+	types := slices.Clone(r.Events)
+	slices.Sort(types)
+	var rows [][]any
+	for _, typ := range slices.Compact(types) {
+		rows = append(rows, []any{r.AccountID, string(typ), num})
+	}
+	return t.bulk(ctx, &s.sql.InsertSubscriptions, rows, nil)
+}
+
+// GetEndpoint implements [webhook.EndpointStore].
+func (s *Store) GetEndpoint(ctx context.Context, accountID, id string) (webhook.EndpointRecord, error) {
+	var rec webhook.EndpointRecord
+	err := s.read(ctx, func(t *txn) (err error) {
+		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, accountID, id)
+		return err
+	})
+	return rec, s.failed("get endpoint", err)
+}
+
+func (s *Store) endpoint(ctx context.Context, t *txn, text, accountID, id string) (webhook.EndpointRecord, error) {
+	rec, _, err := s.endpointWithNum(ctx, t, text, accountID, id)
+	return rec, err
+}
+
+func (s *Store) endpointWithNum(ctx context.Context, t *txn, text, accountID, id string) (webhook.EndpointRecord, int64, error) {
+	if checkText("", accountID, maxAccount) != nil || checkText("", id, maxID) != nil {
+		return webhook.EndpointRecord{}, 0, webhook.ErrNotFound // nothing has such an id
+	}
+	rec, num, err := s.scanEndpoint(t.row(ctx, text, id, accountID))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = webhook.ErrNotFound
+	}
+	return rec, num, err
+}
+
+// UpdateEndpoint implements [webhook.EndpointStore].
+func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (webhook.EndpointRecord, error) {
+	in := u.Record
+	row, err := s.endpointRow(in)
+	if err != nil {
+		return webhook.EndpointRecord{}, err
+	}
+	var rec webhook.EndpointRecord
+	err = s.write(ctx, func(t *txn) error {
+		old, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, in.AccountID, in.ID)
+		if err != nil {
+			return err
+		}
+		if old.Version != in.Version {
+			return webhook.ErrVersionConflict
+		}
+		now, err := t.clock(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.replace(ctx, t, num, configure(old, u, now), row); err != nil {
+			return err
+		}
+		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
+		return err
+	})
+	if err != nil {
+		return webhook.EndpointRecord{}, s.failed("update endpoint", err)
+	}
+	return rec, nil
+}
+
+// configure answers the record with what a caller may set taken over from u.
+func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) webhook.EndpointRecord {
+	in := u.Record
+	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
+	r.UpdatedAt = fromMicros(now)
+	r.Version++
+	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
+	switch {
+	case on && !want:
+		r.Status, r.DisabledAt = webhook.EndpointInactive, fromMicros(now)
+		r.DisabledReason = webhook.DisabledReason(disabledReason(in.DisabledReason))
+	case !on && want:
+		r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointActive, "", fromMicros(0)
+	}
+	if u.Reset || on && !want {
+		r.Generation++
+	}
+	if u.Reset {
+		r.ConsecutiveFailures, r.FailingSince = 0, fromMicros(0)
+		if r.Status == webhook.EndpointFailing {
+			r.Status = webhook.EndpointActive
+		}
+	}
+	return r
+}
+
+// replace writes the configuration. moving is set each time: Maintain looks
+// once whether something is to be moved, and that costs it little.
+func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord, row endpointRow) error {
+	err := t.exec(ctx, s.sql.UpdateEndpoint, r.URL, row.events, r.Description, row.metadata, row.headers, row.secrets,
+		statusNumber[r.Status], 1, r.Version, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
+		r.ConsecutiveFailures, toMicros(r.FailingSince), toMicros(r.UpdatedAt), num)
+	if err != nil {
+		return err
+	}
+	if err := t.exec(ctx, s.sql.DeleteSubscriptions, num); err != nil {
+		return err
+	}
+	return s.subscribe(ctx, t, num, r)
+}
+
+// ListEndpoints implements [webhook.EndpointStore].
+func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
+	var page webhook.Page[webhook.EndpointRecord]
+	before, err := cursorBefore(f.Cursor, f.Limit)
+	if err != nil || checkText("", f.AccountID, maxAccount) != nil {
+		return page, err
+	}
+	one, two, three := endpointActive, endpointFailing, endpointInactive
+	if f.Status != "" {
+		one = statusNumber[f.Status]
+		two, three = one, one
+	}
+	var last int64
+	err = s.read(ctx, func(t *txn) error {
+		page = webhook.Page[webhook.EndpointRecord]{}
+		return t.query(ctx, s.sql.ListEndpoints, func(rows *sql.Rows) error {
+			if len(page.Items) == f.Limit {
+				page.Next = strconv.FormatInt(last, 10)
+				return nil
+			}
+			rec, num, err := s.scanEndpoint(rows)
+			last = num
+			page.Items = append(page.Items, rec)
+			return err
+		}, f.AccountID, before, one, two, three, f.Limit+1)
+	})
+	return page, s.failed("list endpoints", err)
+}
+
+// cursorBefore reads the cursor of a list of endpoints.
+func cursorBefore(cursor string, limit int) (int64, error) {
+	if limit < 1 {
+		return 0, invalid("Limit", "must be at least 1")
+	}
+	if cursor == "" {
+		return 1<<63 - 1, nil
+	}
+	before, err := strconv.ParseInt(cursor, 10, 64)
+	if err != nil || before < 1 {
+		return 0, invalid("Cursor", "is not one that the store answered")
+	}
+	return before, nil
+}
+
+// DeleteEndpoint implements [webhook.EndpointStore]. A row without configuration
+// stays, so that the id is never used twice and old deliveries can name it.
+func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+	return s.failed("delete endpoint", s.write(ctx, func(t *txn) error {
+		_, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, accountID, id)
+		if err != nil {
+			return err
+		}
+		now, err := t.clock(ctx)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(ctx, s.sql.DeleteSubscriptions, num); err != nil {
+			return err
+		}
+		return t.exec(ctx, s.sql.DeleteEndpoint, now, num)
+	}))
+}
+
+var statusNumber = map[webhook.EndpointStatus]int{
+	webhook.EndpointActive:   endpointActive,
+	webhook.EndpointFailing:  endpointFailing,
+	webhook.EndpointInactive: endpointInactive,
+}
+
+var statusWord = map[int]webhook.EndpointStatus{
+	endpointActive:   webhook.EndpointActive,
+	endpointFailing:  webhook.EndpointFailing,
+	endpointInactive: webhook.EndpointInactive,
+}
+
+// endpointRow is what an endpoint's row holds in another form than the record.
+type endpointRow struct{ events, metadata, headers, secrets string }
+
+func (s *Store) endpointRow(r webhook.EndpointRecord) (row endpointRow, err error) {
+	for _, c := range []struct {
+		field, text string
+		limit       int
+	}{{"ID", r.ID, maxID}, {"AccountID", r.AccountID, maxAccount}, {"URL", r.URL, maxText}, {"Description", r.Description, maxText}} {
+		if err := checkText(c.field, c.text, c.limit); err != nil {
+			return row, err
+		}
+	}
+	for _, typ := range r.Events {
+		if err := checkText("Events", string(typ), maxType); err != nil {
+			return row, err
+		}
+	}
+	for field, m := range map[string]map[string]string{"Metadata": r.Metadata, "Headers": r.Headers} {
+		for k, v := range m {
+			if err := errors.Join(checkText(field, k, maxText), checkText(field, v, maxText)); err != nil {
+				return row, err
+			}
+		}
+	}
+	if row.secrets, err = s.keys.seal(r.ID, r.Secrets); err != nil {
+		return row, err
+	}
+	row.events, row.metadata, row.headers = toJSON(r.Events), toJSON(r.Metadata), toJSON(r.Headers)
+	return row, nil
+}
+
+// toJSON renders lists and maps of strings, which cannot fail.
+func toJSON(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+func fromJSON(text, column string, v any) error {
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		return fmt.Errorf("column %s: %w", column, err)
+	}
+	return nil
+}
+
+type scanner interface{ Scan(...any) error }
+
+// scanEndpoint reads endpointColumns.
+func (s *Store) scanEndpoint(row scanner) (r webhook.EndpointRecord, num int64, err error) {
+	var events, metadata, headers, secrets, reason string
+	var status int
+	var disabled, since, triggered, success, failure, created, updated int64
+	err = row.Scan(&num, &r.ID, &r.AccountID, &r.URL, &events, &r.Description, &metadata, &headers, &secrets,
+		&status, &r.Version, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
+		&triggered, &success, &failure, &created, &updated)
+	if err != nil {
+		return r, 0, err
+	}
+	r.Status, r.DisabledReason = statusWord[status], webhook.DisabledReason(reason)
+	r.DisabledAt, r.FailingSince = fromMicros(disabled), fromMicros(since)
+	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = fromMicros(triggered), fromMicros(success), fromMicros(failure)
+	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if r.Secrets, err = s.keys.open(r.ID, secrets); err != nil {
+		return r, 0, err
+	}
+	return r, num, errors.Join(fromJSON(events, "events", &r.Events),
+		fromJSON(metadata, "metadata", &r.Metadata), fromJSON(headers, "headers", &r.Headers))
+}

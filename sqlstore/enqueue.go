@@ -1,0 +1,398 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Enqueue implements [webhook.Enqueuer].
+func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	in := s.newIntake(r)
+	if in.variants {
+		return oneByOne(ctx, s, r)
+	}
+	if s.dialect.enqueue != nil {
+		if done, err := s.dialect.enqueue(ctx, s, in); done || err != nil {
+			return in.answer(s.failed("enqueue", err))
+		}
+	}
+	err := s.write(ctx, func(t *txn) error {
+		in.restart()
+		return in.run(ctx, t)
+	})
+	return in.answer(s.failed("enqueue", err))
+}
+
+// enqueuer stores events in a transaction of the caller.
+type enqueuer struct {
+	s  *Store
+	tx Tx
+}
+
+// Enqueue implements [webhook.Enqueuer]. The transaction is the caller's: what
+// fails is not repeated, and nothing is handed off, since nobody may send before
+// the commit.
+func (e *enqueuer) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	if e.tx == nil {
+		return webhook.Enqueued{}, e.s.failed("enqueue", errTxArgument)
+	}
+	in := e.s.newIntake(webhook.EnqueueRequest{Groups: r.Groups})
+	if in.variants {
+		return oneByOne(ctx, e, r)
+	}
+	in.restart()
+	return in.answer(e.s.failed("enqueue in the caller's transaction", in.run(ctx, &txn{s: e.s, q: e.tx})))
+}
+
+// oneByOne enqueues the groups of a call that has an id with several contents:
+// which of them counts depends on which of the groups before can be stored.
+// Nothing of it is handed off.
+func oneByOne(ctx context.Context, q webhook.Enqueuer, r webhook.EnqueueRequest) (all webhook.Enqueued, err error) {
+	for _, group := range r.Groups {
+		one, err := q.Enqueue(ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{group}})
+		if err != nil {
+			return webhook.Enqueued{}, err
+		}
+		all.Errs = append(all.Errs, one.Errs...)
+		all.Ready += one.Ready
+		all.Held += one.Held
+		all.Now = one.Now
+	}
+	return all, nil
+}
+
+// intake is one Enqueue call at work.
+type intake struct {
+	s        *Store
+	terms    webhook.LeaseTerms
+	slots    map[int64]int // by endpoint number
+	errs     []error       // per group
+	bad      []error       // of them, what no attempt changes
+	events   []*newEvent   // each id once
+	ready    int
+	held     int
+	leased   []handed
+	micros   int64
+	token    int64
+	targets  map[int64]*webhook.Target
+	variants bool // some id has several contents
+}
+
+// newEvent is an event to be stored.
+type newEvent struct {
+	rec    webhook.EventRecord
+	groups []int // that have it
+	num    int64 // once inserted; 0 for one that is there already
+	found  bool  // there already
+}
+
+// handed is a delivery leased to the caller.
+type handed struct {
+	k        key
+	event    *newEvent
+	endpoint int64
+	version  int64
+}
+
+func (s *Store) newIntake(r webhook.EnqueueRequest) *intake {
+	in := &intake{s: s, terms: r.Handoff, bad: make([]error, len(r.Groups))}
+	byID := make(map[[2]string]*newEvent)
+	for g, group := range r.Groups {
+		in.bad[g] = in.add(byID, g, group)
+	}
+	kept := in.events[:0]
+	for _, ev := range in.events {
+		if ev.wanted(in.bad) {
+			kept = append(kept, ev)
+		}
+	}
+	in.events = kept
+	return in
+}
+
+// add takes one group in, unless something in it can never be stored. An id that
+// an earlier group of the call has is that group's.
+func (in *intake) add(byID map[[2]string]*newEvent, g int, group []webhook.EventRecord) error {
+	for i, rec := range group {
+		if err := checkEvent(i, rec); err != nil {
+			return err
+		}
+		id := [2]string{rec.AccountID, rec.ID}
+		old := byID[id]
+		switch {
+		case old == nil || !old.wanted(in.bad):
+			ev := &newEvent{rec: rec, groups: []int{g}}
+			byID[id] = ev
+			in.events = append(in.events, ev)
+		case !same(&old.rec, &rec):
+			in.variants = in.variants || old.groups[0] != g || len(old.groups) > 1
+			return webhook.ErrIDConflict
+		default:
+			old.groups = append(old.groups, g)
+		}
+	}
+	return nil
+}
+
+// wanted reports whether some group that has the event did not fail.
+func (ev *newEvent) wanted(errs []error) bool {
+	return slices.ContainsFunc(ev.groups, func(g int) bool { return errs[g] == nil })
+}
+
+func checkEvent(i int, rec webhook.EventRecord) error {
+	return errors.Join(
+		checkText(fmt.Sprintf("events[%d].ID", i), rec.ID, maxID),
+		checkText(fmt.Sprintf("events[%d].AccountID", i), rec.AccountID, maxAccount),
+		checkText(fmt.Sprintf("events[%d].Type", i), string(rec.Type), maxType))
+}
+
+// same reports whether b is a as it was first given. Stored times have whole
+// microseconds.
+func same(a, b *webhook.EventRecord) bool {
+	return a.Type == b.Type && a.Timestamp.UnixMicro() == b.Timestamp.UnixMicro() && bytes.Equal(a.Data, b.Data)
+}
+
+// restart forgets what an attempt that was rolled back found.
+func (in *intake) restart() {
+	in.errs = append(in.errs[:0], in.bad...)
+	in.ready, in.held, in.leased = 0, 0, nil
+	in.token = newToken()
+	for _, ev := range in.events {
+		ev.num, ev.found = 0, false
+	}
+}
+
+// newToken makes a lease token. 0 means no lease.
+func newToken() int64 { return rand.Int64N(1<<62) + 1 }
+
+// run stores everything in the transaction.
+func (in *intake) run(ctx context.Context, t *txn) error {
+	if len(in.events) == 0 {
+		return nil
+	}
+	now, err := t.clock(ctx)
+	if err != nil {
+		return err
+	}
+	in.micros = now
+	if err := in.s.dialect.insertEvents(ctx, t, in); err != nil {
+		return err
+	}
+	if err := in.compare(ctx, t); err != nil {
+		return err
+	}
+	if in.slots, err = in.s.slotsByNum(ctx, t, in.terms); err != nil {
+		return err
+	}
+	return in.fanOut(ctx, t)
+}
+
+// compare looks at what was there already. A group that has other content under
+// a used id stores nothing: what was inserted for it is taken out again, which
+// leaves a caller's transaction usable.
+func (in *intake) compare(ctx context.Context, t *txn) error {
+	byID := make(map[[2]string]*newEvent)
+	var rows [][]any
+	for _, ev := range in.events {
+		if ev.num == 0 {
+			byID[[2]string{ev.rec.AccountID, ev.rec.ID}] = ev
+			rows = append(rows, []any{ev.rec.AccountID, ev.rec.ID})
+		}
+	}
+	err := t.bulk(ctx, &in.s.sql.ReadEvents, rows, func(r *sql.Rows) error {
+		var old webhook.EventRecord
+		var at int64
+		if err := r.Scan(&old.AccountID, &old.ID, &old.Type, &at, &old.Data); err != nil {
+			return err
+		}
+		old.Timestamp = time.UnixMicro(at)
+		ev := byID[[2]string{old.AccountID, old.ID}]
+		if ev == nil {
+			return nil
+		}
+		ev.found = true
+		if !same(&old, &ev.rec) {
+			for _, g := range ev.groups {
+				in.errs[g] = webhook.ErrIDConflict
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return in.drop(ctx, t)
+}
+
+// drop takes out what was inserted for groups that failed.
+func (in *intake) drop(ctx context.Context, t *txn) error {
+	var rows [][]any
+	for _, ev := range in.events {
+		switch {
+		case ev.num == 0 && !ev.found:
+			return errInvisible
+		case ev.num != 0 && !ev.wanted(in.errs):
+			rows = append(rows, []any{ev.num})
+			ev.num = 0
+		}
+	}
+	return t.bulk(ctx, &in.s.sql.DropEvents, rows, nil)
+}
+
+// errInvisible means that an id is used by something that this transaction
+// cannot see: a caller's transaction at REPEATABLE READ that began before.
+var errInvisible = errors.New("an event with this id was stored by a transaction that this one cannot see: repeat in a new one")
+
+// fanOut creates the deliveries.
+func (in *intake) fanOut(ctx context.Context, t *txn) error {
+	subs, err := in.subscribers(ctx, t)
+	if err != nil {
+		return err
+	}
+	var deliveries, queue [][]any
+	for _, ev := range in.events {
+		if ev.num == 0 {
+			continue
+		}
+		for _, sub := range subs.of(&ev.rec) {
+			k := newKey()
+			state, due, token := in.place(k, ev, sub)
+			deliveries = append(deliveries, []any{k, ev.num, sub.num, in.micros})
+			queue = append(queue, []any{k, ev.num, sub.num, state, due, token})
+		}
+	}
+	if err := t.bulk(ctx, &in.s.sql.InsertDeliveries, deliveries, nil); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, &in.s.sql.InsertQueue, queue, nil); err != nil {
+		return err
+	}
+	return in.readTargets(ctx, t)
+}
+
+// readTargets reads where the deliveries go that are handed off.
+func (in *intake) readTargets(ctx context.Context, t *txn) (err error) {
+	want := make(map[int64]int64, len(in.leased))
+	for _, h := range in.leased {
+		want[h.endpoint] = h.version
+	}
+	in.targets, err = in.s.targetsOf(ctx, t, want)
+	return err
+}
+
+// place decides on the state of a new delivery.
+func (in *intake) place(k key, ev *newEvent, sub subscriber) (state, due, token int64) {
+	if sub.status == endpointInactive {
+		in.held++
+		return stateHeld, in.micros, 0
+	}
+	if len(in.leased) < in.terms.Max {
+		free, named := in.slots[sub.num]
+		if !named {
+			free = in.terms.PerEndpoint
+		}
+		if free > 0 {
+			in.slots[sub.num] = free - 1
+			in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
+			return stateLeased, later(in.micros, in.terms.Lease), in.token
+		}
+	}
+	in.ready++
+	return stateReady, in.micros, 0
+}
+
+// subscriber is an endpoint that wants a type of event.
+type subscriber struct {
+	num     int64
+	status  int
+	version int64
+}
+
+// subscribers are the endpoints by account and pattern.
+type subscribers map[[2]string][]subscriber
+
+// subscribers reads who wants the types of the new events.
+func (in *intake) subscribers(ctx context.Context, t *txn) (subscribers, error) {
+	subs := make(subscribers)
+	var rows [][]any
+	for _, ev := range in.events {
+		if ev.num == 0 {
+			continue
+		}
+		for _, p := range ev.rec.Type.Patterns() {
+			at := [2]string{ev.rec.AccountID, string(p)}
+			if _, asked := subs[at]; !asked {
+				subs[at] = nil
+				rows = append(rows, []any{at[0], at[1]})
+			}
+		}
+	}
+	err := t.bulk(ctx, &in.s.sql.Match, rows, func(r *sql.Rows) error {
+		var at [2]string
+		var sub subscriber
+		err := r.Scan(&at[0], &at[1], &sub.num, &sub.status, &sub.version)
+		subs[at] = append(subs[at], sub)
+		return err
+	})
+	return subs, err
+}
+
+// of answers the endpoints that want the event, each once.
+func (m subscribers) of(rec *webhook.EventRecord) []subscriber {
+	var all []subscriber
+	var seen map[int64]bool
+	for _, p := range rec.Type.Patterns() {
+		subs := m[[2]string{rec.AccountID, string(p)}]
+		switch {
+		case len(subs) == 0:
+		case all == nil:
+			all = subs[:len(subs):len(subs)]
+		default:
+			if seen == nil {
+				seen = make(map[int64]bool, len(all))
+				for _, sub := range all {
+					seen[sub.num] = true
+				}
+			}
+			for _, sub := range subs {
+				if !seen[sub.num] {
+					seen[sub.num] = true
+					all = append(all, sub)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// answer makes the answer of Enqueue, once everything is committed.
+func (in *intake) answer(err error) (webhook.Enqueued, error) {
+	if err != nil {
+		return webhook.Enqueued{}, err
+	}
+	out := webhook.Enqueued{Errs: in.errs, Ready: in.ready, Held: in.held, Now: fromMicros(in.micros)}
+	records := make(map[*newEvent]*webhook.EventRecord, len(in.leased))
+	for _, h := range in.leased {
+		rec := records[h.event]
+		if rec == nil {
+			rec = new(webhook.EventRecord)
+			*rec = h.event.rec
+			rec.Data = bytes.Clone(rec.Data) // the caller may use its own again
+			rec.Timestamp = rec.Timestamp.UTC()
+			rec.CreatedAt = out.Now
+			records[h.event] = rec
+		}
+		out.Leased = append(out.Leased, webhook.Leased{
+			DeliveryID: h.k.id(), Token: webhook.LeaseToken(in.token), Event: rec, Target: in.targets[h.endpoint],
+		})
+	}
+	return out, nil
+}

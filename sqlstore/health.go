@@ -1,0 +1,161 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// timesLag is how much an endpoint's times may lag behind, so that not every
+// delivery writes its endpoint; see [webhook.Endpoint].
+const timesLag = 10 * time.Second
+
+// health is what Settle reads and writes of an endpoint.
+type health struct {
+	healthRow
+	read healthRow // as it is in the database
+
+	added       int // failures counted by this call
+	disabledNow webhook.DisabledReason
+	listed      bool
+}
+
+type healthRow struct {
+	num                         int64
+	id, account                 string
+	status                      int
+	version, generation         int64
+	reason                      string
+	disabledAt                  int64
+	failures                    int
+	since                       int64
+	triggered, success, failure int64
+}
+
+// reset begins again from what was read.
+func (h *health) reset() { *h = health{healthRow: h.read, read: h.read} }
+
+// readHealth reads the endpoints of what was loaded, or those given.
+func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk, nums []int64) error {
+	if nums == nil {
+		b.health = make(map[int64]*health)
+		for _, d := range b.loaded {
+			if b.health[d.endpoint] == nil {
+				b.health[d.endpoint] = &health{}
+				nums = append(nums, d.endpoint)
+			}
+		}
+	}
+	rows := make([][]any, len(nums))
+	for i, num := range nums {
+		rows[i] = []any{num}
+	}
+	return t.bulk(ctx, q, rows, func(r *sql.Rows) error {
+		var h healthRow
+		err := r.Scan(&h.num, &h.id, &h.account, &h.status, &h.version, &h.generation, &h.reason, &h.disabledAt,
+			&h.failures, &h.since, &h.triggered, &h.success, &h.failure)
+		b.health[h.num] = &health{read: h}
+		return err
+	})
+}
+
+// count applies a result to its endpoint, whose generation it is of.
+func (b *settling) count(h *health, it item) {
+	logged := it.Attempt != nil && it.Outcome != webhook.OutcomeReleased
+	if logged {
+		b.touch(&h.triggered, h.read.triggered)
+	}
+	if it.Outcome == webhook.OutcomeDelivered {
+		b.touch(&h.success, h.read.success)
+		h.failures, h.since = 0, 0
+		if h.status == endpointFailing {
+			h.status = endpointActive
+		}
+		return
+	}
+	if logged {
+		b.touch(&h.failure, h.read.failure)
+		if h.status == endpointActive {
+			h.status = endpointFailing
+		}
+	}
+	if it.Counts {
+		b.countFailure(h, it)
+	}
+	if it.Outcome == webhook.OutcomeGone {
+		b.disable(h, webhook.DisabledGone)
+	}
+}
+
+// touch sets one of the times, unless it is recent enough.
+func (b *settling) touch(at *int64, read int64) {
+	if read == 0 || b.micros-read >= timesLag.Microseconds() {
+		*at = b.micros
+	}
+}
+
+// countFailure adds one to the consecutive failures, and disables the endpoint
+// when that reaches the threshold.
+func (b *settling) countFailure(h *health, it item) {
+	if h.failures == 0 {
+		h.since = b.micros
+	}
+	h.failures++
+	h.added++
+	b.list(h)
+	if it.Outcome != webhook.OutcomeGone && it.DisableAfter > 0 && h.failures >= it.DisableAfter &&
+		b.micros-h.since >= it.MinFailing.Microseconds() {
+		b.disable(h, webhook.DisabledFailing)
+	}
+}
+
+func (b *settling) disable(h *health, why webhook.DisabledReason) {
+	if h.status == endpointInactive {
+		return
+	}
+	h.status, h.reason, h.disabledAt = endpointInactive, string(why), b.micros
+	h.version++
+	h.generation++
+	h.disabledNow = why
+	b.list(h)
+}
+
+// list puts the endpoint into the answer, once.
+func (b *settling) list(h *health) {
+	if !h.listed {
+		h.listed = true
+		b.failed = append(b.failed, h)
+	}
+}
+
+// dirty answers the endpoints that change, in the order in which they are to be
+// locked.
+func (b *settling) dirty() []int64 {
+	var nums []int64
+	for num, h := range b.health {
+		if h.healthRow != h.read {
+			nums = append(nums, num)
+		}
+	}
+	slices.Sort(nums)
+	return nums
+}
+
+func (b *settling) healthRows() [][]any {
+	var rows [][]any
+	for _, num := range b.dirty() {
+		h := b.health[num]
+		moving := 0
+		if h.disabledNow != "" {
+			moving = 1
+		}
+		rows = append(rows, []any{
+			h.status, moving, h.version, h.generation, h.reason, h.disabledAt,
+			h.failures, h.since, h.triggered, h.success, h.failure, num,
+		})
+	}
+	return rows
+}

@@ -1,0 +1,242 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// GetEvent implements [webhook.Log].
+func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.EventRecord, error) {
+	var rec webhook.EventRecord
+	if checkText("", accountID, maxAccount) != nil || checkText("", id, maxID) != nil {
+		return rec, webhook.ErrNotFound
+	}
+	err := s.read(ctx, func(t *txn) (err error) {
+		rec, err = scanEvent(t.row(ctx, s.sql.GetEvent, accountID, id), new(int64))
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = webhook.ErrNotFound
+	}
+	return rec, s.failed("get event", err)
+}
+
+// ListDeliveries implements [webhook.Log]. The cursor is the id of the last
+// delivery that was looked at.
+func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
+	var page webhook.Page[webhook.Delivery]
+	before := lastKey
+	if f.Cursor != "" {
+		var ok bool
+		if before, ok = parseKey(f.Cursor); !ok {
+			return page, invalid("Cursor", "is not one that the store answered")
+		}
+	}
+	switch {
+	case f.Limit < 1:
+		return page, invalid("Limit", "must be at least 1")
+	case f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "":
+		return page, invalid("DeliveryFilter", "must name an endpoint, an event or a delivery")
+	}
+	err := s.read(ctx, func(t *txn) (err error) {
+		page, err = s.listDeliveries(ctx, t, f, before)
+		return err
+	})
+	return page, s.failed("list deliveries", err)
+}
+
+// lastKey is behind every key.
+var lastKey = key{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}
+
+func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFilter, before key) (page webhook.Page[webhook.Delivery], err error) {
+	if f.DeliveryID != "" {
+		if f.Cursor != "" {
+			return page, nil
+		}
+		row, err := s.delivery(ctx, t, f.AccountID, f.DeliveryID)
+		if errors.Is(err, webhook.ErrNotFound) {
+			return page, nil
+		}
+		if err == nil && fits(&f, &row.Delivery) {
+			page.Items = append(page.Items, row.Delivery)
+		}
+		return page, err
+	}
+	text, num, err := s.listing(ctx, t, &f)
+	if errors.Is(err, sql.ErrNoRows) {
+		return page, nil
+	} else if err != nil {
+		return page, err
+	}
+	// A filter that matches little looks at a bounded number of rows.
+	look := f.Limit + 1
+	if f.Status != "" {
+		look = 4*f.Limit + 200
+	}
+	seen, last := 0, ""
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		row, err := scanDelivery(r)
+		if err != nil || page.Next != "" {
+			return err
+		}
+		if len(page.Items) == f.Limit {
+			page.Next = last
+			return nil
+		}
+		seen++
+		last = row.ID
+		if fits(&f, &row.Delivery) {
+			page.Items = append(page.Items, row.Delivery)
+		}
+		return nil
+	}, num, s.dialect.keyArg(before), look)
+	if seen == look {
+		page.Next = last
+	}
+	return page, err
+}
+
+// listing answers the statement that serves the filter, and its argument.
+func (s *Store) listing(ctx context.Context, t *txn, f *webhook.DeliveryFilter) (text string, num int64, err error) {
+	if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil || checkText("", f.EndpointID, maxID) != nil {
+		return "", 0, sql.ErrNoRows
+	}
+	if f.EventID != "" {
+		err := t.row(ctx, s.sql.EventNum, f.AccountID, f.EventID).Scan(&num)
+		return s.sql.DeliveriesOfEvent, num, err
+	}
+	err = t.row(ctx, s.sql.EndpointOf, f.AccountID, f.EndpointID).Scan(&num)
+	return s.sql.DeliveriesOfEndpoint, num, err
+}
+
+func fits(f *webhook.DeliveryFilter, d *webhook.Delivery) bool {
+	return d.AccountID == f.AccountID &&
+		(f.EndpointID == "" || d.EndpointID == f.EndpointID) &&
+		(f.EventID == "" || d.EventID == f.EventID) &&
+		(f.Status == "" || d.Status == f.Status)
+}
+
+// deliveryRow is a delivery with its state in the queue, -1 when it is not
+// there.
+type deliveryRow struct {
+	webhook.Delivery
+	state int64
+}
+
+// scanDelivery reads deliveryColumns, before some others.
+func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
+	var k key
+	var status, made int
+	var due, created, done int64
+	dest := []any{&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &status, &d.Reason, &d.Attempts,
+		&d.state, &made, &due, &created, &done}
+	if err := row.Scan(append(dest, others...)...); err != nil {
+		return d, err
+	}
+	d.ID, d.Status = k.id(), statusWordOf(status, d.state)
+	d.CreatedAt, d.CompletedAt = fromMicros(created), fromMicros(done)
+	if d.state >= 0 {
+		d.Attempts = made
+	}
+	if d.Status == webhook.DeliveryPending {
+		d.NextAttemptAt = fromMicros(due)
+	}
+	return d, nil
+}
+
+// delivery reads one delivery of the account.
+func (s *Store) delivery(ctx context.Context, t *txn, accountID, id string) (deliveryRow, error) {
+	row, _, err := s.deliveryAndEndpoint(ctx, t, accountID, id)
+	return row, err
+}
+
+func (s *Store) deliveryAndEndpoint(ctx context.Context, t *txn, accountID, id string) (row deliveryRow, endpoint int, err error) {
+	k, ok := parseKey(id)
+	if !ok {
+		return row, 0, webhook.ErrNotFound
+	}
+	row, err = scanDelivery(t.row(ctx, s.sql.Delivery, s.dialect.keyArg(k)), &endpoint)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && row.AccountID != accountID {
+		return deliveryRow{}, 0, webhook.ErrNotFound
+	}
+	return row, endpoint, err
+}
+
+// ListAttempts implements [webhook.Log].
+func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]webhook.Attempt, error) {
+	var list []webhook.Attempt
+	err := s.read(ctx, func(t *txn) error {
+		list = nil
+		row, err := s.delivery(ctx, t, accountID, deliveryID)
+		if err != nil {
+			return err
+		}
+		k, _ := parseKey(row.ID)
+		return t.query(ctx, s.sql.Attempts, func(r *sql.Rows) error {
+			a, err := scanAttempt(r)
+			a.DeliveryID = deliveryID
+			list = append(list, a)
+			return err
+		}, s.dialect.keyArg(k))
+	})
+	return list, s.failed("list attempts", err)
+}
+
+func scanAttempt(r *sql.Rows) (a webhook.Attempt, err error) {
+	var at, duration int64
+	err = r.Scan(&a.Number, &a.ID, &at, &duration, &a.StatusCode, &a.Failure, &a.Detail, &a.ResponseBody)
+	a.At, a.Duration = fromMicros(at), time.Duration(duration)
+	if len(a.ResponseBody) == 0 {
+		a.ResponseBody = nil
+	}
+	return a, err
+}
+
+// QueueStats implements [webhook.Log]. It counts: its cost grows with what is
+// not finished.
+func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (webhook.QueueStats, error) {
+	var q webhook.QueueStats
+	err := s.read(ctx, func(t *txn) error {
+		q = webhook.QueueStats{}
+		now, err := t.clock(ctx)
+		if err != nil {
+			return err
+		}
+		text, args := s.sql.StatsAll, []any(nil)
+		if endpointID != "" {
+			_, num, err := s.endpointWithNum(ctx, t, s.sql.GetEndpoint, accountID, endpointID)
+			if err != nil {
+				return err
+			}
+			text, args = s.sql.StatsOf, []any{num}
+		}
+		return t.query(ctx, text, func(r *sql.Rows) error { return countState(r, &q, now) }, args...)
+	})
+	return q, s.failed("queue stats", err)
+}
+
+// countState adds one line of the statistics.
+func countState(r *sql.Rows, q *webhook.QueueStats, now int64) error {
+	var state, oldest int64
+	var active bool
+	var n int
+	if err := r.Scan(&state, &active, &n, &oldest); err != nil {
+		return err
+	}
+	switch {
+	case state == stateLeased:
+		q.Leased += n
+	case state == stateWaiting:
+		q.Waiting += n
+	case state == stateReady && active:
+		q.Ready += n
+		q.OldestReady = max(q.OldestReady, time.Duration(now-oldest)*time.Microsecond)
+	default:
+		q.Held += n // Maintain has yet to hold what is ready here
+	}
+	return nil
+}

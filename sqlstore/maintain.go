@@ -1,0 +1,294 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Maintain implements [webhook.Queue]. Each step is a transaction of its own,
+// and an idle store is asked one question and not written to.
+func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhook.Maintained, error) {
+	seen, err := s.look(ctx)
+	if err != nil {
+		return webhook.Maintained{}, s.failed("maintain", err)
+	}
+	m := &upkeep{s: s, limit: max(1, r.Limit), micros: seen.micros}
+	if err := m.run(ctx, &seen); err != nil {
+		return webhook.Maintained{}, s.failed("maintain", err)
+	}
+	if r.Retention > 0 {
+		if err := m.purge(ctx, seen.micros-r.Retention.Microseconds()); err != nil {
+			return webhook.Maintained{}, s.failed("purge", err)
+		}
+	}
+	m.out.Now = fromMicros(m.micros)
+	return m.out, nil
+}
+
+// upkeep is one Maintain call at work.
+type upkeep struct {
+	s      *Store
+	limit  int
+	micros int64
+	out    webhook.Maintained
+}
+
+func (m *upkeep) run(ctx context.Context, seen *outlook) error {
+	left := m.limit
+	if seen.lease != 0 && seen.lease <= seen.micros {
+		if err := m.promote(ctx, m.s.sql.DueLeased, 1, &left); err != nil {
+			return err
+		}
+	}
+	if seen.retry != 0 && seen.retry <= seen.micros {
+		if err := m.promote(ctx, m.s.sql.DueWaiting, 0, &left); err != nil {
+			return err
+		}
+	}
+	left = m.limit
+	if seen.moving {
+		if err := m.move(ctx, &left); err != nil {
+			return err
+		}
+	}
+	if seen.holding {
+		return m.sweep(ctx, &left)
+	}
+	return nil
+}
+
+// due is a row of the queue whose time has come, or which has to move.
+type due struct {
+	k        key
+	endpoint int64
+	due      int64
+}
+
+// promote makes what has become due ready, or what else its endpoint calls for.
+// It takes at most left rows.
+func (m *upkeep) promote(ctx context.Context, text string, expired int, left *int) error {
+	if *left == 0 {
+		m.out.More = true
+		return nil
+	}
+	var c moved
+	err := m.s.write(ctx, func(t *txn) error {
+		c = moved{}
+		rows, err := m.dueRows(ctx, t, text, m.micros, *left)
+		if err != nil {
+			return err
+		}
+		states, err := m.statesOf(ctx, t, rows)
+		if err != nil {
+			return err
+		}
+		c.more = len(rows) == *left
+		c.rows = len(rows)
+		return m.put(ctx, t, rows, states, expired, &c)
+	})
+	if err == nil {
+		*left -= c.rows
+		m.out.Readied += c.ready
+		m.out.Held += c.held
+		m.out.Cancelled += c.cancelled
+		m.out.More = m.out.More || c.more
+	}
+	return err
+}
+
+func (m *upkeep) dueRows(ctx context.Context, t *txn, text string, now int64, limit int) (rows []due, err error) {
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		var d due
+		err := r.Scan(&d.k, &d.endpoint, &d.due)
+		rows = append(rows, d)
+		return err
+	}, now, limit)
+	return rows, err
+}
+
+// statesOf answers the statuses of the rows' endpoints.
+func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]int, error) {
+	states := make(map[int64]int)
+	var nums [][]any
+	for _, d := range rows {
+		if _, asked := states[d.endpoint]; !asked {
+			states[d.endpoint] = endpointDeleted
+			nums = append(nums, []any{d.endpoint})
+		}
+	}
+	err := t.bulk(ctx, &m.s.sql.EndpointStates, nums, func(r *sql.Rows) error {
+		var num, version int64
+		var status int
+		err := r.Scan(&num, &status, &version)
+		states[num] = status
+		return err
+	})
+	return states, err
+}
+
+// moved counts what put did.
+type moved struct {
+	rows, ready, held, cancelled int
+	more                         bool
+}
+
+// put moves rows to where their endpoints want them.
+func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]int, expired int, c *moved) error {
+	var move, ended, finish [][]any
+	for _, d := range rows {
+		status := states[d.endpoint]
+		if status == endpointDeleted {
+			c.cancelled++
+			ended = append(ended, []any{d.k})
+			finish = append(finish, []any{statusCancelled, m.micros, string(webhook.ReasonEndpointDeleted), d.k})
+			continue
+		}
+		state := stateAt(status, d.due, m.micros)
+		if state == stateHeld {
+			c.held++
+		} else {
+			c.ready++
+		}
+		move = append(move, []any{state, expired, d.k})
+	}
+	if err := t.bulk(ctx, &m.s.sql.MoveRows, move, nil); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, &m.s.sql.Cancel, finish, nil); err != nil {
+		return err
+	}
+	return t.bulk(ctx, &m.s.sql.DeleteQueue, ended, nil)
+}
+
+// mover is an endpoint whose deliveries have to follow it.
+type mover struct {
+	num, version int64
+	status       int
+}
+
+// maxMovers is how many endpoints one call looks at.
+const maxMovers = 50
+
+// move holds, releases and cancels the deliveries of endpoints that were
+// switched, at most limit in all.
+func (m *upkeep) move(ctx context.Context, left *int) error {
+	var movers []mover
+	err := m.s.read(ctx, func(t *txn) error {
+		movers = movers[:0]
+		return t.query(ctx, m.s.sql.Moving, func(r *sql.Rows) error {
+			var mv mover
+			err := r.Scan(&mv.num, &mv.status, &mv.version)
+			movers = append(movers, mv)
+			return err
+		}, maxMovers)
+	})
+	if err != nil {
+		return err
+	}
+	m.out.More = m.out.More || len(movers) == maxMovers
+	return m.moveEach(ctx, movers, left)
+}
+
+func (m *upkeep) moveEach(ctx context.Context, movers []mover, left *int) (err error) {
+	for _, mv := range movers {
+		if *left <= 0 {
+			m.out.More = true
+			return nil
+		}
+		if *left, err = m.moveOne(ctx, mv, *left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveOne moves at most limit rows of one endpoint, and answers what is left of
+// the limit. When nothing remains it takes the flag down, unless the endpoint was
+// changed again.
+func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, err error) {
+	from := []string{m.s.sql.ReadyOf}
+	switch mv.status {
+	case endpointActive, endpointFailing:
+		from = []string{m.s.sql.HeldOf}
+	case endpointDeleted:
+		from = []string{m.s.sql.ReadyOf, m.s.sql.HeldOf}
+	}
+	var c moved
+	err = m.s.write(ctx, func(t *txn) error {
+		c, left = moved{}, limit
+		for _, text := range from {
+			rows, err := m.rowsOf(ctx, t, text, mv.num, left)
+			if err != nil {
+				return err
+			}
+			left -= len(rows)
+			if err := m.put(ctx, t, rows, map[int64]int{mv.num: mv.status}, 0, &c); err != nil {
+				return err
+			}
+		}
+		if left > 0 {
+			return t.exec(ctx, m.s.sql.ClearMoving, mv.num, mv.version)
+		}
+		c.more = true
+		return nil
+	})
+	if err != nil {
+		return limit, err
+	}
+	m.out.Held += c.held
+	m.out.Released += c.ready
+	m.out.Cancelled += c.cancelled
+	m.out.More = m.out.More || c.more
+	return left, nil
+}
+
+func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64, limit int) (rows []due, err error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		d := due{endpoint: endpoint}
+		err := r.Scan(&d.k, &d.due)
+		rows = append(rows, d)
+		return err
+	}, endpoint, limit)
+	return rows, err
+}
+
+// sweep looks at some of the endpoints that have held deliveries, in turn, and
+// moves those of endpoints that are not inactive: a transaction that began while
+// its endpoint was inactive can hold a delivery long after that was enabled.
+func (m *upkeep) sweep(ctx context.Context, left *int) error {
+	after := m.s.swept.Load()
+	var movers []mover
+	err := m.s.read(ctx, func(t *txn) error {
+		movers = movers[:0]
+		nums, err := m.s.dialect.heldAfter(ctx, t, after, maxMovers)
+		if err != nil {
+			return err
+		}
+		after = 0
+		var rows [][]any
+		for _, num := range nums {
+			rows = append(rows, []any{num})
+		}
+		if len(nums) == maxMovers {
+			after = nums[len(nums)-1]
+		}
+		return t.bulk(ctx, &m.s.sql.EndpointStates, rows, func(r *sql.Rows) error {
+			var mv mover
+			err := r.Scan(&mv.num, &mv.status, &mv.version)
+			if mv.status != endpointInactive {
+				movers = append(movers, mv)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	m.s.swept.Store(after)
+	return m.moveEach(ctx, movers, left)
+}

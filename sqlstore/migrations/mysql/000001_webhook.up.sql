@@ -1,0 +1,105 @@
+-- +goose Up
+-- Text that is compared is varbinary: exact bytes, whatever the character set
+-- of the connection, and no padding with spaces. MySQL commits each statement by
+-- itself, so every one of them can be run again.
+create table if not exists webhook_schema (version int not null) engine = InnoDB;
+
+-- One row for each account that ever had an endpoint: it is locked while the
+-- account's endpoints are counted.
+create table if not exists webhook_account (account varbinary(255) primary key) engine = InnoDB;
+
+create table if not exists webhook_endpoint (
+	num bigint auto_increment primary key,
+	id varbinary(64) not null,
+	account varbinary(255) not null,
+	url mediumblob not null,
+	events mediumblob not null,
+	description mediumblob not null,
+	metadata mediumblob not null,
+	headers mediumblob not null,
+	secrets mediumblob not null,
+	status smallint not null,
+	moving smallint not null default 0,
+	version bigint not null,
+	generation bigint not null,
+	disabled_reason varbinary(32) not null,
+	disabled_at bigint not null,
+	failures int not null default 0,
+	failing_since bigint not null default 0,
+	last_triggered_at bigint not null default 0,
+	last_success_at bigint not null default 0,
+	last_failure_at bigint not null default 0,
+	created_at bigint not null,
+	updated_at bigint not null,
+	unique key id (id),
+	key account (account, num),
+	key moving (moving, num)
+) engine = InnoDB;
+
+create table if not exists webhook_subscription (
+	account varbinary(255) not null,
+	type varbinary(128) not null,
+	endpoint bigint not null,
+	primary key (account, type, endpoint),
+	key endpoint (endpoint)
+) engine = InnoDB;
+
+-- origin tells which call inserted a row that several may have tried to.
+create table if not exists webhook_event (
+	num bigint auto_increment primary key,
+	account varbinary(255) not null,
+	id varbinary(64) not null,
+	type varbinary(128) not null,
+	at bigint not null,
+	created_at bigint not null,
+	origin bigint not null,
+	data longblob not null,
+	unique key id (account, id),
+	key timeline (account, created_at, num)
+) engine = InnoDB;
+
+create table if not exists webhook_delivery (
+	id binary(16) primary key,
+	event bigint not null,
+	endpoint bigint not null,
+	status smallint not null default 0,
+	attempts int not null default 0,
+	reason varbinary(32) not null default '',
+	created_at bigint not null,
+	done_at bigint not null default 0,
+	unique key event (event, endpoint),
+	key endpoint (endpoint, id)
+) engine = InnoDB;
+
+-- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
+-- 5 waiting for a retry. There are no partial indexes here: that this table is
+-- small keeps its keys small.
+create table if not exists webhook_queue (
+	id binary(16) primary key,
+	event bigint not null,
+	endpoint bigint not null,
+	state smallint not null,
+	due bigint not null,
+	token bigint not null default 0,
+	attempts int not null default 0,
+	made int not null default 0,
+	releases int not null default 0,
+	expired int not null default 0,
+	key ready (state, endpoint, due, id),
+	key timer (state, due)
+) engine = InnoDB;
+
+create table if not exists webhook_attempt (
+	delivery binary(16) not null,
+	number int not null,
+	id varbinary(64) not null,
+	at bigint not null,
+	duration bigint not null,
+	status int not null,
+	failure varbinary(64) not null,
+	detail mediumblob not null,
+	body mediumblob not null,
+	primary key (delivery, number)
+) engine = InnoDB;
+
+insert into webhook_schema (version) select 1 from dual where not exists (select 1 from webhook_schema);

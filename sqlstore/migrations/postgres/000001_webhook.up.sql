@@ -1,0 +1,100 @@
+-- +goose Up
+create table webhook_schema (version integer not null);
+
+-- One row for each account that ever had an endpoint: it is locked while the
+-- account's endpoints are counted.
+create table webhook_account (account text collate "C" primary key);
+
+create table webhook_endpoint (
+	num bigint generated always as identity primary key,
+	id text collate "C" not null unique,
+	account text collate "C" not null,
+	url text not null,
+	events text not null,
+	description text not null,
+	metadata text not null,
+	headers text not null,
+	secrets text not null,
+	status smallint not null,
+	moving smallint not null default 0,
+	version bigint not null,
+	generation bigint not null,
+	disabled_reason text not null,
+	disabled_at bigint not null,
+	failures integer not null default 0,
+	failing_since bigint not null default 0,
+	last_triggered_at bigint not null default 0,
+	last_success_at bigint not null default 0,
+	last_failure_at bigint not null default 0,
+	created_at bigint not null,
+	updated_at bigint not null
+) with (fillfactor = 70);
+create index webhook_endpoint_account on webhook_endpoint (account, num);
+create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
+
+create table webhook_subscription (
+	account text collate "C" not null,
+	type text collate "C" not null,
+	endpoint bigint not null,
+	primary key (account, type, endpoint)
+);
+create index webhook_subscription_endpoint on webhook_subscription (endpoint);
+
+create table webhook_event (
+	num bigint generated always as identity primary key,
+	account text collate "C" not null,
+	id text collate "C" not null,
+	type text collate "C" not null,
+	at bigint not null,
+	created_at bigint not null,
+	data bytea not null,
+	unique (account, id)
+);
+create index webhook_event_timeline on webhook_event (account, created_at, num);
+
+create table webhook_delivery (
+	id uuid primary key,
+	event bigint not null,
+	endpoint bigint not null,
+	status smallint not null default 0,
+	attempts integer not null default 0,
+	reason text not null default '',
+	created_at bigint not null,
+	done_at bigint not null default 0,
+	unique (event, endpoint)
+) with (fillfactor = 85);
+create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
+
+-- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
+-- 5 waiting for a retry.
+create table webhook_queue (
+	id uuid primary key,
+	event bigint not null,
+	endpoint bigint not null,
+	state smallint not null,
+	due bigint not null,
+	token bigint not null default 0,
+	attempts integer not null default 0,
+	made integer not null default 0,
+	releases integer not null default 0,
+	expired integer not null default 0
+) with (fillfactor = 85);
+create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
+create index webhook_queue_leased on webhook_queue (due) where state = 1;
+create index webhook_queue_waiting on webhook_queue (due) where state = 5;
+create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
+
+create table webhook_attempt (
+	delivery uuid not null,
+	number integer not null,
+	id text not null,
+	at bigint not null,
+	duration bigint not null,
+	status integer not null,
+	failure text not null,
+	detail text not null,
+	body bytea not null,
+	primary key (delivery, number)
+);
+
+insert into webhook_schema (version) values (1);

@@ -1,0 +1,100 @@
+-- +goose Up
+create table webhook_schema (version integer not null);
+
+-- One row for each account that ever had an endpoint: it is locked while the
+-- account's endpoints are counted.
+create table webhook_account (account text primary key) without rowid;
+
+create table webhook_endpoint (
+	num integer primary key,
+	id text not null unique,
+	account text not null,
+	url text not null,
+	events text not null,
+	description text not null,
+	metadata text not null,
+	headers text not null,
+	secrets text not null,
+	status integer not null,
+	moving integer not null default 0,
+	version integer not null,
+	generation integer not null,
+	disabled_reason text not null,
+	disabled_at integer not null,
+	failures integer not null default 0,
+	failing_since integer not null default 0,
+	last_triggered_at integer not null default 0,
+	last_success_at integer not null default 0,
+	last_failure_at integer not null default 0,
+	created_at integer not null,
+	updated_at integer not null
+);
+create index webhook_endpoint_account on webhook_endpoint (account, num);
+create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
+
+create table webhook_subscription (
+	account text not null,
+	type text not null,
+	endpoint integer not null,
+	primary key (account, type, endpoint)
+) without rowid;
+create index webhook_subscription_endpoint on webhook_subscription (endpoint);
+
+create table webhook_event (
+	num integer primary key,
+	account text not null,
+	id text not null,
+	type text not null,
+	at integer not null,
+	created_at integer not null,
+	data blob not null,
+	unique (account, id)
+);
+create index webhook_event_timeline on webhook_event (account, created_at, num);
+
+create table webhook_delivery (
+	id blob primary key,
+	event integer not null,
+	endpoint integer not null,
+	status integer not null default 0,
+	attempts integer not null default 0,
+	reason text not null default '',
+	created_at integer not null,
+	done_at integer not null default 0,
+	unique (event, endpoint)
+) without rowid;
+create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
+
+-- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
+-- 5 waiting for a retry.
+create table webhook_queue (
+	id blob primary key,
+	event integer not null,
+	endpoint integer not null,
+	state integer not null,
+	due integer not null,
+	token integer not null default 0,
+	attempts integer not null default 0,
+	made integer not null default 0,
+	releases integer not null default 0,
+	expired integer not null default 0
+) without rowid;
+create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
+create index webhook_queue_leased on webhook_queue (due) where state = 1;
+create index webhook_queue_waiting on webhook_queue (due) where state = 5;
+create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
+
+create table webhook_attempt (
+	delivery blob not null,
+	number integer not null,
+	id text not null,
+	at integer not null,
+	duration integer not null,
+	status integer not null,
+	failure text not null,
+	detail text not null,
+	body blob not null,
+	primary key (delivery, number)
+) without rowid;
+
+insert into webhook_schema (version) values (1);

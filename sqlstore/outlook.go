@@ -1,0 +1,43 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+)
+
+// outlook is what there is to do, as one cheap query tells: all that an idle
+// process asks at each poll.
+type outlook struct {
+	micros  int64
+	lease   int64 // the first end of a lease; 0: none
+	retry   int64 // the first retry; 0: none
+	moving  bool  // deliveries have to follow their endpoint
+	ready   bool
+	holding bool
+}
+
+func (s *Store) look(ctx context.Context) (o outlook, err error) {
+	err = s.read(ctx, func(t *txn) error {
+		return t.row(ctx, s.sql.Look).Scan(&o.micros, &o.lease, &o.retry, &o.moving, &o.ready, &o.holding)
+	})
+	if s.sql.Now == "" {
+		o.micros = time.Now().UnixMicro()
+	}
+	return o, err
+}
+
+// nextIn answers the time until Maintain has something to do; see
+// [webhook.Claimed].
+func (o *outlook) nextIn() time.Duration {
+	next := o.lease
+	if next == 0 || o.retry != 0 && o.retry < next {
+		next = o.retry
+	}
+	switch {
+	case o.moving:
+		return 0
+	case next == 0:
+		return -1
+	}
+	return max(0, time.Duration(next-o.micros)*time.Microsecond)
+}

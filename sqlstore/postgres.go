@@ -1,0 +1,280 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+)
+
+var postgres = dialect{
+	name:         "PostgreSQL",
+	concurrency:  4,
+	quote:        `"`,
+	numbered:     true,
+	forUpdate:    "for update",
+	skipLocked:   "for update skip locked",
+	statements:   postgresSQL(),
+	begin:        beginServer,
+	bulk:         bulkArrays,
+	keyArg:       func(k key) any { return k.uuid() },
+	insertEvents: insertEventsReturning,
+	claim:        claimAtOnce,
+	heldAfter:    heldAtOnce,
+	migration:    migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
+}
+
+// postgresSQL are the statements of PostgreSQL. Rows arrive as arrays, one for
+// each column, so that a statement has one text whatever the size of the batch.
+func postgresSQL() statements {
+	s := portable()
+	s.HasSchema = `select count(*) from pg_class where oid = to_regclass('{p}schema')`
+	s.Clock = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
+
+	s.InsertSubscriptions = bulk{kinds: "tti", text: `
+		insert into {p}subscription (account, type, endpoint)
+		select * from unnest($1::text[], $2::text[], $3::bigint[])`}
+	s.EndpointNums = bulk{kinds: "t", text: `select id, num from {p}endpoint where id = any($1::text[])`}
+	s.Targets = bulk{kinds: "i", text: `
+		select num, id, account, url, headers, secrets, version, generation
+		from {p}endpoint where num = any($1::bigint[])`}
+
+	s.InsertEvents = bulk{kinds: "tttiib", text: `
+		insert into {p}event (account, id, type, at, created_at, data)
+		select x.account, x.id, x.type, x.at, x.created_at, substring($6::bytea from x.start for x.size)
+		from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $7::int[], $8::int[])
+			as x (account, id, type, at, created_at, start, size)
+		on conflict (account, id) do nothing returning account, id, num`}
+	s.ReadEvents = bulk{kinds: "tt", text: `
+		select e.account, e.id, e.type, e.at, e.data from unnest($1::text[], $2::text[]) as x (account, id)
+		cross join lateral (select * from {p}event e where e.account = x.account and e.id = x.id limit 1) e`}
+	s.DropEvents = bulk{kinds: "i", text: `delete from {p}event where num = any($1::bigint[])`}
+	s.Match = bulk{kinds: "tt", text: `
+		select x.account, x.type, p.num, p.status, p.version
+		from unnest($1::text[], $2::text[]) as x (account, type)
+		cross join lateral (
+			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
+		cross join lateral (
+			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
+	s.InsertDeliveries = bulk{kinds: "uiii", text: `
+		insert into {p}delivery (id, event, endpoint, created_at)
+		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])`}
+	s.InsertQueue = bulk{kinds: "uiiiii", text: `
+		insert into {p}queue (id, event, endpoint, state, due, token)
+		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
+
+	s.Pick = postgresPick
+	s.PickRows = bulk{text: postgresPickNamed}
+	s.Events = bulk{kinds: "i", text: `
+		select num, id, account, type, at, created_at, data from {p}event where num = any($1::bigint[])`}
+	s.ReleaseToken = `update {p}queue set state = 0, token = 0 where id = any($1::uuid[]) and token = $2`
+
+	s.LockQueue = bulk{kinds: "u", text: `
+		select id, endpoint, state, attempts, made, releases, token
+		from {p}queue where id = any($1::uuid[]) order by id for update`}
+	s.LockDeliveries = bulk{kinds: "u", text: `
+		select id, endpoint, status, attempts from {p}delivery where id = any($1::uuid[]) order by id for update`}
+	s.DeleteQueue = bulk{kinds: "u", text: `delete from {p}queue where id = any($1::uuid[])`}
+	s.Finish = bulk{kinds: "iiitu", text: `
+		update {p}delivery d set status = x.status, attempts = x.attempts, done_at = x.done_at, reason = x.reason
+		from unnest($1::int[], $2::int[], $3::bigint[], $4::text[], $5::uuid[]) as x (status, attempts, done_at, reason, id)
+		where d.id = x.id and d.id = any($5::uuid[])`}
+	s.Requeue = bulk{kinds: "iiiiiu", text: `
+		update {p}queue q set state = x.state, due = x.due, attempts = x.attempts, made = x.made,
+			releases = x.releases, expired = 0, token = 0
+		from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::uuid[])
+			as x (state, due, attempts, made, releases, id)
+		where q.id = x.id and q.id = any($6::uuid[])`}
+	s.InsertAttempts = bulk{kinds: "uitiiittb", text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		select x.delivery, x.number, x.id, x.at, x.duration, x.status, x.failure, x.detail,
+			substring($9::bytea from x.start for x.size)
+		from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::text[],
+			$10::int[], $11::int[])
+			as x (delivery, number, id, at, duration, status, failure, detail, start, size)`}
+	s.Health = bulk{kinds: "i", text: `select ` + healthColumns + ` from {p}endpoint where num = any($1::bigint[])`}
+	s.LockHealth = bulk{kinds: "i", text: `
+		select ` + healthColumns + ` from {p}endpoint where num = any($1::bigint[]) order by num for update`}
+	s.SetHealth = bulk{kinds: "iiiitiiiiiii", text: `
+		update {p}endpoint p set status = x.status, moving = greatest(p.moving, x.moving), version = x.version,
+			generation = x.generation, disabled_reason = x.reason, disabled_at = x.disabled_at,
+			failures = x.failures, failing_since = x.since,
+			last_triggered_at = x.triggered, last_success_at = x.success, last_failure_at = x.failure
+		from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
+			$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure, num)
+		where p.num = x.num and p.num = any($12::bigint[])`}
+	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint set moving = 1 where num = any($1::bigint[])`}
+
+	s.EndpointStates = bulk{kinds: "i", text: `select num, status, version from {p}endpoint where num = any($1::bigint[])`}
+	s.MoveRows = bulk{kinds: "iiu", text: `
+		update {p}queue q set state = x.state, expired = q.expired + x.expired, token = 0
+		from unnest($1::int[], $2::int[], $3::uuid[]) as x (state, expired, id)
+		where q.id = x.id and q.id = any($3::uuid[])`}
+	s.Cancel = bulk{kinds: "iitu", text: `
+		update {p}delivery d set status = x.status, done_at = x.done_at, reason = x.reason,
+			attempts = coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
+		from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, done_at, reason, id)
+		where d.id = x.id and d.id = any($4::uuid[])`}
+	s.HeldStep = `
+		with recursive e (num) as (
+			(select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1)
+			union all
+			select (select q.endpoint from {p}queue q where q.state = 4 and q.endpoint > e.num order by q.endpoint limit 1)
+			from e where e.num is not null)
+		select num from e where num is not null limit ?`
+
+	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt where delivery = any($1::uuid[])`}
+	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery where id = any($1::uuid[])`}
+	s.LockEvents = bulk{kinds: "i", text: `select num from {p}event where num = any($1::bigint[]) order by num for update`}
+	s.Unreferenced = bulk{kinds: "i", text: `
+		select e.num from {p}event e where e.num = any($1::bigint[])
+		and (select d.id from {p}delivery d where d.event = e.num limit 1) is null`}
+	s.DeliveriesOf = bulk{kinds: "ii", text: `
+		select d.id, d.event, d.status from unnest($1::bigint[], $2::bigint[]) as x (event, endpoint)
+		cross join lateral (
+			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
+	s.CountMade = bulk{kinds: "u", text: `
+		select d.id, coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
+		from {p}delivery d where d.id = any($1::uuid[])`}
+	s.QueueAgain = bulk{kinds: "iiu", text: `
+		insert into {p}queue (id, event, endpoint, made, state, due)
+		select d.id, d.event, d.endpoint, d.attempts, x.state, x.due
+		from unnest($1::int[], $2::bigint[], $3::uuid[]) as x (state, due, id)
+		join {p}delivery d on d.id = x.id where d.id = any($3::uuid[])`}
+	return s
+}
+
+// postgresPick claims in one statement. Parameters: cursor, deliveries in all,
+// deliveries of each endpoint, endpoints with another number and that number,
+// lease in microseconds, token.
+//
+// The two recursive walks go from one endpoint that has ready rows to the next
+// by the index; they are evaluated as far as the limit asks for and no further.
+// A row without an id is an endpoint that is not active.
+const postgresPick = `
+with recursive a (num) as (
+	(select endpoint from {p}queue where state = 0 and endpoint > $1 order by endpoint limit 1)
+	union all
+	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > a.num order by q.endpoint limit 1)
+	from a where a.num is not null),
+b (num) as (
+	(select endpoint from {p}queue where state = 0 and endpoint <= $1 order by endpoint limit 1)
+	union all
+	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > b.num and q.endpoint <= $1
+		order by q.endpoint limit 1)
+	from b where b.num is not null),
+w (num) as (select num from a where num is not null union all select num from b where num is not null),
+` + postgresLease
+
+// postgresPickNamed is the same for the endpoints in $4 alone.
+const postgresPickNamed = `
+with w (num) as (select unnest($4::bigint[]) where $1::bigint >= 0),
+` + postgresLease
+
+const postgresLease = `
+n as materialized (select {clock} as now),
+s as materialized (select * from unnest($4::bigint[], $5::int[]) as s (num, free)),
+c as materialized (
+	select w.num, p.version, r.id, r.due
+	from w
+	cross join lateral (
+		select p.version, p.status in (1, 2) as active, p.moving from {p}endpoint p where p.num = w.num limit 1) p
+	left join lateral (
+		select q.id, q.due from {p}queue q
+		where q.endpoint = w.num and q.state = 0 and p.active
+		order by q.due, q.id limit coalesce((select s.free from s where s.num = w.num), $3::int)
+		for update skip locked) r on true
+	where r.id is not null or not p.active and p.moving = 0
+	limit $2),
+u as (
+	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
+	where q.id = any (array(select c.id from c where c.id is not null))
+	returning q.id, q.event, q.endpoint, q.attempts, q.releases, q.expired)
+select (select now from n), u.id::text, u.event, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
+from u join c on c.id = u.id
+union all
+select (select now from n), '', 0, c.num, 0, 0, 0, 0, 0 from c where c.id is null`
+
+// claimAtOnce claims in one statement, which is its own transaction, and reads
+// what goes with the rows after it.
+func claimAtOnce(ctx context.Context, s *Store, c *claim) (err error) {
+	if c.seen, err = s.look(ctx); err != nil || !c.seen.ready || c.terms.Max <= 0 {
+		return err
+	}
+	t := &txn{s: s, q: s.db}
+	if c.slots, err = s.slotsByNum(ctx, t, c.terms); err != nil {
+		return err
+	}
+	text := s.sql.Pick
+	if c.terms.PerEndpoint <= 0 {
+		text = s.sql.PickRows.text
+	}
+	err = s.again(ctx, func() error {
+		c.restart()
+		nums, free := make([]any, 0, len(c.slots)), make([]any, 0, len(c.slots))
+		for num, n := range c.slots {
+			nums, free = append(nums, num), append(free, max(0, n))
+		}
+		return afterCommit(t.query(ctx, text, c.scan, c.cursor, c.terms.Max, max(0, c.terms.PerEndpoint),
+			arrayOf(nums), arrayOf(free), c.terms.Lease.Microseconds(), c.token))
+	})
+	if err != nil || len(c.rows) == 0 {
+		return err
+	}
+	c.sort()
+	if err := c.read(ctx, t); err != nil {
+		c.giveBack(ctx, t)
+		return err
+	}
+	return nil
+}
+
+// scan reads a row of postgresPick.
+func (c *claim) scan(r *sql.Rows) error {
+	var row claimed
+	var id string
+	if err := r.Scan(&c.seen.micros, &id, &row.event, &row.endpoint, &row.attempts, &row.releases, &row.expired, &row.version, &row.due); err != nil {
+		return err
+	}
+	if id == "" {
+		c.met = append(c.met, row.endpoint)
+		return nil
+	}
+	c.rows = append(c.rows, row)
+	return c.rows[len(c.rows)-1].k.Scan(id)
+}
+
+// sort puts the rows in the order of the walk, the oldest of each endpoint
+// first: RETURNING has no order.
+func (c *claim) sort() {
+	slices.SortFunc(c.rows, func(a, b claimed) int {
+		if behind := a.endpoint <= c.cursor; behind != (b.endpoint <= c.cursor) {
+			if behind {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(a.due, b.due), compareKeys(a.k, b.k))
+	})
+}
+
+// giveBack makes ready again what was leased but cannot be handed out. If that
+// fails too, the leases end by themselves.
+func (c *claim) giveBack(ctx context.Context, t *txn) {
+	keys := make([]any, len(c.rows))
+	for i, row := range c.rows {
+		keys[i] = row.k
+	}
+	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.ReleaseToken, arrayOf(keys), c.token)
+}
+
+func heldAtOnce(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
+	err = t.query(ctx, t.s.sql.HeldStep, func(r *sql.Rows) error {
+		var num int64
+		err := r.Scan(&num)
+		nums = append(nums, num)
+		return err
+	}, after, limit)
+	return nums, err
+}

@@ -1,0 +1,144 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+)
+
+// purgeCursor is where the last purge stopped in the history. It only saves
+// work: what is old and unfinished is not looked at in each call. Losing it loses
+// nothing, and each process has its own.
+type purgeCursor struct {
+	mu       sync.Mutex
+	delivery key
+	event    int64
+}
+
+// purge forgets what ended before the given time, in the order of its creation,
+// and looks at no more than limit rows of each kind.
+func (m *upkeep) purge(ctx context.Context, before int64) error {
+	c := &m.s.purged
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, next, err := m.purgeDeliveries(ctx, c.delivery, before)
+	if err != nil {
+		return err
+	}
+	c.delivery = next
+	events, after, err := m.purgeEvents(ctx, c.event, before)
+	if err != nil {
+		return err
+	}
+	c.event = after
+	m.out.Purged += n + events
+	if n > 0 && next != (key{}) || events > 0 && after != 0 {
+		m.out.More = true
+	}
+	return nil
+}
+
+// purgeDeliveries answers how many rows went and where to go on: the zero key
+// when the end was reached.
+func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n int, next key, err error) {
+	err = m.s.write(ctx, func(t *txn) error {
+		n, next = 0, key{}
+		var old, events [][]any
+		asked := make(map[int64]bool)
+		seen, last, end := 0, key{}, false
+		err := t.query(ctx, m.s.sql.OldDeliveries, func(r *sql.Rows) error {
+			var event, created, done int64
+			var status int
+			if err := r.Scan(&last, &event, &status, &created, &done); err != nil {
+				return err
+			}
+			seen++
+			end = end || created >= before
+			if status != statusPending && done < before {
+				old = append(old, []any{last})
+				if !asked[event] {
+					asked[event] = true
+					events = append(events, []any{event})
+				}
+			}
+			return nil
+		}, m.s.dialect.keyArg(from), m.limit)
+		if err != nil || len(old) == 0 && (end || seen < m.limit) {
+			return err
+		}
+		if !end && seen == m.limit {
+			next = last
+		}
+		n, err = m.deleteDeliveries(ctx, t, old, events)
+		return err
+	})
+	return n, next, err
+}
+
+func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, old, events [][]any) (int, error) {
+	if err := t.bulk(ctx, &m.s.sql.DeleteAttempts, old, nil); err != nil {
+		return 0, err
+	}
+	if err := t.bulk(ctx, &m.s.sql.DeleteDeliveries, old, nil); err != nil {
+		return 0, err
+	}
+	n, err := m.deleteEvents(ctx, t, events)
+	return len(old) + n, err
+}
+
+// deleteEvents deletes those of the events that have no delivery. Each is locked
+// before that is asked, so that a Replay that gives one a delivery at this
+// moment comes before or after.
+func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events [][]any) (n int, err error) {
+	var free [][]any
+	ignore := func(r *sql.Rows) error { return r.Scan(new(int64)) }
+	if err := t.bulk(ctx, &m.s.sql.LockEvents, events, ignore); err != nil {
+		return 0, err
+	}
+	err = t.bulk(ctx, &m.s.sql.Unreferenced, events, func(r *sql.Rows) error {
+		var num int64
+		err := r.Scan(&num)
+		free = append(free, []any{num})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(free), t.bulk(ctx, &m.s.sql.DropEvents, free, nil)
+}
+
+// purgeEvents forgets events that nobody was subscribed to.
+func (m *upkeep) purgeEvents(ctx context.Context, from, before int64) (n int, next int64, err error) {
+	var old [][]any
+	seen, last, end := 0, int64(0), false
+	err = m.s.read(ctx, func(t *txn) error {
+		old, seen, end = nil, 0, false
+		return t.query(ctx, m.s.sql.OldEvents, func(r *sql.Rows) error {
+			var created int64
+			var referenced bool
+			if err := r.Scan(&last, &created, &referenced); err != nil {
+				return err
+			}
+			seen++
+			end = end || created >= before
+			if created < before && !referenced {
+				old = append(old, []any{last})
+			}
+			return nil
+		}, from, m.limit)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	if !end && seen == m.limit {
+		next = last
+	}
+	if len(old) == 0 {
+		return 0, next, nil
+	}
+	err = m.s.write(ctx, func(t *txn) (err error) {
+		n, err = m.deleteEvents(ctx, t, old)
+		return err
+	})
+	return n, next, err
+}

@@ -1,0 +1,306 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Settle implements [webhook.Queue].
+func (s *Store) Settle(ctx context.Context, batch []webhook.Settlement) (webhook.Settled, error) {
+	out := webhook.Settled{Results: make([]webhook.SettleResult, len(batch))}
+	items := make([]item, 0, len(batch))
+	for i := range batch {
+		k, ok := parseKey(batch[i].DeliveryID)
+		if !ok {
+			out.Results[i].Status = webhook.SettleStale // this store never gave such an id
+			continue
+		}
+		items = append(items, item{Settlement: &batch[i], k: k, at: i})
+	}
+	err := s.settle(ctx, items, &out)
+	if err == nil && out.Now.IsZero() {
+		out.Now, err = s.Now(ctx)
+	}
+	if err != nil {
+		return webhook.Settled{}, s.failed("settle", err)
+	}
+	return out, nil
+}
+
+// item is a settlement with its place in the answer.
+type item struct {
+	*webhook.Settlement
+	k  key
+	at int
+}
+
+// settle records the items in one transaction. When the database refuses a row,
+// it halves the batch until that row is alone, so that the others are recorded.
+func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) error {
+	if len(items) == 0 {
+		return nil
+	}
+	var b *settling
+	err := s.write(ctx, func(t *txn) error {
+		b = &settling{s: s, items: items, results: make([]webhook.SettleResult, len(items))}
+		return b.run(ctx, t)
+	})
+	switch {
+	case err == nil:
+		b.report(out)
+		return nil
+	case kindOf(err) != kindData:
+		return err
+	case len(items) == 1:
+		out.Results[items[0].at] = webhook.SettleResult{Status: webhook.SettleFailed, Err: s.failed("settle", err)}
+		return nil
+	}
+	half := len(items) / 2
+	if err := s.settle(ctx, items[:half], out); err != nil {
+		return err
+	}
+	return s.settle(ctx, items[half:], out)
+}
+
+// settling is one transaction of a Settle call.
+type settling struct {
+	s       *Store
+	micros  int64
+	items   []item
+	results []webhook.SettleResult // of items
+
+	loaded map[key]delivery // as read
+	now    map[key]*delivery
+	log    [][]any           // attempts
+	health map[int64]*health // by endpoint number
+	failed []*health         // whose failures were counted, or which were disabled
+}
+
+// delivery is what Settle knows of a delivery.
+type delivery struct {
+	k                        key
+	endpoint                 int64
+	queued                   bool // it has a row in the queue
+	state, token             int64
+	attempts, made, releases int
+	due                      int64
+
+	status  int
+	reason  webhook.DeliveryReason
+	changed bool
+}
+
+func (b *settling) run(ctx context.Context, t *txn) (err error) {
+	if b.micros, err = t.clock(ctx); err != nil {
+		return err
+	}
+	if err := b.load(ctx, t); err != nil {
+		return err
+	}
+	if err := b.readHealth(ctx, t, &b.s.sql.Health, nil); err != nil {
+		return err
+	}
+	b.apply()
+	// Endpoints are locked only when they change, so that batches do not wait
+	// for each other; what they are then is read again.
+	if dirty := b.dirty(); len(dirty) > 0 && b.s.dialect.forUpdate != "" {
+		if err := b.readHealth(ctx, t, &b.s.sql.LockHealth, dirty); err != nil {
+			return err
+		}
+		b.apply()
+	}
+	return b.store(ctx, t)
+}
+
+// load locks and reads the deliveries.
+func (b *settling) load(ctx context.Context, t *txn) error {
+	b.loaded = make(map[key]delivery, len(b.items))
+	asked := make(map[key]bool, len(b.items))
+	var rows [][]any
+	for _, it := range b.items {
+		if !asked[it.k] {
+			asked[it.k] = true
+			rows = append(rows, []any{it.k})
+		}
+	}
+	err := t.bulk(ctx, &b.s.sql.LockQueue, rows, func(r *sql.Rows) error {
+		d := delivery{queued: true, status: statusPending}
+		err := r.Scan(&d.k, &d.endpoint, &d.state, &d.attempts, &d.made, &d.releases, &d.token)
+		b.loaded[d.k] = d
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	rows = rows[:0]
+	for _, it := range b.items {
+		if _, ok := b.loaded[it.k]; !ok && asked[it.k] && it.Outcome == webhook.OutcomeDelivered {
+			asked[it.k] = false
+			rows = append(rows, []any{it.k})
+		}
+	}
+	return t.bulk(ctx, &b.s.sql.LockDeliveries, rows, func(r *sql.Rows) error {
+		var d delivery
+		err := r.Scan(&d.k, &d.endpoint, &d.status, &d.made)
+		b.loaded[d.k] = d
+		return err
+	})
+}
+
+// apply works through the items in memory, from what was read.
+func (b *settling) apply() {
+	b.now = make(map[key]*delivery, len(b.loaded))
+	for k, d := range b.loaded {
+		b.now[k] = &d
+	}
+	b.log, b.failed = nil, nil
+	for _, h := range b.health {
+		h.reset()
+	}
+	for i, it := range b.items {
+		b.results[i] = b.one(it)
+	}
+}
+
+func (b *settling) one(it item) webhook.SettleResult {
+	d := b.now[it.k]
+	if d == nil {
+		return webhook.SettleResult{Status: webhook.SettleStale}
+	}
+	owned := d.queued && d.state == stateLeased && d.token == int64(it.Token)
+	if !owned && (it.Outcome != webhook.OutcomeDelivered || d.status == statusDelivered) {
+		return webhook.SettleResult{Status: webhook.SettleStale}
+	}
+	h := b.health[d.endpoint]
+	b.record(d, it)
+	b.outcome(d, it, h)
+	if h != nil && h.status != endpointDeleted && h.generation == it.Generation {
+		b.count(h, it)
+	}
+	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.word()}
+}
+
+// record counts the attempt and writes its log row.
+func (b *settling) record(d *delivery, it item) {
+	d.changed = true
+	if it.Outcome == webhook.OutcomeReleased {
+		if it.Delay > 0 {
+			d.releases++
+		}
+	} else {
+		d.releases = 0
+		d.attempts++
+	}
+	if a := it.Attempt; a != nil {
+		d.made++
+		body := a.ResponseBody
+		if body == nil {
+			body = []byte{}
+		}
+		b.log = append(b.log, []any{
+			d.k, d.made, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, string(a.Failure), a.Detail, body,
+		})
+	}
+}
+
+// outcome sets the delivery's next state. What would have to wait or go on is
+// held when its endpoint is inactive, and cancelled when that was deleted.
+func (b *settling) outcome(d *delivery, it item, h *health) {
+	switch {
+	case it.Outcome == webhook.OutcomeDelivered:
+		d.end(statusDelivered, "")
+	case it.Outcome == webhook.OutcomeExhausted:
+		d.end(statusExhausted, it.Reason)
+	case it.Outcome == webhook.OutcomeGone:
+		d.end(statusExhausted, webhook.ReasonGone)
+	case h == nil || h.status == endpointDeleted:
+		d.end(statusCancelled, webhook.ReasonEndpointDeleted)
+	default:
+		d.due, d.token = later(b.micros, it.Delay), 0
+		d.state = stateAt(h.status, d.due, b.micros)
+	}
+}
+
+// stateAt answers the state of an unfinished delivery that nobody has leased.
+func stateAt(endpoint int, due, now int64) int64 {
+	switch {
+	case endpoint == endpointInactive:
+		return stateHeld
+	case due > now:
+		return stateWaiting
+	}
+	return stateReady
+}
+
+func (d *delivery) end(status int, reason webhook.DeliveryReason) {
+	d.queued, d.status, d.reason = false, status, reason
+}
+
+// word answers the delivery's public status.
+func (d *delivery) word() webhook.DeliveryStatus { return statusWordOf(d.status, d.state) }
+
+// statusWordOf answers the public status of a row of the log, with its state in
+// the queue.
+func statusWordOf(status int, state int64) webhook.DeliveryStatus {
+	switch {
+	case status == statusDelivered:
+		return webhook.DeliveryDelivered
+	case status == statusExhausted:
+		return webhook.DeliveryExhausted
+	case status == statusCancelled:
+		return webhook.DeliveryCancelled
+	case state == stateHeld:
+		return webhook.DeliveryHeld
+	}
+	return webhook.DeliveryPending
+}
+
+// store writes what apply found.
+func (b *settling) store(ctx context.Context, t *txn) error {
+	var ended, finish, requeue [][]any
+	for _, k := range b.keys() {
+		d := b.now[k]
+		switch {
+		case !d.changed:
+		case d.queued:
+			requeue = append(requeue, []any{d.state, d.due, d.attempts, d.made, d.releases, k})
+		default:
+			if b.loaded[k].queued {
+				ended = append(ended, []any{k})
+			}
+			finish = append(finish, []any{d.status, d.made, b.micros, string(d.reason), k})
+		}
+	}
+	sq := b.s.sql
+	for _, step := range []struct {
+		b    *bulk
+		rows [][]any
+	}{{&sq.DeleteQueue, ended}, {&sq.Finish, finish}, {&sq.Requeue, requeue}, {&sq.InsertAttempts, b.log}, {&sq.SetHealth, b.healthRows()}} {
+		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys answers the deliveries in the order in which every batch locks them.
+func (b *settling) keys() []key {
+	return slices.SortedFunc(maps.Keys(b.now), compareKeys)
+}
+
+// report adds what was committed to the answer.
+func (b *settling) report(out *webhook.Settled) {
+	out.Now = fromMicros(b.micros)
+	for i, it := range b.items {
+		out.Results[it.at] = b.results[i]
+	}
+	for _, h := range b.failed {
+		out.Failing = append(out.Failing, webhook.EndpointFailures{
+			EndpointID: h.id, AccountID: h.account, Failures: h.failures, Added: h.added, Disabled: h.disabledNow,
+		})
+	}
+}

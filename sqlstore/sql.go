@@ -1,0 +1,121 @@
+package sqlstore
+
+// endpointColumns are what scanEndpoint reads.
+const endpointColumns = `num, id, account, url, events, description, metadata, headers, secrets,
+	status, version, generation, disabled_reason, disabled_at, failures, failing_since,
+	last_triggered_at, last_success_at, last_failure_at, created_at, updated_at`
+
+// deliveryColumns are what scanDelivery reads, of delivery d, event e, endpoint
+// p and queue q.
+const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason, d.attempts,
+	coalesce(q.state, -1), coalesce(q.made, 0), coalesce(q.due, 0), d.created_at, d.done_at`
+
+const deliveryJoins = `
+	join {p}event e on e.num = d.event
+	join {p}endpoint p on p.num = d.endpoint
+	left join {p}queue q on q.id = d.id`
+
+// portable are the statements that every dialect understands.
+func portable() statements {
+	return statements{
+		SchemaVersion:  `select coalesce(max(version), 0) from {p}schema`,
+		EnsureAccount:  `insert into {p}account (account) values (?) on conflict do nothing`,
+		LockAccount:    `select account from {p}account where account = ? {update}`,
+		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
+		EndpointID:     `select num from {p}endpoint where id = ?`,
+		InsertEndpoint: `
+			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,
+				status, version, generation, disabled_reason, disabled_at, created_at, updated_at)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?)`,
+		GetEndpoint:  `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0`,
+		LockEndpoint: `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0 {update}`,
+		ListEndpoints: `
+			select ` + endpointColumns + ` from {p}endpoint
+			where account = ? and num < ? and status in (?, ?, ?) order by num desc limit ?`,
+		UpdateEndpoint: `
+			update {p}endpoint set url = ?, events = ?, description = ?, metadata = ?, headers = ?, secrets = ?,
+				status = ?, moving = ?, version = ?, generation = ?, disabled_reason = ?, disabled_at = ?,
+				failures = ?, failing_since = ?, updated_at = ?
+			where num = ?`,
+		DeleteEndpoint: `
+			update {p}endpoint set status = 0, moving = 1, version = version + 1, generation = generation + 1,
+				url = '', events = '[]', description = '', metadata = '{}', headers = '{}', secrets = '[]', updated_at = ?
+			where num = ?`,
+		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,
+		SecretsAfter:        `select num, id, secrets from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
+		LockSecrets:         `select secrets from {p}endpoint where num = ? {update}`,
+		SetSecrets:          `update {p}endpoint set secrets = ? where num = ?`,
+
+		Moving: `select num, status, version from {p}endpoint where moving = 1 order by num limit ?`,
+		Look: `
+			select {clock}, coalesce((select min(due) from {p}queue where state = 1), 0),
+				coalesce((select min(due) from {p}queue where state = 5), 0),
+				exists (select 1 from {p}endpoint where moving = 1),
+				exists (select 1 from {p}queue where state = 0),
+				exists (select 1 from {p}queue where state = 4)`,
+		ClearMoving: `update {p}endpoint set moving = 0 where num = ? and version = ? and moving = 1`,
+		ReadyOf:     `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? {skip}`,
+		HeldOf:      `select id, due from {p}queue where state = 4 and endpoint = ? order by due, id limit ? {skip}`,
+		DueLeased:   `select id, endpoint, due from {p}queue where state = 1 and due <= ? order by due limit ? {skip}`,
+		DueWaiting:  `select id, endpoint, due from {p}queue where state = 5 and due <= ? order by due limit ? {skip}`,
+
+		OldDeliveries: `select id, event, status, created_at, done_at from {p}delivery where id > ? order by id limit ?`,
+		OldEvents: `
+			select e.num, e.created_at, exists (select 1 from {p}delivery d where d.event = e.num)
+			from {p}event e where e.num > ? order by e.num limit ?`,
+
+		GetEvent:   `select num, id, account, type, at, created_at, data from {p}event where account = ? and id = ?`,
+		EventNum:   `select num from {p}event where account = ? and id = ?`,
+		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
+		Attempts: `
+			select number, id, at, duration, status, failure, detail, body
+			from {p}attempt where delivery = ? order by number`,
+		Delivery: `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
+		Timeline: `
+			select num, type, created_at from {p}event
+			where account = ? and created_at >= ? and (created_at > ? or num > ?) order by created_at, num limit ?`,
+		DeliveriesOfEndpoint: deliveriesBefore("endpoint"),
+		DeliveriesOfEvent:    deliveriesBefore("event"),
+		StatsAll:             stats(""),
+		StatsOf:              stats("where q.endpoint = ?"),
+	}
+}
+
+func deliveriesBefore(column string) string {
+	return `
+		select ` + deliveryColumns + ` from (
+			select * from {p}delivery where ` + column + ` = ? and id < ? order by id desc limit ?
+		) d` + deliveryJoins + ` order by d.id desc`
+}
+
+func stats(where string) string {
+	return `
+		select q.state, case when p.status in (1, 2) then 1 else 0 end, count(*), min(q.due)
+		from {p}queue q join {p}endpoint p on p.num = q.endpoint ` + where + `
+		group by q.state, case when p.status in (1, 2) then 1 else 0 end`
+}
+
+// States of a row of the queue table.
+const (
+	stateReady   = 0
+	stateLeased  = 1
+	stateHeld    = 4
+	stateWaiting = 5
+)
+
+// Statuses of a row of the delivery table. What is unfinished tells more in its
+// row of the queue table.
+const (
+	statusPending   = 0
+	statusDelivered = 2
+	statusExhausted = 3
+	statusCancelled = 4
+)
+
+// Statuses of a row of the endpoint table.
+const (
+	endpointDeleted  = 0
+	endpointActive   = 1
+	endpointFailing  = 2
+	endpointInactive = 3
+)

@@ -1,0 +1,250 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+var sqlite = dialect{
+	name:         "SQLite",
+	concurrency:  1,
+	oneWriter:    true,
+	prepare:      true,
+	statements:   sqliteSQL(),
+	check:        checkMemory,
+	begin:        beginFile,
+	bulk:         bulkEach,
+	keyArg:       func(k key) any { return k[:] },
+	insertEvents: insertEventsReturning,
+	claim:        claimInTx,
+	pick:         pickByStep,
+	heldAfter:    heldByStep,
+	migration:    migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
+}
+
+// sqliteSQL are the statements of SQLite. It runs in the process, so that one
+// prepared statement for each row is the fastest form, and the times are
+// parameters.
+func sqliteSQL() statements {
+	s := portable()
+	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
+	s.Lock = `delete from {p}schema where 0`
+
+	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
+	s.EndpointNums = bulk{text: `select id, num from {p}endpoint where id = ?`}
+	s.Targets = bulk{text: `select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num = ?`}
+
+	s.InsertEvents = bulk{text: `
+		insert into {p}event (account, id, type, at, created_at, data) values (?, ?, ?, ?, ?, ?)
+		on conflict (account, id) do nothing returning account, id, num`}
+	s.ReadEvents = bulk{text: `select account, id, type, at, data from {p}event where account = ? and id = ?`}
+	s.DropEvents = bulk{text: `delete from {p}event where num = ?`}
+	s.Match = bulk{text: `
+		select s.account, s.type, p.num, p.status, p.version
+		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
+		where s.account = ? and s.type = ?`}
+	s.InsertDeliveries = bulk{text: `insert into {p}delivery (id, event, endpoint, created_at) values (?, ?, ?, ?)`}
+	s.InsertQueue = bulk{text: `insert into {p}queue (id, event, endpoint, state, due, token) values (?, ?, ?, ?, ?, ?)`}
+
+	s.PickStep = `
+		select q.endpoint, p.status, p.version, p.moving
+		from {p}queue q join {p}endpoint p on p.num = q.endpoint
+		where q.state = 0 and q.endpoint > ? order by q.endpoint limit 1`
+	s.PickRows = bulk{text: `
+		select id, event, attempts, releases, expired from {p}queue
+		where state = 0 and endpoint = ? order by due, id limit ?`}
+	s.Lease = bulk{text: `update {p}queue set state = 1, due = ?, token = ? where id = ?`}
+	s.Events = bulk{text: `select num, id, account, type, at, created_at, data from {p}event where num = ?`}
+
+	s.LockQueue = bulk{text: `select id, endpoint, state, attempts, made, releases, token from {p}queue where id = ?`}
+	s.LockDeliveries = bulk{text: `select id, endpoint, status, attempts from {p}delivery where id = ?`}
+	s.DeleteQueue = bulk{text: `delete from {p}queue where id = ?`}
+	s.Finish = bulk{text: `update {p}delivery set status = ?, attempts = ?, done_at = ?, reason = ? where id = ?`}
+	s.Requeue = bulk{text: `
+		update {p}queue set state = ?, due = ?, attempts = ?, made = ?, releases = ?, expired = 0, token = 0 where id = ?`}
+	s.InsertAttempts = bulk{text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?)`}
+	s.Health = bulk{text: `select ` + healthColumns + ` from {p}endpoint where num = ?`}
+	s.SetHealth = bulk{text: `
+		update {p}endpoint set status = ?, moving = max(moving, ?), version = ?, generation = ?,
+			disabled_reason = ?, disabled_at = ?, failures = ?, failing_since = ?,
+			last_triggered_at = ?, last_success_at = ?, last_failure_at = ? where num = ?`}
+	s.SetMoving = bulk{text: `update {p}endpoint set moving = 1 where num = ?`}
+
+	s.EndpointStates = bulk{text: `select num, status, version from {p}endpoint where num = ?`}
+	s.MoveRows = bulk{text: `update {p}queue set state = ?, expired = expired + ?, token = 0 where id = ?`}
+	s.Cancel = bulk{text: `
+		update {p}delivery set status = ?, done_at = ?, reason = ?,
+			attempts = coalesce((select made from {p}queue q where q.id = {p}delivery.id), attempts)
+		where id = ?`}
+	s.HeldStep = `select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1`
+
+	s.DeleteAttempts = bulk{text: `delete from {p}attempt where delivery = ?`}
+	s.DeleteDeliveries = bulk{text: `delete from {p}delivery where id = ?`}
+	s.LockEvents = bulk{text: `select num from {p}event where num = ?`}
+	s.Unreferenced = bulk{text: `
+		select num from {p}event where num = ?
+		and not exists (select 1 from {p}delivery d where d.event = {p}event.num)`}
+	s.DeliveriesOf = bulk{text: `select id, event, status from {p}delivery where event = ? and endpoint = ?`}
+	s.CountMade = bulk{text: `
+		select d.id, coalesce(q.made, d.attempts) from {p}delivery d left join {p}queue q on q.id = d.id where d.id = ?`}
+	s.QueueAgain = bulk{text: `
+		insert into {p}queue (id, event, endpoint, made, state, due)
+		select id, event, endpoint, attempts, ?, ? from {p}delivery where id = ?`}
+	return s
+}
+
+// healthColumns are what readHealth reads.
+const healthColumns = `num, id, account, status, version, generation, disabled_reason, disabled_at,
+	failures, failing_since, last_triggered_at, last_success_at, last_failure_at`
+
+// insertEventsReturning stores the events whose ids are new, where the statement
+// answers which they are.
+func insertEventsReturning(ctx context.Context, t *txn, in *intake) error {
+	byID := make(map[[2]string]*newEvent, len(in.events))
+	rows := make([][]any, len(in.events))
+	for i, ev := range in.events {
+		byID[[2]string{ev.rec.AccountID, ev.rec.ID}] = ev
+		rows[i] = ev.row(in.micros)
+	}
+	return t.bulk(ctx, &in.s.sql.InsertEvents, rows, func(r *sql.Rows) error {
+		var account, id string
+		var num int64
+		if err := r.Scan(&account, &id, &num); err != nil {
+			return err
+		}
+		byID[[2]string{account, id}].num = num
+		return nil
+	})
+}
+
+const checkTimeout = 5 * time.Second
+
+func (ev *newEvent) row(now int64) []any {
+	data := ev.rec.Data
+	if data == nil {
+		data = []byte{}
+	}
+	return []any{ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), now, data}
+}
+
+// pickByStep walks from one endpoint that has ready rows to the next, by index,
+// and takes what has room: from the cursor to the end, and from the start to the
+// cursor.
+func pickByStep(ctx context.Context, t *txn, c *claim) error {
+	if c.terms.PerEndpoint <= 0 {
+		return c.pickNamed(ctx, t)
+	}
+	for after, wrapped := c.cursor, false; len(c.rows) < c.terms.Max; {
+		ep, found, err := c.step(ctx, t, after)
+		if err != nil {
+			return err
+		}
+		switch {
+		case wrapped && (!found || ep.num > c.cursor), !found && c.cursor == 0:
+			return nil
+		case !found:
+			after, wrapped = 0, true
+			continue
+		}
+		after = ep.num
+		if err := c.take(ctx, t, ep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop is an endpoint on the way of a claim.
+type stop struct {
+	num, version int64
+	status       int
+	moving       bool
+}
+
+// step answers the next endpoint behind the given one that has ready rows.
+func (c *claim) step(ctx context.Context, t *txn, after int64) (ep stop, found bool, err error) {
+	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
+		found = true
+		return r.Scan(&ep.num, &ep.status, &ep.version, &ep.moving)
+	}, after)
+	return ep, found, err
+}
+
+// pickNamed looks at the endpoints in Slots alone, since no other has room.
+func (c *claim) pickNamed(ctx context.Context, t *txn) error {
+	for num, free := range c.slots {
+		if free <= 0 || len(c.rows) >= c.terms.Max {
+			continue
+		}
+		ep, found, err := c.step(ctx, t, num-1)
+		if err != nil {
+			return err
+		}
+		if found && ep.num == num {
+			if err := c.take(ctx, t, ep); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// take takes the oldest rows of one endpoint, as many as have room.
+func (c *claim) take(ctx context.Context, t *txn, ep stop) error {
+	if ep.status != endpointActive && ep.status != endpointFailing {
+		if !ep.moving {
+			c.met = append(c.met, ep.num)
+		}
+		return nil
+	}
+	n := min(c.free(ep.num), c.terms.Max-len(c.rows))
+	if n <= 0 {
+		return nil
+	}
+	return t.query(ctx, c.s.sql.PickRows.text, func(r *sql.Rows) error {
+		row := claimed{endpoint: ep.num, version: ep.version}
+		err := r.Scan(&row.k, &row.event, &row.attempts, &row.releases, &row.expired)
+		c.rows = append(c.rows, row)
+		return err
+	}, ep.num, n)
+}
+
+func heldByStep(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
+	for found := true; found && len(nums) < limit; {
+		found = false
+		err := t.query(ctx, t.s.sql.HeldStep, func(r *sql.Rows) error {
+			found = true
+			return r.Scan(&after)
+		}, after)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			nums = append(nums, after)
+		}
+	}
+	return nums, nil
+}
+
+// checkMemory refuses a database in memory when the pool may open several
+// connections: each would be a database of its own.
+func checkMemory(db *sql.DB) error {
+	if db.Stats().MaxOpenConnections == 1 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	var seq int
+	var name, file string
+	if err := db.QueryRowContext(ctx, `select seq, name, coalesce(file, '') from pragma_database_list where name = 'main'`).Scan(&seq, &name, &file); err != nil {
+		return fmt.Errorf("sqlstore: open SQLite: %w", err)
+	}
+	if file == "" {
+		return invalid("db", "is a SQLite database in memory, of which each connection of the pool would have its own: call db.SetMaxOpenConns(1)")
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Options are the knobs of [New]. The zero Options are the defaults.
+type Options struct {
+	// TablePrefix begins the name of each table. Lower-case letters, digits and
+	// underscores, at most 32, beginning with a letter. Defaults to "webhook_".
+	TablePrefix string
+
+	// Schema is the PostgreSQL schema, or the MySQL database, that holds the
+	// tables, of the same form as TablePrefix. It has to exist. Defaults to what
+	// the connection finds by itself. SQLite has none.
+	Schema string
+
+	// Keys encrypt the endpoints' signing secrets at rest. The first one seals,
+	// all of them open. Without keys, secrets are stored as they are. See
+	// [Store.ResealSecrets].
+	Keys []Key
+}
+
+// DefaultTablePrefix begins the name of each table.
+const DefaultTablePrefix = "webhook_"
+
+// Store is a [webhook.Store] on a SQL database. It is safe for concurrent use,
+// and any number of processes may share one database.
+type Store struct {
+	db      *sql.DB
+	dialect *dialect
+	sql     *statements
+	prefix  string // qualified, as it stands before a table's name
+	keys    keyring
+
+	writer   chan struct{} // held while writing, by dialects with one writer
+	prepared preparedSet
+
+	targets *cache[int64, cachedTarget]
+	nums    *cache[string, int64] // endpoint id to its number
+	swept   atomic.Int64          // the endpoint whose held deliveries were looked at last
+	purged  purgeCursor
+}
+
+var (
+	_ webhook.Store             = (*Store)(nil)
+	_ webhook.ConcurrencyHinter = (*Store)(nil)
+)
+
+// Sizes of a generation of the caches: what is used most stays, and memory does
+// not grow with the number of endpoints.
+const (
+	cachedTargets = 1 << 13
+	cachedNums    = 1 << 15
+)
+
+// New makes a Store on db, which stays the caller's to configure and to close.
+// nil options are the defaults. It refuses a driver that is known to be of
+// another dialect, and a SQLite database in memory whose pool may open more than
+// one connection, since each would have a database of its own. That question is
+// asked of SQLite at once; nothing is asked of a server, so that New works while
+// it is down. Use [Store.Migrate] or [Store.Validate] before the first event.
+func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
+	if db == nil {
+		return nil, invalid("db", "is nil")
+	}
+	spec := dialects[d]
+	if spec == nil {
+		return nil, invalid("dialect", "must be Postgres, MySQL or SQLite")
+	}
+	if opts == nil {
+		opts = &Options{}
+	}
+	if err := checkDriver(db, d); err != nil {
+		return nil, err
+	}
+	prefix, err := tablePrefix(d, opts)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := newKeyring(opts.Keys)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db:      db,
+		dialect: spec,
+		sql:     spec.statements.render(prefix, spec),
+		prefix:  prefix,
+		keys:    keys,
+		targets: newCache[int64, cachedTarget](cachedTargets),
+		nums:    newCache[string, int64](cachedNums),
+	}
+	if spec.oneWriter {
+		s.writer = make(chan struct{}, 1)
+	}
+	if spec.check != nil {
+		if err := spec.check(db); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+
+// tablePrefix answers what stands before each table's name. Its parts are
+// checked strictly, since they become part of the SQL text.
+func tablePrefix(d Dialect, o *Options) (string, error) {
+	prefix := o.TablePrefix
+	if prefix == "" {
+		prefix = DefaultTablePrefix
+	}
+	const form = "must be lower-case letters, digits and underscores, at most 32, beginning with a letter"
+	switch {
+	case !nameForm.MatchString(prefix):
+		return "", invalid("Options.TablePrefix", form)
+	case o.Schema == "":
+		return prefix, nil
+	case d == SQLite:
+		return "", invalid("Options.Schema", "is not for SQLite: name another file in the data source instead")
+	case !nameForm.MatchString(o.Schema):
+		return "", invalid("Options.Schema", form)
+	}
+	quote := dialects[d].quote
+	return quote + o.Schema + quote + "." + prefix, nil
+}
+
+// invalid makes the error for an argument of New.
+func invalid(field, problem string) error {
+	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem}}}
+}
+
+// ConcurrencyHint implements [webhook.ConcurrencyHinter]: one writer for SQLite,
+// several for the others, which group commits by themselves.
+func (s *Store) ConcurrencyHint() int { return s.dialect.concurrency }
+
+// Now implements [webhook.Store].
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	t := txn{s: s, q: s.db}
+	now, err := t.clock(ctx)
+	if err != nil {
+		return time.Time{}, s.failed("now", err)
+	}
+	return fromMicros(now), nil
+}
+
+// Tx makes an Enqueuer of the caller's own transaction, for
+// [webhook.Dispatcher.EmitTx]: what it stores is there after the caller's commit
+// and never was after a rollback. tx is a *sql.Tx, or a *sql.Conn on which a
+// transaction was begun, or what sqlx and bun make of them. On SQLite the
+// transaction should have begun with BEGIN IMMEDIATE; otherwise a write after a
+// read can fail with SQLITE_BUSY, as the caller's own statements can.
+func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: tx} }
+
+// Tx is what [Store.Tx] and [Store.MigrateTx] need of a transaction.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// errTxArgument answers a nil transaction.
+var errTxArgument = errors.New("the transaction is nil")
+
+// failed wraps an error of the database once, with what to do where that is
+// known.
+func (s *Store) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, plain := range []error{webhook.ErrNotFound, webhook.ErrIDConflict, webhook.ErrVersionConflict, webhook.ErrEndpointLimit} {
+		if errors.Is(err, plain) {
+			return err
+		}
+	}
+	if kindOf(err) == kindNoTable {
+		return fmt.Errorf("sqlstore: %s: the tables %s… are missing or of another version, call Migrate: %w", op, s.prefix, err)
+	}
+	return fmt.Errorf("sqlstore: %s: %w", op, err)
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// later adds a delay without overflow.
+func later(now int64, d time.Duration) int64 { return now + max(0, d.Microseconds()) }
+
+// checkText refuses what not every database stores as it is. NUL and invalid
+// UTF-8 are refused by PostgreSQL, and MySQL would cut text in silence when its
+// strict mode is off.
+func checkText(field, s string, limit int) error {
+	switch {
+	case len(s) > limit:
+		return invalid(field, fmt.Sprintf("is longer than %d bytes", limit))
+	case strings.IndexByte(s, 0) >= 0 || strings.ToValidUTF8(s, "") != s:
+		return invalid(field, "must be UTF-8 without NUL")
+	}
+	return nil
+}
+
+// Limits of the columns, in bytes.
+const (
+	maxID      = 64
+	maxAccount = 255
+	maxType    = 128
+	maxText    = 1 << 20
+)
