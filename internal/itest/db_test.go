@@ -1,0 +1,231 @@
+package itest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
+)
+
+// database is one kind of database that the tests run on.
+type database struct {
+	name    string
+	dialect sqlstore.Dialect
+	driver  string
+	// create makes a database of the test's own and answers its data source.
+	create func(t testing.TB) (dsn string)
+}
+
+var databases = []database{
+	{"sqlite", sqlstore.SQLite, "sqlite", createFile},
+	{"postgres", sqlstore.Postgres, "pgx", createPostgres},
+	{"mysql", sqlstore.MySQL, "mysql", createMySQL},
+}
+
+// onEach runs f on every database, in parallel.
+func onEach(t *testing.T, f func(t *testing.T, d database)) {
+	t.Helper()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, d)
+		})
+	}
+}
+
+// dsnOf answers the data source of a server, skips the test without one, and
+// fails it where there should be one.
+func dsnOf(t testing.TB, variable string) string {
+	t.Helper()
+	dsn := os.Getenv(variable)
+	if dsn == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not set, and CI is: the test must run", variable)
+		}
+		t.Skipf("skipped: %s is not set", variable)
+	}
+	return dsn
+}
+
+func createFile(t testing.TB) string {
+	return filepath.Join(t.TempDir(), "webhook.db") + "?_pragma=journal_mode(wal)&_pragma=synchronous(full)"
+}
+
+func randomName() string { return fmt.Sprintf("webhook_test_%d_%08x", os.Getpid(), rand.Uint32()) }
+
+func createPostgres(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(dsnOf(t, "WEBHOOK_TEST_POSTGRES_DSN"))
+	require.NoError(t, err)
+	name := randomName()
+	server := u.String()
+	run(t, "pgx", server, "create database "+name)
+	t.Cleanup(func() { run(t, "pgx", server, "drop database "+name+" with (force)") })
+	u.Path = "/" + name
+	return u.String()
+}
+
+func createMySQL(t testing.TB) string {
+	t.Helper()
+	cfg, err := mysql.ParseDSN(dsnOf(t, "WEBHOOK_TEST_MYSQL_DSN"))
+	require.NoError(t, err)
+	name := randomName()
+	server := cfg.FormatDSN()
+	run(t, "mysql", server, "create database "+name)
+	t.Cleanup(func() { run(t, "mysql", server, "drop database "+name) })
+	cfg.DBName = name
+	return cfg.FormatDSN()
+}
+
+// run executes one statement on a connection of its own.
+func run(t testing.TB, driver, dsn, text string) {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(context.Background(), text)
+	require.NoError(t, err)
+}
+
+func (d database) open(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.driver, dsn)
+	require.NoError(t, err)
+	db.SetMaxOpenConns(8)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// store makes a migrated store on an empty database.
+func (d database) store(t testing.TB) *testStore {
+	t.Helper()
+	return d.storeOn(t, d.create(t), nil)
+}
+
+// pool holds databases that a test leaves empty for the next one: making tables
+// is by far the slowest thing that a test does.
+type pool struct {
+	database
+	mu   sync.Mutex
+	free []string
+}
+
+func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		p.free = append(p.free, p.create(owner))
+	}
+	last := len(p.free) - 1
+	s := p.storeOn(t, p.free[last], nil)
+	p.free = p.free[:last]
+	t.Cleanup(func() {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "attempt"} {
+			s.exec(t, "delete from webhook_"+table)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.free = append(p.free, s.dsn)
+	})
+	return s
+}
+
+func (d database) storeOn(t testing.TB, dsn string, opts *sqlstore.Options) *testStore {
+	t.Helper()
+	db := d.open(t, dsn)
+	s, err := sqlstore.New(db, d.dialect, opts)
+	require.NoError(t, err)
+	require.NoError(t, s.Migrate(context.Background()))
+	return &testStore{Store: s, database: d, db: db, dsn: dsn}
+}
+
+// testStore is a store with what the tests need besides.
+type testStore struct {
+	*sqlstore.Store
+	database
+	db  *sql.DB
+	dsn string
+}
+
+// rewind lets d pass for the store: every time that is stored goes back by d.
+func (s *testStore) rewind(t testing.TB, d time.Duration) {
+	t.Helper()
+	us := d.Microseconds()
+	columns := map[string][]string{
+		"endpoint": {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "created_at", "updated_at"},
+		"event":    {"created_at"},
+		"delivery": {"created_at", "done_at"},
+		"queue":    {"due"},
+		"attempt":  {"at"},
+	}
+	for table, names := range columns {
+		for _, c := range names {
+			s.exec(t, fmt.Sprintf("update webhook_%s set %s = %s - %d where %s <> 0", table, c, c, us, c))
+		}
+	}
+	s.rewindSecrets(t, us)
+}
+
+// rewindSecrets moves the expiry of secrets, which is stored beside each.
+func (s *testStore) rewindSecrets(t testing.TB, us int64) {
+	t.Helper()
+	stored := map[int64]string{}
+	rows, err := s.db.Query("select num, secrets from webhook_endpoint")
+	require.NoError(t, err)
+	for rows.Next() {
+		var num int64
+		var text string
+		require.NoError(t, rows.Scan(&num, &text))
+		stored[num] = text
+	}
+	require.NoError(t, rows.Err())
+	for num, text := range stored {
+		var list []map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &list))
+		for _, secret := range list {
+			if at, ok := secret["expires"].(float64); ok {
+				secret["expires"] = int64(at) - us
+			}
+		}
+		moved, err := json.Marshal(list)
+		require.NoError(t, err)
+		s.exec(t, fmt.Sprintf("update webhook_endpoint set secrets = '%s' where num = %d", moved, num))
+	}
+}
+
+func (s *testStore) exec(t testing.TB, text string) {
+	t.Helper()
+	_, err := s.db.ExecContext(context.Background(), text)
+	require.NoError(t, err, text)
+}
+
+// number answers the single number that a query yields.
+func (s *testStore) number(t testing.TB, query string) (n int64) {
+	t.Helper()
+	require.NoError(t, s.db.QueryRowContext(context.Background(), query).Scan(&n), query)
+	return n
+}
+
+func (s *testStore) begin(t testing.TB) (tx *sql.Tx, q webhook.Enqueuer) {
+	t.Helper()
+	tx, err := s.db.BeginTx(context.Background(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx, s.Tx(tx)
+}
