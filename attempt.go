@@ -33,6 +33,13 @@ type attempt struct {
 
 type attemptKey struct{}
 
+// boundsItself reports whether t ends each attempt within d without being told,
+// so that a second timer can be saved.
+func boundsItself(t Transport, d time.Duration) bool {
+	h, ok := t.(*HTTPTransport)
+	return ok && h.total <= d
+}
+
 // newAttempt begins with the time for the answer where the request is as good as
 // written: a small one, on a kept-alive connection. Otherwise that time begins
 // when the dialer or the body says so.

@@ -10,8 +10,9 @@ import (
 // more than once, and must return soon after ctx ends: ctx carries the deadline
 // of the whole attempt.
 //
-// A Transport may also have a method CheckURL(string) error, asked when an
-// endpoint is registered or its URL changes.
+// A Transport may also have the methods CheckURL(string) error and
+// CheckReachable(ctx, string) error, asked when an endpoint is registered or its
+// URL changes, and CloseIdleConnections(), called by Stop.
 type Transport interface {
 	// Send answers the response, whatever its status. An error is the
 	// receiver's fault, is retried and counts, unless it is a [*TransportError]

@@ -120,8 +120,11 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 			resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.AttemptTimeout)
-	defer cancel()
+	if !boundsItself(e.cfg.Transport, e.cfg.AttemptTimeout) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
+		defer cancel()
+	}
 	now, _ := e.clock.now()
 	req, err := e.request(j.Event, j.Target, now)
 	if err != nil {
