@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -186,6 +187,17 @@ var settleRules = []rule{
 			same(e, "failure of the last", log[2].Failure, "")
 			same(e, "status of the last", log[2].StatusCode, 200)
 			same(e, "Delivery.Attempts", e.delivery(l.DeliveryID).Attempts, 3)
+			e.redeliver(l)
+			before := e.one()
+			released := result(before, webhook.OutcomeReleased)
+			released.Attempt = &webhook.Attempt{ID: "att_" + strings.Repeat("f", 32), At: e.now(), Failure: webhook.FailureDNSTemporary}
+			e.applied(released)
+			e.maintain()
+			same(e, "Attempts after a release with a row", e.one().Attempts, before.Attempts)
+			log = e.attempts(l)
+			same(e, "attempts logged with a release", len(log), 4)
+			same(e, "Number of a release's row", log[3].Number, 4)
+			same(e, "endpoint's status after a release with a row", e.get("wh_1").Status, webhook.EndpointActive)
 			_, err := e.store.ListAttempts(e.ctx, acct, webhook.NewDeliveryID())
 			e.wantErr("ListAttempts of no delivery", err, webhook.ErrNotFound)
 		},
