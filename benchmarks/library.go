@@ -23,8 +23,9 @@ type library struct {
 // openStore is an empty store with what the measurement needs around it.
 type openStore struct {
 	webhook.Store
-	cpu   func() time.Duration // of the store's own processes
-	close func(ctx context.Context) error
+	cpu    func() time.Duration // of the store's own processes
+	close  func(ctx context.Context) error
+	schema string // on PostgreSQL
 }
 
 func (l library) name() string { return l.label }

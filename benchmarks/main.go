@@ -34,6 +34,9 @@ func run(ctx context.Context, args []string) error {
 		waiting, _ := strconv.Atoi(args[3])
 		total, _ := strconv.Atoi(args[4])
 		return runMemory(ctx, args[1], args[2], waiting, total)
+	case len(args) == 4 && args[0] == "sender":
+		endpoints, _ := strconv.Atoi(args[3])
+		return runSender(ctx, args[1], args[2], endpoints)
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -204,7 +207,7 @@ func (o options) header(ctx context.Context, w io.Writer) error {
 			fmt.Fprintf(w, "%s %s. ", m.Path, m.Version)
 		}
 	}
-	fmt.Fprintf(w, "River tuned: 200 workers, fetch every 5 ms, InsertManyFast (COPY); defaults: 100 workers, InsertMany.\n")
+	fmt.Fprintf(w, "SQLite: %s. River tuned: 200 workers, fetch every 5 ms, InsertManyFast (COPY); defaults: 100 workers, InsertMany.\n", sqliteSettings)
 	if o.dsn == "" {
 		fmt.Fprintln(w, "Without PostgreSQL and River: give -postgres or set WEBHOOK_TEST_POSTGRES_DSN.")
 		return nil

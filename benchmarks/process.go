@@ -36,6 +36,11 @@ func startChild(args ...string) (*child, error) {
 
 func (c *child) line() (string, error) { return c.out.ReadString('\n') }
 
+func (c *child) tell(line string) error {
+	_, err := io.WriteString(c.in, line+"\n")
+	return err
+}
+
 func (c *child) end() {
 	_ = c.in.Close()
 	_ = c.cmd.Wait()

@@ -52,6 +52,8 @@ func scenarios() []scenario {
 			[]variant{{"1 KiB", payload(1 << 10)}, {"256 B", payload(256)}, {"64 KiB", payload(64 << 10)}, {"1 MiB", payload(1 << 20)}}},
 		{"waiting", "Memory with deliveries that wait for a retry", []metric{memory, routines}, ours,
 			[]variant{{"none", waiting(0)}, {"1 %", waiting(0.01)}, {"10 %", waiting(0.1)}, {"all", waiting(1)}}},
+		{"processes", "Batches from several processes on one database", []metric{rate}, []string{postgresName},
+			[]variant{{"1", processes(1)}, {"2", processes(2)}, {"4", processes(4)}}},
 		{"idle", "Doing nothing", []metric{idle}, append(slices.Clone(ours), riverDefaultName, riverTunedName), only(idling)},
 	}
 }

@@ -19,9 +19,11 @@ func contenders(dsn string) []contender {
 	all := []contender{
 		bare{},
 		library{label: memoryName, store: openMemory},
+		library{label: sqliteName, store: openSQLite},
 	}
 	if dsn != "" {
 		all = append(all,
+			library{label: postgresName, store: func(ctx context.Context) (*openStore, error) { return openPostgres(ctx, dsn) }},
 			riverQueue{label: riverDefaultName, dsn: dsn},
 			riverQueue{label: riverTunedName, dsn: dsn, tuned: true},
 		)
