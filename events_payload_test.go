@@ -161,6 +161,7 @@ func TestPayloadFieldRules(t *testing.T) {
 		"number without id":         {changed(EventPhoneNumberAssigned, NewPhoneNumberAssigned, func(d *PhoneNumberAssigned) { d.PhoneNumberID = "" }), "data.phone_number_id is required"},
 		"number without number":     {changed(EventPhoneNumberAssigned, NewPhoneNumberAssigned, func(d *PhoneNumberAssigned) { d.PhoneNumber = "" }), "data.phone_number is required"},
 		"number in no agent":        {changed(EventPhoneNumberAssigned, NewPhoneNumberAssigned, func(d *PhoneNumberAssigned) { d.AgentID = "" }), ""},
+		"country not known":         {changed(EventPhoneNumberReleased, NewPhoneNumberReleased, func(d *PhoneNumberReleased) { d.Country = "" }), ""},
 		"country in small letters":  {changed(EventPhoneNumberReleased, NewPhoneNumberReleased, func(d *PhoneNumberReleased) { d.Country = "us" }), "data.country must be an ISO 3166-1 code"},
 		"overdrawn":                 {changed(EventCreditsLow, NewCreditsLow, func(d *CreditsLow) { d.Balance = -1 }), ""},
 		"negative threshold":        {changed(EventCreditsLow, NewCreditsLow, func(d *CreditsLow) { d.Threshold = -1 }), "data.threshold must not be negative"},

@@ -124,12 +124,19 @@ func TestNewEventTakesAnyOtherValue(t *testing.T) {
 		"number": 7,
 		"text":   "hello",
 		"list":   []int{1, 2},
+		"typed":  ownPayload{A: 1},
 	} {
 		e, err := webhook.NewEvent("", "call.recording.ready", data)
 		require.NoError(t, err, name)
 		assert.Equal(t, data, e.Data, name)
 	}
 }
+
+// ownPayload is a payload type of the caller's own, which may well name its type
+// in the way that the library's do.
+type ownPayload struct{ A int }
+
+func (ownPayload) EventType() webhook.EventType { return "call.recording.ready" }
 
 func TestNewEventTakesTheEncodedPayloadOfAKnownType(t *testing.T) {
 	t.Parallel()
