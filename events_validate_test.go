@@ -351,3 +351,28 @@ func FuzzJSONText(f *testing.F) {
 		assert.Equal(t, !strings.ContainsRune(text, '\ufffd'), c.jsonText([]byte(s)), s)
 	})
 }
+
+// FuzzRawData holds that raw data of any type is refused or kept byte for byte,
+// and that a receiver can read what was kept.
+func FuzzRawData(f *testing.F) {
+	for i, k := range catalogue {
+		b, err := encode(SampleData(k.eventType()))
+		require.NoError(f, err)
+		f.Add(i, b)
+	}
+	f.Add(len(catalogue), []byte(`null`))
+	f.Fuzz(func(t *testing.T, i int, data []byte) {
+		typ := EventType("x.y")
+		if i >= 0 && i < len(catalogue) {
+			typ = catalogue[i].eventType()
+		}
+		r, err := validateOne(makeEvent("", typ, json.RawMessage(data)))
+		if err != nil {
+			require.True(t, errors.Is(err, ErrInvalidArgument) || errors.Is(err, ErrPayloadTooLarge), err)
+			return
+		}
+		assert.Equal(t, data, r.Data)
+		_, known := decodePayload(typ, r.Data)
+		assert.Equal(t, kindFor(typ) != nil, known)
+	})
+}
