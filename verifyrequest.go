@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 )
 
 // VerifyRequest reads the body of r, verifies it and answers the event in it.
@@ -74,14 +75,30 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.Body == nil {
 		return nil, consumedUnless(r.ContentLength == 0)
 	}
-	var b bytes.Buffer
+	b := bodyPool.Get().(*bytes.Buffer)
+	defer putBody(b)
 	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
 	n, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, limit))
 	if err != nil {
 		return nil, bodyError(err)
 	}
 	// A body of unknown length is never empty here: a webhook has one.
-	return b.Bytes(), consumedUnless(n >= r.ContentLength && (n > 0 || r.ContentLength == 0))
+	return bytes.Clone(b.Bytes()), consumedUnless(n >= r.ContentLength && (n > 0 || r.ContentLength == 0))
+}
+
+// bodyPool has the buffers that bodies are read into. A body without an announced
+// length can make a buffer grow up to the limit before it is refused; growing it
+// anew each time would cost a sender's victim more than reading does.
+var bodyPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooled keeps what a receiver without a limit once read from staying.
+const maxPooled = 4 * defaultMaxBody
+
+func putBody(b *bytes.Buffer) {
+	if b.Cap() <= maxPooled {
+		b.Reset()
+		bodyPool.Put(b)
+	}
 }
 
 func consumedUnless(complete bool) error {
