@@ -1,0 +1,44 @@
+package webhook_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Answering first and working later, for handlers that take longer than the
+// sender waits.
+func ExampleAsyncConfig() {
+	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{
+		Secrets: []webhook.Secret{receiverSecret},
+		Async: &webhook.AsyncConfig{
+			Queue:   1000,
+			Workers: 8,
+			OnLost:  func(e webhook.Event, err error) { log.Printf("lost %s %s: %v", e.ID, e.Raw, err) },
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	answered := make(chan struct{})
+	webhook.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
+		<-answered // much work
+		fmt.Println("summarised", call.CallID)
+		return nil
+	})
+	fmt.Println(serve(receiver, callCompleted("evt_1").request()).Code)
+	close(answered)
+
+	// At the end of the program, after http.Server.Shutdown:
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := receiver.Shutdown(ctx); err != nil {
+		log.Print(err)
+	}
+	// Output:
+	// 200
+	// summarised call_1
+}

@@ -1,0 +1,30 @@
+package webhook_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// A Receiver in front of code that handles the request itself.
+func ExampleReceiver_Middleware() {
+	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event, _ := webhook.EventFromContext(r.Context())
+		raw, err := io.ReadAll(r.Body) // the bytes that were signed
+		if err != nil {
+			http.Error(w, "cannot read", http.StatusBadRequest)
+			return
+		}
+		fmt.Println(event.Type, len(raw) > len(event.Raw))
+	})
+	serve(receiver.Middleware(own), callCompleted("evt_1").request())
+	// Output:
+	// call.completed true
+}
