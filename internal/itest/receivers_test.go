@@ -1,0 +1,218 @@
+package itest_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// foreignCase is a request to a receiver in another language.
+type foreignCase struct {
+	name   string
+	body   string
+	header http.Header
+	want   int
+}
+
+// foreignCases are the same for every language.
+func foreignCases(t *testing.T, secret webhook.Secret) []foreignCase {
+	t.Helper()
+	const body = `{"id":"evt_1","event":"call.completed","timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1","data":{"name":"Zoë <3"}}`
+	signed := func(at time.Time, secrets ...webhook.Secret) http.Header {
+		h := http.Header{"Content-Type": {"application/json"}}
+		require.NoError(t, webhook.StandardSigner().Sign(h, webhook.Message{ID: "evt_1", Timestamp: at, Body: []byte(body)}, secrets...))
+		return h
+	}
+	changed := func(name, value string) http.Header {
+		h := signed(time.Now(), secret)
+		h.Set(name, value)
+		return h
+	}
+	other := webhook.NewSecret()
+	now := time.Now()
+	return []foreignCase{
+		{"genuine", body, signed(now, secret), 200},
+		{"a duplicate", body, signed(now, secret), 200},
+		{"during a rotation, ours last", body, signed(now, webhook.NewSigningKey(), other, secret), 200},
+		{"another secret", body, signed(now, other), 401},
+		{"another body", strings.Replace(body, "Zoë", "Zoe", 1), signed(now, secret), 401},
+		{"too old", body, signed(now.Add(-6*time.Minute), secret), 401},
+		{"too new", body, signed(now.Add(6*time.Minute), secret), 401},
+		{"another id", body, changed("webhook-id", "evt_2"), 401},
+		{"a timestamp that is no number", body, changed("webhook-timestamp", "1e9"), 401},
+		{"an empty signature", body, changed("webhook-signature", "v1,"), 401},
+		{"no signature headers", body, http.Header{}, 401},
+	}
+}
+
+// What docs/receivers.md shows for other languages runs as it stands there.
+func TestReceiversInOtherLanguages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		language, command, file string
+		run                     func(t *testing.T, command, dir string, secret webhook.Secret)
+		needed                  bool // in CI
+	}{
+		{"js", "node", "receiver.mjs", runServer, true},
+		{"python", "python3", "receiver.py", runServer, false},
+		{"php", "php", "receiver.php", runPHP, false},
+		{"ruby", "ruby", "receiver.rb", runRack, false},
+	} {
+		t.Run(c.language, func(t *testing.T) {
+			t.Parallel()
+			command, err := exec.LookPath(c.command)
+			if err != nil {
+				require.False(t, c.needed && os.Getenv("CI") != "", "CI needs %s", c.command)
+				t.Skip("no " + c.command)
+			}
+			dir := t.TempDir()
+			file := filepath.Join(dir, c.file)
+			require.NoError(t, os.WriteFile(file, []byte(docSnippet(t, c.language)), 0o600))
+			c.run(t, command, file, webhook.NewSecret())
+		})
+	}
+}
+
+// docSnippet answers the code of a language in the documentation.
+func docSnippet(t *testing.T, language string) string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/receivers.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(doc), "\n```"+language+"\n")
+	require.True(t, found, "no %s", language)
+	code, _, _ := strings.Cut(rest, "\n```\n")
+	return code + "\n"
+}
+
+// start runs a program until the test ends.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// runServer runs a program that says on which port it listens.
+func runServer(t *testing.T, command, file string, secret webhook.Secret) {
+	cmd := exec.CommandContext(t.Context(), command, file)
+	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
+	out, in := io.Pipe()
+	defer in.Close()
+	cmd.Stdout, cmd.Stderr = in, t.Output()
+	start(t, cmd)
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	port := strings.TrimSpace(strings.TrimPrefix(line, "listening on port "))
+	events := make(chan string, 16)
+	go func() {
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				close(events)
+				return
+			}
+			events <- line
+		}
+	}()
+	postAll(t, "http://127.0.0.1:"+port, secret)
+	assert.Contains(t, <-events, "call.completed")
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	_ = in.Close()
+	for line := range events {
+		assert.NotContains(t, line, "call.completed", "handled once")
+	}
+}
+
+// runPHP runs PHP's own server, which wants to be told a port.
+func runPHP(t *testing.T, command, file string, secret webhook.Secret) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	cmd := exec.CommandContext(t.Context(), command, "-S", addr, file)
+	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal())
+	log, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	start(t, cmd)
+	lines := bufio.NewScanner(log)
+	for lines.Scan() && !strings.Contains(lines.Text(), "started") {
+	}
+	go func() { _, _ = io.Copy(io.Discard, log) }()
+	postAll(t, "http://"+addr, secret)
+}
+
+func postAll(t *testing.T, url string, secret webhook.Secret) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for _, c := range foreignCases(t, secret) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(c.body))
+		require.NoError(t, err)
+		req.Header = c.header
+		resp, err := client.Do(req)
+		if assert.NoError(t, err, c.name) {
+			_ = resp.Body.Close()
+			assert.Equal(t, c.want, resp.StatusCode, c.name)
+		}
+	}
+}
+
+// rackHarness calls a Rack application with the requests of a file.
+const rackHarness = `
+require "stringio"
+JSON.parse(File.read(ARGV.fetch(0))).each do |env, body|
+  puts Receiver.call(env.merge("rack.input" => StringIO.new(body))).first
+end
+`
+
+func runRack(t *testing.T, command, file string, secret webhook.Secret) {
+	cases := foreignCases(t, secret)
+	var requests [][2]any
+	for _, c := range cases {
+		env := map[string]string{}
+		for name, values := range c.header {
+			env["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = values[0]
+		}
+		requests = append(requests, [2]any{env, c.body})
+	}
+	input, err := json.Marshal(requests)
+	require.NoError(t, err)
+	requestFile := filepath.Join(filepath.Dir(file), "requests.json")
+	require.NoError(t, os.WriteFile(requestFile, input, 0o600))
+	code, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, append(code, rackHarness...), 0o600))
+
+	cmd := exec.CommandContext(t.Context(), command, file, requestFile)
+	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal())
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	require.NoError(t, err, log.String())
+	got := strings.Fields(string(out))
+	require.Len(t, got, len(cases))
+	for i, c := range cases {
+		assert.Equal(t, strconv.Itoa(c.want), got[i], c.name)
+	}
+	assert.Equal(t, 1, strings.Count(log.String(), "call.completed"), fmt.Sprintf("handled once:\n%s", &log))
+}
