@@ -109,7 +109,10 @@ const smallBody = 16 << 10
 // Idempotency-Key.
 func (a *attempt) request(u *url.URL, req *Request) *http.Request {
 	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		delete(req.Header, key)
+		_, has := req.Header[key]
+		if has { // without it nothing is written, so that callers can share a header between requests
+			delete(req.Header, key)
+		}
 	}
 	r := post.WithContext(a)
 	r.URL, r.Host, r.Header = u, u.Host, req.Header
