@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/ringyo-ai/webhook"
 )
 
 // Dialect is the kind of database.
@@ -53,6 +55,9 @@ type dialect struct {
 	insertEvents func(ctx context.Context, t *txn, in *intake) error
 	// enqueue does an Enqueue in one step, if it can; optional.
 	enqueue func(ctx context.Context, s *Store, in *intake) (done bool, err error)
+	// settle does the plain part of a Settle in one step and answers the rest;
+	// optional.
+	settle func(ctx context.Context, s *Store, items []item, out *webhook.Settled) (rest []item, err error)
 	// claim does a Claim.
 	claim func(ctx context.Context, s *Store, c *claim) error
 	// pick chooses ready rows for claimInTx and locks them, and notes endpoints
@@ -90,6 +95,7 @@ type statements struct {
 
 	InsertEvents, ReadEvents, DropEvents, Match bulk
 	InsertDeliveries, InsertQueue               bulk
+	Enqueue, Delivered                          string // PostgreSQL
 
 	Pick, PickStep, ReleaseToken  string // in the dialect's own way
 	PickRows, Lease, Events       bulk

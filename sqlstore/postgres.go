@@ -19,6 +19,8 @@ var postgres = dialect{
 	bulk:         bulkArrays,
 	keyArg:       func(k key) any { return k.uuid() },
 	insertEvents: insertEventsReturning,
+	enqueue:      enqueueAtOnce,
+	settle:       settleDelivered,
 	claim:        claimAtOnce,
 	heldAfter:    heldAtOnce,
 	migration:    migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
@@ -63,6 +65,7 @@ func postgresSQL() statements {
 		insert into {p}queue (id, event, endpoint, state, due, token)
 		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
 
+	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick = postgresPick
 	s.PickRows = bulk{text: postgresPickNamed}
 	s.Events = bulk{kinds: "i", text: `

@@ -21,7 +21,7 @@ func (s *Store) Settle(ctx context.Context, batch []webhook.Settlement) (webhook
 		}
 		items = append(items, item{Settlement: &batch[i], k: k, at: i})
 	}
-	err := s.settle(ctx, items, &out)
+	err := s.settleAll(ctx, items, &out)
 	if err == nil && out.Now.IsZero() {
 		out.Now, err = s.Now(ctx)
 	}
@@ -29,6 +29,27 @@ func (s *Store) Settle(ctx context.Context, batch []webhook.Settlement) (webhook
 		return webhook.Settled{}, s.failed("settle", err)
 	}
 	return out, nil
+}
+
+// settleAll records what the dialect can in one step, and the rest in a
+// transaction. Once the first has succeeded, an error concerns the rest alone.
+func (s *Store) settleAll(ctx context.Context, items []item, out *webhook.Settled) (err error) {
+	rest := items
+	if s.dialect.settle != nil {
+		if rest, err = s.dialect.settle(ctx, s, items, out); err != nil {
+			return err
+		}
+	}
+	err = s.settle(ctx, rest, out)
+	if err == nil || len(rest) == len(items) {
+		return err
+	}
+	for _, it := range rest {
+		if r := &out.Results[it.at]; r.Status == 0 {
+			*r = webhook.SettleResult{Status: webhook.SettleFailed, Err: s.failed("settle", err)}
+		}
+	}
+	return nil
 }
 
 // item is a settlement with its place in the answer.

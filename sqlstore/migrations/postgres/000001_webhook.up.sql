@@ -62,7 +62,7 @@ create table webhook_delivery (
 	created_at bigint not null,
 	done_at bigint not null default 0,
 	unique (event, endpoint)
-) with (fillfactor = 85);
+) with (fillfactor = 50);
 create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
 
 -- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
