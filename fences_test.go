@@ -127,6 +127,23 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
+// A first run of the quickstart takes seconds because it needs no driver.
+func TestQuickstartNeedsNothingButTheLibrary(t *testing.T) {
+	t.Parallel()
+	entries, err := filepath.Glob("examples/quickstart/*.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, entries)
+	for _, file := range entries {
+		src, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, imported := range importsOf(t, string(src)) {
+			first, _, _ := strings.Cut(imported, "/")
+			assert.True(t, ours(imported) || !strings.Contains(first, "."), "%s imports %s", file, imported)
+			assert.NotEqual(t, modulePath+"/sqlstore", imported, file)
+		}
+	}
+}
+
 // The root go.mod promises Go 1.25. A newer toolchain compiles newer API all
 // the same, so the names that it lists as new are looked for in the text.
 func TestNothingNewerThanTheGoLine(t *testing.T) {
