@@ -214,8 +214,11 @@ func TestH17_H18_ContentHeadersDoNotMatter(t *testing.T) {
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
 	for _, h := range []map[string]string{
-		nil, {"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-16"},
-		{"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Encoding": "gzip"},
+		nil,
+		{"Content-Type": "text/plain"},
+		{"Content-Type": "application/json; charset=utf-16"},
+		{"Content-Type": "application/x-www-form-urlencoded"},
+		{"Content-Encoding": "gzip"},
 	} {
 		req := httpRequest(t, signedAt(t, noon, callBody, s))
 		for k, value := range h {
