@@ -12,9 +12,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/lib/pq"
+	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
@@ -35,6 +38,49 @@ var databases = []database{
 	{"sqlite", sqlstore.SQLite, "sqlite", createFile},
 	{"postgres", sqlstore.Postgres, "pgx", createPostgres},
 	{"mysql", sqlstore.MySQL, "mysql", createMySQL},
+}
+
+// others are ways to reach the same databases that are to work as well: without
+// prepared statements, as behind PgBouncer, and with other drivers.
+var others = []database{
+	{"postgres without prepared statements", sqlstore.Postgres, "pgx", with(createPostgres, "default_query_exec_mode", "simple_protocol")},
+	{"postgres by lib/pq", sqlstore.Postgres, "postgres", with(createPostgres, "sslmode", "disable")},
+	{"mysql with parameters in the text", sqlstore.MySQL, "mysql", createInterpolated},
+	{"sqlite by mattn", sqlstore.SQLite, "sqlite3", createMattn},
+}
+
+// with adds a parameter to a PostgreSQL data source.
+func with(create func(testing.TB) string, name, value string) func(testing.TB) string {
+	return func(t testing.TB) string {
+		u, err := url.Parse(create(t))
+		require.NoError(t, err)
+		q := u.Query()
+		q.Set(name, value)
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+}
+
+// createInterpolated makes a MySQL database whose sessions are as hostile as a
+// configuration can be: no strict mode, a time zone with summer time, another
+// character set, and parameters written into the text.
+func createInterpolated(t testing.TB) string {
+	cfg, err := mysql.ParseDSN(createMySQL(t))
+	require.NoError(t, err)
+	cfg.InterpolateParams = true
+	cfg.ParseTime, cfg.Loc = true, summerTime(t)
+	cfg.Params = map[string]string{"sql_mode": "''", "time_zone": "'+13:00'"}
+	return cfg.FormatDSN()
+}
+
+func summerTime(t testing.TB) *time.Location {
+	loc, err := time.LoadLocation("America/New_York")
+	require.NoError(t, err)
+	return loc
+}
+
+func createMattn(t testing.TB) string {
+	return "file:" + filepath.Join(t.TempDir(), "webhook.db") + "?_busy_timeout=0"
 }
 
 // onEach runs f on every database, in parallel.

@@ -5,20 +5,32 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
 	"github.com/ringyo-ai/webhook/storetest"
 )
 
 func TestEachDatabaseKeepsTheContract(t *testing.T) {
-	onEach(t, func(t *testing.T, d database) {
-		p, owner := &pool{database: d}, t
-		storetest.Run(t, storetest.Harness{
-			New:     func(t testing.TB) webhook.Store { return p.store(t, owner) },
-			Advance: func(t testing.TB, s webhook.Store, by time.Duration) { s.(*testStore).rewind(t, by) },
-			Begin: func(t testing.TB, s webhook.Store) (webhook.Enqueuer, func() error, func() error) {
-				tx, q := s.(*testStore).begin(t)
-				return q, tx.Commit, tx.Rollback
-			},
-			OneWriter: d.name == "sqlite",
+	onEach(t, contract)
+}
+
+func TestOtherWaysToReachThemKeepTheContract(t *testing.T) {
+	for _, d := range others {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			contract(t, d)
 		})
+	}
+}
+
+func contract(t *testing.T, d database) {
+	p, owner := &pool{database: d}, t
+	storetest.Run(t, storetest.Harness{
+		New:     func(t testing.TB) webhook.Store { return p.store(t, owner) },
+		Advance: func(t testing.TB, s webhook.Store, by time.Duration) { s.(*testStore).rewind(t, by) },
+		Begin: func(t testing.TB, s webhook.Store) (webhook.Enqueuer, func() error, func() error) {
+			tx, q := s.(*testStore).begin(t)
+			return q, tx.Commit, tx.Rollback
+		},
+		OneWriter: d.dialect == sqlstore.SQLite,
 	})
 }
