@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,14 +179,14 @@ func TestCancellingSend(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
-			ended := false
+			var ended atomic.Bool
 			tr.SetDial(func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
-				ended = true
+				ended.Store(true)
 				return nil, ctx.Err()
 			})
 			assertCanceled(t, tr, "http://a.example/")
-			assert.True(t, ended)
+			assert.True(t, ended.Load())
 		})
 	})
 }
@@ -233,21 +234,21 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
-		open := 0
+		var open atomic.Int32
 		inMemory(t, tr, func(c net.Conn) {
-			open++
+			open.Add(1)
 			answerWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c)
 			hang(c)
-			open--
+			open.Add(-1)
 		})
 		for _, closeIdle := range []func(){tr.CloseIdleConnections, func() { time.Sleep(time.Minute) }} {
 			_, err := postTo(t, tr, "http://a.example/")
 			require.NoError(t, err)
 			synctest.Wait()
-			assert.Equal(t, 1, open)
+			assert.Equal(t, int32(1), open.Load())
 			closeIdle()
 			synctest.Wait()
-			assert.Zero(t, open)
+			assert.Zero(t, open.Load())
 		}
 	})
 }
