@@ -132,8 +132,10 @@ func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
 	var k key
 	var status, made int
 	var due, created, done int64
-	dest := []any{&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &status, &d.Reason, &d.Attempts,
-		&d.state, &made, &due, &created, &done}
+	dest := []any{
+		&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &status, &d.Reason, &d.Attempts,
+		&d.state, &made, &due, &created, &done,
+	}
 	if err := row.Scan(append(dest, others...)...); err != nil {
 		return d, err
 	}
