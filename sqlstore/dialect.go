@@ -122,6 +122,9 @@ type statements struct {
 	EventNum, EndpointOf                    string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf                       string
+
+	InboxBegin, InboxState, InboxCommit string
+	InboxAbandon, InboxMark, InboxPurge string
 }
 
 // render fills in what depends on the store's options.

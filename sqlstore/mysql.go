@@ -137,6 +137,17 @@ func mysqlSQL() statements {
 	s.QueueAgain = bulk{row: `select ? as state, ? as due, unhex(?) as id`, sep: ` union all `, text: `
 		insert into {p}queue (id, event, endpoint, made, state, due)
 		select d.id, d.event, d.endpoint, d.attempts, x.state, x.due from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id`}
+
+	// The assignments are made from left to right: due, which the others ask
+	// for, is the last one.
+	s.InboxBegin = `
+		insert into {p}inbox (id, state, token, due) values (?, 0, ?, ?)
+		on duplicate key update token = if(due <= ?, values(token), token), state = if(due <= ?, 0, state),
+			due = if(due <= ?, values(due), due)`
+	s.InboxCommit = `
+		insert into {p}inbox (id, state, token, due) values (?, 1, ?, ?)
+		on duplicate key update state = 1, due = values(due)`
+	s.InboxPurge = `delete from {p}inbox where due <= ? order by due limit ?`
 	return s
 }
 

@@ -182,7 +182,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "attempt"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "attempt", "inbox"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		p.mu.Lock()
@@ -219,6 +219,7 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 		"delivery": {"created_at", "done_at"},
 		"queue":    {"due"},
 		"attempt":  {"at"},
+		"inbox":    {"due"},
 	}
 	for table, names := range columns {
 		for _, c := range names {

@@ -1,0 +1,47 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"log"
+	"net/http"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
+)
+
+// A customer's server whose handler writes to its database: the booking and the
+// mark that the event was handled are committed together. Handlers that take
+// long write a job instead, and work on it later.
+func ExampleInbox() {
+	db, err := sql.Open("pgx", "postgres://localhost/shop") // with pgx imported
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := sqlstore.New(db, sqlstore.Postgres, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := store.Migrate(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	inbox, err := store.Inbox(0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	secret, err := webhook.ParseSecret("whsec_…")
+	if err != nil {
+		log.Fatal(err)
+	}
+	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{secret}, Deduper: inbox})
+	if err != nil {
+		log.Fatal(err)
+	}
+	webhook.On(receiver, func(ctx context.Context, e webhook.Event, a webhook.AppointmentCreated) error {
+		return inbox.InTx(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "insert into booking (id, starts) values ($1, $2)", a.AppointmentID, a.StartTime)
+			return err
+		})
+	})
+	log.Fatal(http.ListenAndServe("localhost:8080", receiver))
+}
