@@ -177,8 +177,54 @@ func (t *txn) bulk(ctx context.Context, b *bulk, rows [][]any, scan func(*sql.Ro
 	return t.s.dialect.bulk(ctx, t, b, rows, scan)
 }
 
-// bulkEach runs the statement once for each row: where there is no network in
-// between, a prepared statement of one row is the fastest form.
+// chunks are the numbers of rows of one statement in bulkChunks: few, so that
+// each can be prepared once.
+var chunks = [...]int{32, 8, 1}
+
+// bulkChunks runs the statement for several rows at once, in few sizes. Where
+// there is no network in between, most of the price of a small statement is
+// everything around it.
+func bulkChunks(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+	if b.row == "" {
+		return bulkEach(ctx, t, b, rows, scan)
+	}
+	for _, n := range chunks {
+		for ; len(rows) >= n; rows = rows[n:] {
+			if err := t.chunk(ctx, b, rows[:n], scan); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *txn) chunk(ctx context.Context, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+	args := make([]any, 0, len(rows)*len(rows[0]))
+	for _, row := range rows {
+		args = append(args, row...)
+	}
+	if text := t.s.chunkText(b, len(rows)); scan == nil {
+		return t.exec(ctx, text, args...)
+	} else {
+		return t.query(ctx, text, scan, args...)
+	}
+}
+
+// chunkText answers the statement for n rows, made once.
+func (s *Store) chunkText(b *bulk, n int) string {
+	type of struct {
+		b *bulk
+		n int
+	}
+	text, ok := s.chunkTexts.Load(of{b, n})
+	if !ok {
+		text = strings.Replace(b.text, "%ROWS%", b.row+strings.Repeat(b.sep+b.row, n-1), 1)
+		s.chunkTexts.Store(of{b, n}, text)
+	}
+	return text.(string)
+}
+
+// bulkEach runs the statement once for each row.
 func bulkEach(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
 	for _, row := range rows {
 		var err error

@@ -15,7 +15,7 @@ var sqlite = dialect{
 	statements:   sqliteSQL(),
 	check:        checkMemory,
 	begin:        beginFile,
-	bulk:         bulkEach,
+	bulk:         bulkChunks,
 	keyArg:       func(k key) any { return k[:] },
 	insertEvents: insertEventsReturning,
 	claim:        claimInTx,
@@ -24,9 +24,9 @@ var sqlite = dialect{
 	migration:    migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
 }
 
-// sqliteSQL are the statements of SQLite. It runs in the process, so that one
-// prepared statement for each row is the fastest form, and the times are
-// parameters.
+// sqliteSQL are the statements of SQLite. It runs in the process, so that a call
+// costs as much as what it does: the statements that every delivery needs take
+// several rows, see bulkChunks. The times are parameters.
 func sqliteSQL() statements {
 	s := portable()
 	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
@@ -34,19 +34,22 @@ func sqliteSQL() statements {
 
 	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
 	s.EndpointNums = bulk{text: `select id, num from {p}endpoint where id = ?`}
-	s.Targets = bulk{text: `select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num = ?`}
+	s.Targets = bulk{row: `?`, sep: `,`, text: `
+		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
-	s.InsertEvents = bulk{text: `
-		insert into {p}event (account, id, type, at, created_at, data) values (?, ?, ?, ?, ?, ?)
+	s.InsertEvents = bulk{row: `(?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}event (account, id, type, at, created_at, data) values %ROWS%
 		on conflict (account, id) do nothing returning account, id, num`}
 	s.ReadEvents = bulk{text: `select account, id, type, at, data from {p}event where account = ? and id = ?`}
 	s.DropEvents = bulk{text: `delete from {p}event where num = ?`}
-	s.Match = bulk{text: `
+	s.Match = bulk{row: `(?,?)`, sep: `,`, text: `
+		with x (account, type) as (values %ROWS%)
 		select s.account, s.type, p.num, p.status, p.version
-		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
-		where s.account = ? and s.type = ?`}
-	s.InsertDeliveries = bulk{text: `insert into {p}delivery (id, event, endpoint, created_at) values (?, ?, ?, ?)`}
-	s.InsertQueue = bulk{text: `insert into {p}queue (id, event, endpoint, state, due, token) values (?, ?, ?, ?, ?, ?)`}
+		from x cross join {p}subscription s on s.account = x.account and s.type = x.type
+		cross join {p}endpoint p on p.num = s.endpoint and p.status <> 0`}
+	s.InsertDeliveries = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert into {p}delivery (id, event, endpoint, created_at) values %ROWS%`}
+	s.InsertQueue = bulk{row: `(?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}queue (id, event, endpoint, state, due, token) values %ROWS%`}
 
 	s.PickStep = `
 		select q.endpoint, p.status, p.version, p.moving
@@ -55,19 +58,25 @@ func sqliteSQL() statements {
 	s.PickRows = bulk{text: `
 		select id, event, attempts, releases, expired from {p}queue
 		where state = 0 and endpoint = ? order by due, id limit ?`}
-	s.Lease = bulk{text: `update {p}queue set state = 1, due = ?, token = ? where id = ?`}
-	s.Events = bulk{text: `select num, id, account, type, at, created_at, data from {p}event where num = ?`}
+	s.Lease = bulk{row: `(?,?,?)`, sep: `,`, text: `
+		with x (due, token, id) as (values %ROWS%)
+		update {p}queue set state = 1, due = x.due, token = x.token from x where {p}queue.id = x.id`}
+	s.Events = bulk{row: `?`, sep: `,`, text: `
+		select num, id, account, type, at, created_at, data from {p}event where num in (%ROWS%)`}
 
-	s.LockQueue = bulk{text: `select id, endpoint, state, attempts, made, releases, token from {p}queue where id = ?`}
+	s.LockQueue = bulk{row: `?`, sep: `,`, text: `
+		select id, endpoint, state, attempts, made, releases, token from {p}queue where id in (%ROWS%)`}
 	s.LockDeliveries = bulk{text: `select id, endpoint, status, attempts from {p}delivery where id = ?`}
-	s.DeleteQueue = bulk{text: `delete from {p}queue where id = ?`}
-	s.Finish = bulk{text: `update {p}delivery set status = ?, attempts = ?, done_at = ?, reason = ? where id = ?`}
+	s.DeleteQueue = bulk{row: `?`, sep: `,`, text: `delete from {p}queue where id in (%ROWS%)`}
+	s.Finish = bulk{row: `(?,?,?,?,?)`, sep: `,`, text: `
+		with x (status, attempts, done_at, reason, id) as (values %ROWS%)
+		update {p}delivery set status = x.status, attempts = x.attempts, done_at = x.done_at, reason = x.reason
+		from x where {p}delivery.id = x.id`}
 	s.Requeue = bulk{text: `
 		update {p}queue set state = ?, due = ?, attempts = ?, made = ?, releases = ?, expired = 0, token = 0 where id = ?`}
-	s.InsertAttempts = bulk{text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?)`}
-	s.Health = bulk{text: `select ` + healthColumns + ` from {p}endpoint where num = ?`}
+	s.InsertAttempts = bulk{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
+	s.Health = bulk{row: `?`, sep: `,`, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
 	s.SetHealth = bulk{text: `
 		update {p}endpoint set status = ?, moving = max(moving, ?), version = ?, generation = ?,
 			disabled_reason = ?, disabled_at = ?, failures = ?, failing_since = ?,

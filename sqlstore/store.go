@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,8 @@ type Store struct {
 
 	writer   chan struct{} // held while writing, by dialects with one writer
 	prepared preparedSet
+
+	chunkTexts sync.Map // of bulkChunks
 
 	targets *cache[int64, cachedTarget]
 	nums    *cache[string, int64] // endpoint id to its number
