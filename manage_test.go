@@ -358,3 +358,11 @@ func TestStatsCountWhatIsUnfinished(t *testing.T) {
 		r.stop()
 	})
 }
+
+func TestSendTestIsNotBoundByTheLimitOfPayloads(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200), func(c *webhook.Config) { c.MaxPayload = 1 })
+	res, err := r.SendTest(t.Context(), "acme", r.endpoint(hookURL).ID, webhook.EventCallCompleted)
+	require.NoError(t, err)
+	assert.True(t, res.Delivered)
+}

@@ -39,7 +39,7 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	if err != nil {
 		return TestResult{}, err
 	}
-	records, err := validateEvents([]Event{ev}, e.cfg.MaxPayload)
+	records, err := validateEvents([]Event{ev}, 0) // the limit is for what callers emit
 	if err != nil {
 		return TestResult{}, err
 	}

@@ -1,0 +1,282 @@
+package webhook
+
+import "time"
+
+// Page is one page of a list. Next is the cursor of the following page and
+// empty on the last one. A page can hold fewer items than asked for, even none,
+// and still have a Next. A cursor that the store did not answer fails with
+// [ErrInvalidArgument].
+type Page[T any] struct {
+	Items []T
+	Next  string
+}
+
+// EndpointRecord is an endpoint with what only the store and the engine see.
+type EndpointRecord struct {
+	Endpoint
+	Secrets    []EndpointSecret // newest first, never empty
+	Version    int64            // grows with each UpdateEndpoint and each automatic disabling
+	Generation int64            // grows with each update that has Reset, and with each disabling
+}
+
+// EndpointSecret is one signing secret of an endpoint.
+type EndpointSecret struct {
+	Secret    Secret
+	ExpiresAt time.Time // by the store's clock; zero: does not expire
+}
+
+// EndpointCreate is the argument of [EndpointStore.CreateEndpoint].
+type EndpointCreate struct {
+	Record EndpointRecord
+	Max    int // endpoints that the account may have; 0: any number
+}
+
+// EndpointUpdate is the argument of [EndpointStore.UpdateEndpoint].
+type EndpointUpdate struct {
+	Record EndpointRecord
+
+	// Reset starts a new generation with no failures: results of attempts that
+	// were claimed before no longer count. The engine sets it when the endpoint
+	// is enabled or disabled, and when its URL or its secrets change.
+	Reset bool
+}
+
+// EndpointFilter selects endpoints of one account.
+type EndpointFilter struct {
+	AccountID string
+	Status    EndpointStatus // empty: any
+	Cursor    string
+	Limit     int // at least 1
+}
+
+// EventRecord is an event as stored.
+type EventRecord struct {
+	ID        string // unique within the account
+	AccountID string
+	Type      EventType
+	Timestamp time.Time // UTC, whole milliseconds
+	Data      []byte    // the payload, one JSON value, verbatim
+	CreatedAt time.Time // when the store accepted it; set by the store
+}
+
+// LeaseTerms say what a caller can take on: [ClaimRequest] and a hand-off share
+// them.
+type LeaseTerms struct {
+	Max         int           // deliveries in all
+	PerEndpoint int           // deliveries of each endpoint that Slots does not name
+	Slots       []Slots       // endpoints with another number of free slots
+	Lease       time.Duration // how long the caller may keep them
+}
+
+// Slots is the number of further deliveries that the caller can take of one
+// endpoint; 0 means none.
+type Slots struct {
+	EndpointID string
+	Free       int
+}
+
+// EnqueueRequest is the argument of [Enqueuer.Enqueue].
+type EnqueueRequest struct {
+	Groups  [][]EventRecord
+	Handoff LeaseTerms // zero: nothing is handed off
+}
+
+// Enqueued is the answer of [Enqueuer.Enqueue].
+type Enqueued struct {
+	Errs   []error   // one per group
+	Leased []Leased  // handed off to the caller
+	Ready  int       // deliveries left for Claim
+	Held   int       // deliveries recorded as held
+	Now    time.Time // the store's clock
+}
+
+// LeaseToken is proof of a lease. A store chooses it at random for each call
+// that leases, so that the token of an expired lease fits no later one. It holds
+// until the delivery is settled or Maintain finds the lease expired.
+type LeaseToken int64
+
+// Leased is one delivery leased to the caller. Event and Target are shared
+// between deliveries, and with the store: they must not be changed.
+type Leased struct {
+	DeliveryID string
+	Token      LeaseToken
+	Attempts   int // attempts made on the current schedule, before this one
+	Releases   int // times that it was released with a delay, since the last attempt that was used up
+	Expired    int // leases in a row that ended without a Settle
+	Event      *EventRecord
+	Target     *Target
+}
+
+// Target is where a delivery goes, as of its lease.
+type Target struct {
+	EndpointID string
+	AccountID  string
+	URL        string
+	Headers    map[string]string
+	Secrets    []EndpointSecret // newest first; expired ones may be among them
+	Generation int64
+}
+
+// ClaimRequest is the argument of [Queue.Claim].
+type ClaimRequest struct {
+	LeaseTerms
+	Cursor string // from the last answer; empty at the first call
+}
+
+// Claimed is the answer of [Queue.Claim].
+type Claimed struct {
+	Deliveries []Leased
+	Cursor     string
+	More       bool // stopped at Max: another call may find more
+
+	// NextIn is the time until Maintain has something to make ready, hold,
+	// release or cancel: 0 means now, negative nothing known.
+	NextIn time.Duration
+	Now    time.Time // the store's clock
+}
+
+// Outcome is what became of a leased delivery.
+type Outcome int
+
+const (
+	// OutcomeDelivered ends it: the endpoint answered 2xx.
+	OutcomeDelivered Outcome = iota + 1
+	// OutcomeRetry makes it due again after Settlement.Delay.
+	OutcomeRetry
+	// OutcomeExhausted ends it: no attempt is left.
+	OutcomeExhausted
+	// OutcomeReleased gives it back after Settlement.Delay without using up an
+	// attempt. A release with a delay adds one to [Leased.Releases].
+	OutcomeReleased
+	// OutcomeGone ends it and disables the endpoint, which asked for that by
+	// answering 410, if Settlement.Generation is still the endpoint's. It is
+	// exhausted, with the reason [ReasonGone].
+	OutcomeGone
+)
+
+// Settlement is the result of one leased delivery.
+type Settlement struct {
+	DeliveryID string
+	Token      LeaseToken
+	EndpointID string
+	Outcome    Outcome
+
+	// Generation is the Target's. When it is not the endpoint's any more, the
+	// result is recorded for the delivery but changes nothing at the endpoint:
+	// neither counters, nor status, nor times.
+	Generation int64
+
+	Delay  time.Duration  // for retry and released
+	Reason DeliveryReason // for exhausted
+
+	// Attempt is the attempt's log row; nil when no request was made. The store
+	// sets its DeliveryID and Number: rows of one delivery are numbered from 1,
+	// over redeliveries too, and Delivery.Attempts is their number. Every
+	// outcome but released uses up one attempt of the schedule, with or without
+	// a log row. A failed one that has a row makes the endpoint
+	// [EndpointFailing], a delivered one [EndpointActive], unless it is inactive.
+	Attempt *Attempt
+
+	// Counts adds one to the endpoint's consecutive failures, if Generation is
+	// still the endpoint's. Delivered sets them to zero by itself.
+	Counts bool
+	// DisableAfter is the number of consecutive failures that disables the
+	// endpoint; 0 holds disabling back, without forgetting the failure.
+	DisableAfter int
+	// MinFailing is how long the endpoint must have been failing besides.
+	MinFailing time.Duration
+}
+
+// SettleStatus says what became of a [Settlement].
+type SettleStatus int
+
+const (
+	// SettleApplied means recorded.
+	SettleApplied SettleStatus = iota + 1
+	// SettleStale means that the lease was not the caller's any more: nothing
+	// changed.
+	SettleStale
+	// SettleFailed means that the store could not record it: SettleResult.Err
+	// says why, and the call can be repeated for it.
+	SettleFailed
+)
+
+// SettleResult is the answer to one [Settlement].
+type SettleResult struct {
+	Status SettleStatus
+	// Delivery is the delivery's status after an applied settlement.
+	Delivery DeliveryStatus
+	Err      error
+}
+
+// EndpointFailures reports an endpoint whose failures a Settle call counted, or
+// that it disabled.
+type EndpointFailures struct {
+	EndpointID string
+	AccountID  string
+	Failures   int            // consecutive failures now
+	Added      int            // how many of them this call added
+	Disabled   DisabledReason // set when this very call disabled it
+}
+
+// Settled is the answer of [Queue.Settle].
+type Settled struct {
+	Results []SettleResult // in the order of the argument
+	Failing []EndpointFailures
+	Now     time.Time // the store's clock
+}
+
+// MaintainRequest is the argument of [Queue.Maintain].
+type MaintainRequest struct {
+	Limit int // at least 1
+	// Retention purges finished deliveries with their attempts, and events
+	// without deliveries, that ended longer ago; 0 purges nothing. An event with
+	// a pending or held delivery is never purged.
+	Retention time.Duration
+}
+
+// Maintained is the answer of [Queue.Maintain].
+type Maintained struct {
+	Readied   int  // due retries and expired leases made ready
+	Held      int  // deliveries of inactive endpoints
+	Released  int  // deliveries of endpoints that are active again
+	Cancelled int  // deliveries of deleted endpoints
+	Purged    int  // finished deliveries and events
+	More      bool // a limit was reached: call again
+	Now       time.Time
+}
+
+// DeliveryFilter selects deliveries of one account by endpoint, event or id.
+type DeliveryFilter struct {
+	AccountID  string
+	DeliveryID string
+	EndpointID string
+	EventID    string
+	Status     DeliveryStatus // empty: any
+	Cursor     string
+	Limit      int // at least 1
+}
+
+// ReplayRequest is the argument of [Log.Replay].
+type ReplayRequest struct {
+	AccountID  string
+	EndpointID string
+	Since      time.Time // by EventRecord.CreatedAt
+	Cursor     string    // from the last answer
+	Limit      int       // at least 1
+}
+
+// Replayed is the answer of [Log.Replay].
+type Replayed struct {
+	Count int    // deliveries made pending or held by this call
+	Next  string // cursor; empty: done
+}
+
+// QueueStats counts unfinished deliveries.
+type QueueStats struct {
+	Ready       int           // can be claimed now
+	Waiting     int           // for a later retry
+	Leased      int           // with some process
+	Held        int           // endpoint inactive
+	OldestReady time.Duration // how long the oldest ready one has been due
+}
