@@ -56,3 +56,9 @@ func (c *storeClock) now() (time.Time, bool) {
 	}
 	return c.store.Add(time.Since(c.at)), true
 }
+
+// time is now for those who take the local clock too.
+func (c *storeClock) time() time.Time {
+	now, _ := c.now()
+	return now
+}

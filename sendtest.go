@@ -50,7 +50,7 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	res := result{job: j, duration: time.Since(begin)}
-	res.judge(resp, err)
+	res.judge(resp, err, e.clock.time())
 	answer := TestResult{
 		EventID: ev.ID, Delivered: res.last.Failure == "", StatusCode: res.last.StatusCode,
 		Failure: res.last.Failure, Detail: res.detail, Duration: res.duration,

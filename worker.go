@@ -101,7 +101,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	r.sent, r.duration, r.err = true, time.Since(begin), err
-	r.judge(resp, err)
+	r.judge(resp, err, e.clock.time())
 	if ctx.Err() != nil && !r.answered {
 		r.last.Failure, r.detail = FailureCanceled, detailCanceled
 	}
@@ -125,8 +125,7 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
 		defer cancel()
 	}
-	now, _ := e.clock.now()
-	req, err := e.request(j.Event, j.Target, now)
+	req, err := e.request(j.Event, j.Target, e.clock.time())
 	if err != nil {
 		return nil, err
 	}
@@ -180,14 +179,14 @@ func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
 }
 
 // judge names what happened in the library's own words.
-func (r *result) judge(resp *Response, err error) {
+func (r *result) judge(resp *Response, err error, now time.Time) {
 	r.last.Duration = r.duration
 	var te *TransportError
 	switch {
 	case err == nil:
 		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, verdictAnswered
 		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
-		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, time.Now())
+		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
 	case errors.As(err, &te):
 		r.last.Failure, r.detail = te.Kind, te.Detail
 	case errors.Is(err, context.DeadlineExceeded):
@@ -225,10 +224,9 @@ func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
 
 // log writes the attempt's row; plan keeps it.
 func (r *result) log(e *Engine, begin time.Time) {
-	now, _ := e.clock.now()
 	r.settlement.Attempt = &Attempt{
 		ID:         newID("att_"),
-		At:         now.Add(-time.Since(begin)),
+		At:         e.clock.time().Add(-time.Since(begin)),
 		Duration:   r.duration,
 		StatusCode: r.last.StatusCode,
 		Failure:    r.last.Failure,
