@@ -25,9 +25,11 @@
 //
 // # Receiving
 //
-// [Verify] checks a body against its headers and a secret; [Verifier] can be
-// configured, and [Verifier.VerifyRequest] takes the *http.Request and answers
-// a typed [Event]. Deliveries can come twice: de-duplicate on [Event].ID.
+// [NewReceiver] makes an http.Handler that verifies, de-duplicates and hands over
+// typed events to the functions registered with [On]. Below it, [Verifier] takes
+// the *http.Request and answers an [Event], and [Verify] is a pure function of
+// body, headers and secrets. Deliveries can come twice: whoever does without a
+// Receiver de-duplicates on [Event].ID.
 //
 // # Managing endpoints
 //
