@@ -229,6 +229,12 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 	s.rewindSecrets(t, us)
 }
 
+// endLeases lets the leases of dead processes end and retries fall due.
+func (s *testStore) endLeases(t testing.TB) {
+	t.Helper()
+	s.exec(t, fmt.Sprintf("update webhook_queue set due = due - %d where state in (1, 5)", time.Minute.Microseconds()))
+}
+
 // rewindSecrets moves the expiry of secrets, which is stored beside each.
 func (s *testStore) rewindSecrets(t testing.TB, us int64) {
 	t.Helper()

@@ -1,0 +1,121 @@
+package itest
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// suicide is a database driver that kills its own process, without any clean-up,
+// just before the nth thing that it is asked to do: begin, commit, or run a
+// statement. It stands for a crash at every step of the store, each of which
+// lies between two of them.
+type suicide struct {
+	driver.Driver
+	left *atomic.Int64
+}
+
+// openSuicidal opens a database that dies before its nth operation; 0 never.
+func openSuicidal(name, dsn string, n int64) (*sql.DB, error) {
+	inner, err := sql.Open(name, dsn)
+	if err != nil {
+		return nil, err
+	}
+	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64)}
+	d.left.Store(n)
+	return sql.OpenDB(&connector{d, dsn}), inner.Close()
+}
+
+func (d *suicide) step() {
+	if d.left.Add(-1) == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // until it arrives
+	}
+}
+
+type connector struct {
+	d   *suicide
+	dsn string
+}
+
+func (c *connector) Driver() driver.Driver { return c.d }
+
+func (c *connector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.d.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return &mortal{conn, c.d}, nil
+}
+
+// mortal is one connection. All three drivers know what it asks for.
+type mortal struct {
+	driver.Conn
+	d *suicide
+}
+
+func (c *mortal) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	c.d.step()
+	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+	return &mortalTx{tx, c.d}, err
+}
+
+func (c *mortal) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.d.step()
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+}
+
+func (c *mortal) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.d.step()
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+func (c *mortal) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	st, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return &mortalStmt{st, c.d}, nil
+}
+
+func (c *mortal) CheckNamedValue(v *driver.NamedValue) error {
+	if k, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return k.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+func (c *mortal) ResetSession(ctx context.Context) error {
+	if r, ok := c.Conn.(driver.SessionResetter); ok {
+		return r.ResetSession(ctx)
+	}
+	return nil
+}
+
+type mortalStmt struct {
+	driver.Stmt
+	d *suicide
+}
+
+func (s *mortalStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.d.step()
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+func (s *mortalStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.d.step()
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+type mortalTx struct {
+	driver.Tx
+	d *suicide
+}
+
+func (t *mortalTx) Commit() error {
+	t.d.step()
+	return t.Tx.Commit()
+}
