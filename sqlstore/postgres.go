@@ -172,12 +172,12 @@ w (num) as (select num from a where num is not null union all select num from b 
 
 // postgresPickNamed is the same for the endpoints in $4 alone.
 const postgresPickNamed = `
-with w (num) as (select unnest($4::bigint[]) where $1::bigint >= 0),
+with w (num) as (select unnest((select $4::bigint[])) where $1::bigint >= 0),
 ` + postgresLease
 
 const postgresLease = `
 n as materialized (select {clock} as now),
-s as materialized (select * from unnest($4::bigint[], $5::int[]) as s (num, free)),
+s as materialized (select * from unnest((select $4::bigint[]), (select $5::int[])) as s (num, free)),
 c as materialized (
 	select w.num, p.version, r.id, r.due
 	from w
@@ -189,7 +189,7 @@ c as materialized (
 		order by q.due, q.id limit coalesce((select s.free from s where s.num = w.num), $3::int)
 		for update skip locked) r on true
 	where r.id is not null or not p.active and p.moving = 0
-	limit $2),
+	limit (select $2::bigint)),
 u as (
 	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
 	where q.id = any (array(select c.id from c where c.id is not null))

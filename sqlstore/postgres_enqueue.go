@@ -16,7 +16,9 @@ import (
 //
 // It stores nothing if one of the ids is there already (d): what that means is
 // for a transaction to find out. Each step finds its rows by an index, one by
-// one, whatever the planner believes of the tables. The keys are UUIDs of
+// one, whatever the planner believes of the tables; parameters stand in
+// sub-selects, so that the planner does not see how long an array is: it would
+// plan each short one anew, which takes longer than running it. The keys are UUIDs of
 // version 7 with the place in the batch behind the milliseconds, so that they
 // sort as they were given. It answers a row for each delivery that is handed
 // off, or one row without.
@@ -24,11 +26,11 @@ const postgresEnqueue = `
 with n as materialized (
 	select {clock} as now, pg_get_serial_sequence('{p}event', 'num')::regclass as seq),
 d as materialized (
-	select from unnest($1::text[], $2::text[]) as x (account, id)
+	select from unnest((select $1::text[]), (select $2::text[])) as x (account, id)
 	cross join lateral (select from {p}event e where e.account = x.account and e.id = x.id limit 1) e limit 1),
 x as materialized (
 	select nextval(n.seq) as num, x.*
-	from n cross join unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $7::int[], $8::int[])
+	from n cross join unnest((select $1::text[]), (select $2::text[]), (select $3::text[]), (select $4::text[]), (select $5::bigint[]), (select $7::int[]), (select $8::int[]))
 		with ordinality as x (account, id, type, patterns, at, start, size, ord)
 	where not exists (select from d)),
 e as (
@@ -46,7 +48,7 @@ f as materialized (
 	cross join lateral (
 		select p.num, p.version, p.status from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p),
 g as materialized (
-	select f.*, f.active and f.nth <= coalesce(($11::jsonb ->> f.endpoint::text)::int, $10::int) as fits from f),
+	select f.*, f.active and f.nth <= coalesce(((select $11::jsonb) ->> f.endpoint::text)::int, $10::int) as fits from f),
 h as materialized (
 	select g.*, case
 			when g.fits and count(*) filter (where g.fits) over (order by g.place) <= $9::int then 1

@@ -21,7 +21,7 @@ const postgresDelivered = `
 with n as materialized (select {clock} as now),
 m as materialized (
 	select x.*, q.endpoint, q.made + 1 as number
-	from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $9::int[], $10::int[])
+	from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]), (select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
 		as x (id, token, generation, attempt, at, duration, status, start, size)
 	cross join lateral (
 		select q.endpoint, q.made from {p}queue q
