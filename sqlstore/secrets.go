@@ -105,7 +105,7 @@ func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, erro
 		if err != nil {
 			return nil, err
 		}
-		sec, err := webhook.ParseSecret(text)
+		sec, err := webhook.RestoreSecret(text)
 		if err != nil {
 			return nil, fmt.Errorf("sqlstore: endpoint %s: %w", endpointID, err)
 		}

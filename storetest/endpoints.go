@@ -33,13 +33,16 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointSecretsKeepOrderAndExpiry",
-		sentence: "GetEndpoint answers one endpoint with its secrets; they are newest first, with their expiry, in a lease too.",
+		sentence: "GetEndpoint answers one endpoint with its secrets, of every kind and size; they are newest first, with their expiry, in a lease too.",
 		run: func(e *env) {
+			short, err := webhook.RawSecret([]byte("16 bytes, no more")[:16]) // which ParseSecret refuses
+			e.check(err == nil, "RawSecret: %v", err)
 			r := record(acct, "wh_1", "*")
 			soon := e.now().Add(24 * time.Hour).Truncate(time.Second)
 			r.Secrets = []webhook.EndpointSecret{
 				{Secret: webhook.NewSecret()},
-				{Secret: webhook.NewSecret(), ExpiresAt: soon},
+				{Secret: webhook.NewSigningKey()},
+				{Secret: short, ExpiresAt: soon},
 				{Secret: webhook.NewSecret(), ExpiresAt: soon.Add(-30 * 24 * time.Hour)},
 			}
 			sameSecrets(e, "created", e.create(r).Secrets, r.Secrets)
