@@ -169,7 +169,7 @@ func (s *Store) again(ctx context.Context, f func() error) error {
 			return err
 		}
 		// Half of it at random, so that two that met do not meet again.
-		if !sleep(ctx, wait/2+rand.N(wait)) {
+		if !sleep(ctx, wait/2+rand.N(wait)) { // #nosec G404 -- jitter, not a secret
 			return err
 		}
 		wait = min(2*wait, longestWait)

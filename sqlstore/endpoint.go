@@ -62,8 +62,7 @@ func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRe
 	if err != nil {
 		return err
 	}
-	num, err := t.endpointNum(ctx, r.ID)
-	if err == nil {
+	if _, err = t.endpointNum(ctx, r.ID); err == nil {
 		return webhook.ErrIDConflict
 	} else if !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -79,7 +78,8 @@ func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRe
 	} else if err != nil {
 		return err
 	}
-	if num, err = t.endpointNum(ctx, r.ID); err != nil {
+	num, err := t.endpointNum(ctx, r.ID)
+	if err != nil {
 		return err
 	}
 	return s.subscribe(ctx, t, num, r)

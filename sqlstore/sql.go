@@ -17,7 +17,7 @@ const deliveryJoins = `
 
 // portable are the statements that every dialect understands.
 func portable() statements {
-	return statements{
+	return statements{ // #nosec G101 -- SQL, some of which names a column called secrets
 		SchemaVersion:  `select coalesce(max(version), 0) from {p}schema`,
 		EnsureAccount:  `insert into {p}account (account) values (?) on conflict do nothing`,
 		LockAccount:    `select account from {p}account where account = ? {update}`,
