@@ -67,8 +67,9 @@ type Attempt struct {
 	// Detail explains Failure in fixed words of this library: it holds no
 	// address, no text of the operating system and nothing that the peer sent.
 	Detail string `json:"detail,omitempty"`
-	// ResponseBody is the beginning of the answer's body, at most 1 KiB: bytes
-	// of the peer, to be shown as such.
+	// ResponseBody is the beginning of the answer's body: bytes of the peer, to
+	// be shown as such. The HTTPTransport keeps 1 KiB unless told otherwise; of
+	// any Transport's answer at most 4 KiB are stored.
 	ResponseBody []byte `json:"response_body,omitempty"`
 }
 
@@ -115,7 +116,8 @@ func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Deliver
 
 // ListAttempts answers the attempts of a delivery, oldest first, or
 // [ErrNotFound]. Attempts that failed for reasons of the sender are not among
-// them: they use up nothing.
+// them: they use up nothing. The exception is [FailureInternal] for an attempt
+// during which the sending process died several times.
 func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error) {
 	return call(ctx, e.store, func(ctx context.Context) ([]Attempt, error) {
 		return e.store.ListAttempts(ctx, accountID, deliveryID)

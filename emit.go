@@ -33,7 +33,11 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 	// The deadline is the caller's: a timeout of ours could break a transaction
 	// that is not ours.
 	answer, err := tx.Enqueue(ctx, EnqueueRequest{Groups: [][]EventRecord{records}})
-	if err == nil && len(answer.Errs) == 1 {
+	switch {
+	case err != nil:
+	case len(answer.Errs) != 1:
+		err = fmt.Errorf("%w: Enqueue answered %d errors for one group", ErrStore, len(answer.Errs))
+	default:
 		err = answer.Errs[0]
 	}
 	return storeError(err)

@@ -122,6 +122,9 @@ func TestOurOwnFaultsUseUpNoAttemptAndNeverCount(t *testing.T) {
 		"A47 resolver": func(context.Context, *webhook.Request) (*webhook.Response, error) {
 			return nil, &webhook.TransportError{Kind: webhook.FailureDNSTemporary}
 		},
+		"canceled, though nobody stopped": func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			return nil, &webhook.TransportError{Kind: webhook.FailureCanceled}
+		},
 		"panic": func(context.Context, *webhook.Request) (*webhook.Response, error) { panic("transport") },
 		"neither response nor error": func(context.Context, *webhook.Request) (*webhook.Response, error) {
 			return nil, nil

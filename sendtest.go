@@ -55,8 +55,6 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 		EventID: ev.ID, Delivered: res.last.Failure == "", StatusCode: res.last.StatusCode,
 		Failure: res.last.Failure, Detail: res.detail, Duration: res.duration,
 	}
-	if resp != nil {
-		answer.ResponseBody = resp.Body
-	}
+	answer.ResponseBody = excerpt(resp)
 	return answer, nil
 }

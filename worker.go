@@ -67,6 +67,7 @@ type result struct {
 	verdict    verdict
 	sent       bool // a request was made, or tried
 	answered   bool
+	stopped    bool // cut off by us
 	last       Result
 	detail     string
 	err        error
@@ -103,7 +104,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	r.sent, r.duration, r.err = true, time.Since(begin), err
 	r.judge(resp, err, e.clock.time())
 	if ctx.Err() != nil && !r.answered {
-		r.last.Failure, r.detail = FailureCanceled, detailCanceled
+		r.last.Failure, r.detail, r.stopped = FailureCanceled, detailCanceled, true
 	}
 	if !r.last.Failure.Ours() {
 		e.guard.record(j.Target.EndpointID, r.answered)
@@ -134,6 +135,9 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 		req.Header[headerTest] = []string{"1"}
 	}
 	resp, err = e.cfg.Transport.Send(ctx, req)
+	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called
+		err = errors.New("the Transport answered a nil *TransportError as an error")
+	}
 	if err == nil && resp == nil {
 		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport answered neither a response nor an error")}
 	}
@@ -187,7 +191,7 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, verdictAnswered
 		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
 		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
-	case errors.As(err, &te):
+	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
 		r.last.Failure, r.detail = te.Kind, te.Detail
 	case errors.Is(err, context.DeadlineExceeded):
 		r.last.Failure, r.detail = FailureTimeout, "no answer in time"
@@ -202,7 +206,7 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 // conclude turns the judgement into a settlement.
 func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
 	switch {
-	case r.last.Failure == FailureCanceled:
+	case r.stopped:
 		r.settlement = r.job.settlement(OutcomeReleased)
 	case r.last.Failure.Ours():
 		e.release(r)
@@ -217,9 +221,17 @@ func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
 		r.log(e, begin)
 		e.plan(r, ReasonAttempts, r.last.StatusCode != http.StatusTooManyRequests)
 	}
-	if r.settlement.Attempt != nil && resp != nil {
-		r.settlement.Attempt.ResponseBody = resp.Body
+	if r.settlement.Attempt != nil {
+		r.settlement.Attempt.ResponseBody = excerpt(resp)
 	}
+}
+
+// excerpt bounds what any Transport brings into the attempt log.
+func excerpt(resp *Response) []byte {
+	if resp == nil {
+		return nil
+	}
+	return resp.Body[:min(len(resp.Body), maxResponseBody)]
 }
 
 // log writes the attempt's row; plan keeps it.
@@ -266,6 +278,10 @@ func (e *Engine) plan(r *result, reason DeliveryReason, counts bool) {
 	r.settlement.Attempt = attempt
 }
 
+// longestPause bounds what a RetryPolicy may ask for: beyond it, jitter and the
+// stores' arithmetic could overflow into the past.
+const longestPause = 365 * 24 * time.Hour
+
 // nextDelay applies jitter and Retry-After to the policy's answer. ok is false
 // when the policy panicked.
 func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, again, ok bool) {
@@ -279,7 +295,7 @@ func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, agai
 	if !again {
 		return 0, false, true
 	}
-	delay = max(delay, 0)
+	delay = min(max(delay, 0), longestPause)
 	if e.cfg.Jitter > 0 {
 		delay += time.Duration(rand.Float64() * e.cfg.Jitter * float64(delay)) // #nosec G404 -- jitter, not a secret
 	}
