@@ -135,6 +135,19 @@ func (r *laneRing) push(l *lane) {
 	r.len++
 }
 
+// startable takes out the first lane that can start an attempt. Since a lane was
+// put in, what it had queued may have been taken back, or its slots lost.
+func (r *laneRing) startable() *lane {
+	for r.len > 0 {
+		l := r.pop()
+		l.inReady = false
+		if len(l.queue) > 0 && l.inFlight < l.slots {
+			return l
+		}
+	}
+	return nil
+}
+
 func (r *laneRing) pop() *lane {
 	if r.len == 0 {
 		return nil

@@ -170,7 +170,8 @@ func pageLimit(limit int) (int, error) {
 
 // UpdateEndpoint changes an endpoint's configuration. A new URL starts the
 // endpoint without failures: what was sent to the old one no longer counts.
-// Deliveries that are pending go to the new URL. Errors are those of
+// Deliveries that are pending go to the new URL, except for attempts in flight
+// and the few that other processes hold in memory. Errors are those of
 // CreateEndpoint, and ErrNotFound.
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
@@ -262,6 +263,7 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
+		e.giveBack(ctx, e.sched.recall(id))
 		e.feed.maintainIn(0)
 	}
 	return err
@@ -292,6 +294,7 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 			continue
 		}
 		if err == nil {
+			e.giveBack(ctx, e.sched.recall(id))
 			e.feed.maintainIn(0) // hold or release
 		}
 		return r.Endpoint, err

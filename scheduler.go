@@ -81,8 +81,11 @@ func (s *scheduler) reserve() (terms LeaseTerms, release func()) {
 	s.reserved += share
 	return terms, func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.reserved -= share
-		s.mu.Unlock()
+		if s.roomy() {
+			s.e.feed.nudge(false) // a claim may have waited for this room
+		}
 	}
 }
 
@@ -90,8 +93,12 @@ func (s *scheduler) reserve() (terms LeaseTerms, release func()) {
 func (s *scheduler) wants() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open && s.queued+s.reserved <= s.concurrency*bufferFactor/2
+	return s.roomy()
 }
+
+// roomy leaves out what is reserved: stores under way that hand nothing off must
+// not keep the claims from what is waiting.
+func (s *scheduler) roomy() bool { return s.open && s.queued <= s.concurrency*bufferFactor/2 }
 
 // add takes on jobs. It answers those that it cannot take because it is closed.
 func (s *scheduler) add(jobs []job) []job {
@@ -201,21 +208,13 @@ func (s *scheduler) next() (job, *flight, bool) {
 	if s.quick.len >= s.concurrency {
 		s.setAside()
 	}
-	f := &flight{began: time.Now()}
-	switch {
-	case s.readyBad.len > 0 && s.slow < s.concurrency*badFactor:
-		f.lane, f.slow = s.readyBad.pop(), true
-		s.slow++
-	case s.ready.len > 0 && s.quick.len < s.concurrency:
-		f.lane = s.ready.pop()
-		s.quick.push(f)
-	default:
+	f := s.turn()
+	if f == nil {
 		s.workers--
 		s.ended()
 		return job{}, nil, false
 	}
 	l := f.lane
-	l.inReady = false
 	j := l.queue[0]
 	l.queue[0] = job{}
 	if l.queue = l.queue[1:]; len(l.queue) == 0 {
@@ -227,6 +226,25 @@ func (s *scheduler) next() (job, *flight, bool) {
 	s.enlist(l)
 	s.hire()
 	return j, f, true
+}
+
+// turn begins an attempt at the endpoint whose turn it is, or answers nil.
+func (s *scheduler) turn() *flight {
+	f := &flight{began: time.Now()}
+	if s.slow < s.concurrency*badFactor {
+		if f.lane = s.readyBad.startable(); f.lane != nil {
+			f.slow = true
+			s.slow++
+			return f
+		}
+	}
+	if s.quick.len < s.concurrency {
+		if f.lane = s.ready.startable(); f.lane != nil {
+			s.quick.push(f)
+			return f
+		}
+	}
+	return nil
 }
 
 // setAside counts attempts that have been in flight for slowAfter apart.
@@ -291,6 +309,21 @@ func (s *scheduler) evict() []job {
 		s.queued -= len(l.queue)
 		l.queue, l.backlog = nil, true
 	}
+	return out
+}
+
+// recall takes back what has not been sent to an endpoint that was changed: it
+// was leased with the old URL and the old secrets.
+func (s *scheduler) recall(endpointID string) []job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[endpointID]
+	if l == nil {
+		return nil
+	}
+	out := l.queue
+	s.queued -= len(out)
+	l.queue = nil
 	return out
 }
 
