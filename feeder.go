@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,10 @@ const maintainLimit = 500
 // maintainGap is the least pause between two housekeeping calls that found
 // nothing left to do: other processes may hold the rows.
 const maintainGap = 20 * time.Millisecond
+
+// purgeRetry is the pause after purging failed. Until then housekeeping goes on
+// without it: a purge that takes too long must not end all delivering.
+const purgeRetry = time.Minute
 
 // feeder brings work from the store to the scheduler: one goroutine that asks
 // when something may be there, and once per poll interval in any case.
@@ -110,11 +115,16 @@ func (f *feeder) run(ctx context.Context) {
 
 // round does what is due: housekeeping, then a claim if there is room.
 func (f *feeder) round(ctx context.Context, pollAt, purgeAt *time.Time) error {
+	var failed error
 	if f.maintainDue() || !time.Now().Before(*purgeAt) {
-		if err := f.maintain(ctx, purgeAt); err != nil {
-			return err
-		}
+		failed = f.maintain(ctx, purgeAt)
 	}
+	// What is ready is sent though the housekeeping fails.
+	return errors.Join(failed, f.fill(ctx, pollAt))
+}
+
+// fill claims if there may be something and there is room.
+func (f *feeder) fill(ctx context.Context, pollAt *time.Time) error {
 	polling := !time.Now().Before(*pollAt)
 	if !polling && !f.hungry.Load() {
 		return nil
@@ -151,11 +161,15 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 	begin := time.Now()
 	m, err := call(ctx, f.e.store, func(ctx context.Context) (Maintained, error) { return f.e.store.Maintain(ctx, r) })
 	if err != nil {
+		if purging { // old history can wait, what is due cannot
+			*purgeAt = time.Now().Add(purgeRetry)
+		}
 		f.maintainIn(0)
 		return err
 	}
 	f.e.clock.observe(begin, m.Now)
-	if !purging || m.Purged < maintainLimit {
+	// A call that was not to purge leaves the time of the next purge alone.
+	if f.e.cfg.Retention < 0 || purging && m.Purged < maintainLimit {
 		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
 	}
 	if m.More {
