@@ -18,14 +18,16 @@ import (
 // notification and not a promise: one can get lost when the process dies. In
 // [Engine.DeliverDue] they are called before it returns.
 //
-// A hook may call every method of the Engine. Stop, called with the hook's own
-// context, answers [ErrStopFromHook].
+// A hook may call every method of the Engine, with the hook's own context: Stop
+// then answers [ErrStopFromHook], and DeliverDue does not wait for hooks. With
+// another context these two would wait for the very hook that calls them.
 type Hooks struct {
 	// OnAttempt is called after every attempt, a failed one of ours included.
 	OnAttempt func(ctx context.Context, a AttemptInfo)
 	// OnDelivered is called once a delivery is recorded as delivered.
 	OnDelivered func(ctx context.Context, d DeliveryInfo)
-	// OnExhausted is called once a delivery has ended undelivered.
+	// OnExhausted is called once a delivery has ended undelivered, but not when it
+	// was cancelled because its endpoint was deleted.
 	OnExhausted func(ctx context.Context, d DeliveryInfo)
 	// OnEndpointFailing warns before an endpoint is disabled: when its
 	// consecutive failures reach half and four fifths of the number that
@@ -38,8 +40,9 @@ type Hooks struct {
 	// AllowDisable is asked before a failure that counts is recorded, whether
 	// the endpoint may be disabled should this failure reach the threshold;
 	// false holds it back until the next failure. It is not asked for 410 Gone.
-	// It is called while a batch of results waits for it, so it must be quick: it
-	// gets one second, after which, or after a panic, the answer is false.
+	// It is called while a batch of results waits for it, so it must be quick: all
+	// questions of a batch together get one second, after which, or after a
+	// panic, the answer is false.
 	AllowDisable func(ctx context.Context, accountID, endpointID string) bool
 }
 
@@ -51,7 +54,7 @@ type AttemptInfo struct {
 	Detail     string        // fixed words
 	Err        error         // cause of a failure to connect or send, for the operator alone; may hold addresses
 	Duration   time.Duration // of the attempt
-	NextIn     time.Duration // pause before the next attempt; 0: none follows
+	NextIn     time.Duration // pause before the next attempt, if Status is pending
 }
 
 // DeliveryInfo names a delivery.
@@ -157,15 +160,25 @@ func (r *hookRunner) droppedCalls() int {
 	return r.dropped
 }
 
+// vetoTime is the context of the questions of one batch: were each to have its own
+// second, the leases of the batch could expire meanwhile.
+func (r *hookRunner) vetoTime() (context.Context, context.CancelFunc) {
+	if r.e.cfg.Hooks.AllowDisable == nil {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.WithValue(context.Background(), hookKey{}, r), time.Second)
+}
+
 // allowDisable asks the veto hook. The goroutine that asks is waited for by
 // nobody only when the hook outstays its second.
-func (r *hookRunner) allowDisable(accountID, endpointID string) bool {
+func (r *hookRunner) allowDisable(ctx context.Context, accountID, endpointID string) bool {
 	ask := r.e.cfg.Hooks.AllowDisable
 	if ask == nil {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), hookKey{}, r), time.Second)
-	defer cancel()
+	if ctx.Err() != nil {
+		return false
+	}
 	answer := make(chan bool, 1)
 	go func() {
 		allowed := false

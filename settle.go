@@ -119,6 +119,8 @@ func stillLeased(batch []result) []result {
 // allow decides for each failure that counts whether it may disable.
 func (e *Engine) allow(batch []result) {
 	var answers map[string]int
+	ctx, cancel := e.hooks.vetoTime()
+	defer cancel()
 	for i := range batch {
 		s := &batch[i].settlement
 		if !s.Counts || e.cfg.Disable.After < 1 {
@@ -129,7 +131,7 @@ func (e *Engine) allow(batch []result) {
 			if answers == nil {
 				answers = map[string]int{}
 			}
-			if !e.guard.cutOff() && e.hooks.allowDisable(batch[i].Target.AccountID, s.EndpointID) {
+			if !e.guard.cutOff() && e.hooks.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
 				after = e.cfg.Disable.After
 			}
 			answers[s.EndpointID] = after
