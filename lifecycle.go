@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -90,18 +89,19 @@ func (e *Engine) drain(ctx context.Context) error {
 	defer e.life.cancel()
 
 	e.feed.stop()
+	rest := e.sched.close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
-		return errors.New("webhook: stop: the store does not answer")
+		return fmt.Errorf("webhook: stop: the store does not answer: %w", ctx.Err())
 	}
-	e.giveBack(hard, e.sched.close())
+	e.giveBack(hard, rest)
 	if !ended(hard, e.sched.drained) {
-		return fmt.Errorf("webhook: stop: %d attempts do not end", e.sched.inFlight())
+		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.inFlight(), ctx.Err())
 	}
 	if !e.settler.wait(hard) {
-		return errors.New("webhook: stop: the store does not take the last results; their deliveries are sent again")
+		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
-	if err := e.hooks.wait(hard); err != nil {
-		return err
+	if e.hooks.wait(hard) != nil {
+		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()

@@ -1,0 +1,261 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// sickStore fails or delays single methods.
+type sickStore struct {
+	webhook.Store
+	enqueue  func()
+	claim    func()
+	claimed  func()
+	maintain func(webhook.MaintainRequest) error
+}
+
+func (s *sickStore) ConcurrencyHint() int { return 4 }
+
+func (s *sickStore) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	run(s.enqueue)
+	return s.Store.Enqueue(ctx, r)
+}
+
+func (s *sickStore) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
+	run(s.claim)
+	c, err := s.Store.Claim(ctx, r)
+	run(s.claimed)
+	return c, err
+}
+
+func (s *sickStore) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhook.Maintained, error) {
+	if s.maintain != nil {
+		if err := s.maintain(r); err != nil {
+			return webhook.Maintained{}, err
+		}
+	}
+	return s.Store.Maintain(ctx, r)
+}
+
+func newSick(t testing.TB, s *sickStore, answer func(context.Context, *webhook.Request) (*webhook.Response, error), adjust ...func(*webhook.Config)) *rig {
+	return newRig(t, answer, append(adjust, func(c *webhook.Config) {
+		s.Store, c.Store = c.Store, s
+	})...)
+}
+
+func TestG7PurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var purges atomic.Int64
+		s := &sickStore{maintain: func(r webhook.MaintainRequest) error {
+			if r.Retention > 0 {
+				purges.Add(1)
+			}
+			return nil
+		}}
+		r := newSick(t, s, status(500))
+		r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		for range 55 { // retries are due all the time
+			r.emit(1)
+			time.Sleep(6 * time.Minute)
+		}
+		assert.EqualValues(t, 6, purges.Load(), "at the start and once an hour")
+	})
+}
+
+func TestAPurgeThatFailsEndsNoDelivering(t *testing.T) {
+	t.Parallel()
+	for name, always := range map[string]bool{"purging fails": false, "all housekeeping fails": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &sickStore{maintain: func(r webhook.MaintainRequest) error {
+					if always || r.Retention > 0 {
+						return errors.New("canceling statement due to statement timeout")
+					}
+					return nil
+				}}
+				r := newSick(t, s, newSwitch(200).answer)
+				ep := r.endpoint(hookURL)
+				r.emit(10) // before Start, so it has to be claimed
+				r.start()
+				defer r.stop()
+				time.Sleep(time.Minute)
+				assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 10)
+			})
+		})
+	}
+}
+
+func TestEmitsThatHandNothingOffDoNotKeepClaimsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &sickStore{enqueue: func() { time.Sleep(time.Second) }}
+		r := newSick(t, s, status(200))
+		ep := r.endpoint(hookURL)
+		r.start()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 8 { // the store is never without several of them
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				for ctx.Err() == nil {
+					ev, err := webhook.NewEvent("somebody without endpoints", "test.happened", 1)
+					assert.NoError(t, err)
+					_ = r.Emit(ctx, ev)
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		tx := r.store.Begin()
+		require.NoError(t, r.EmitTx(t.Context(), tx, event(t)))
+		require.NoError(t, tx.Commit())
+		r.Wake()
+		time.Sleep(3 * time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 1)
+		cancel()
+		wg.Wait()
+		r.stop()
+	})
+}
+
+func TestWhatIsNotSentYetFollowsAChangeOfItsEndpoint(t *testing.T) {
+	t.Parallel()
+	const newURL = "https://new.example.com/"
+	for name, change := range map[string]func(r *rig, id string) error{
+		"another URL": func(r *rig, id string) error {
+			url := newURL
+			_, err := r.UpdateEndpoint(context.Background(), "acme", id, webhook.EndpointChange{URL: &url})
+			return err
+		},
+		"D5 disabled": func(r *rig, id string) error {
+			_, err := r.DisableEndpoint(context.Background(), "acme", id)
+			return err
+		},
+		"D8 deleted": func(r *rig, id string) error { return r.DeleteEndpoint(context.Background(), "acme", id) },
+		"D10 secret without overlap": func(r *rig, id string) error {
+			_, err := r.RotateSecret(context.Background(), "acme", id, webhook.RotateParams{Overlap: -1})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+					time.Sleep(2 * time.Second)
+					return &webhook.Response{StatusCode: 200}, nil
+				})
+				ep := r.endpoint(hookURL)
+				old := secretOf(t, r, ep.ID)
+				r.start()
+				defer r.stop()
+				r.emit(4)
+				time.Sleep(time.Second)
+				require.NoError(t, change(r, ep.ID))
+				time.Sleep(time.Minute)
+				unchanged := 0
+				for _, sent := range r.transport.to(hookURL) {
+					v, err := webhook.NewVerifier(webhook.VerifierConfig{Secrets: []webhook.Secret{old}, Clock: func() time.Time { return sent.at }})
+					require.NoError(t, err)
+					if v.Verify(sent.Body, sent.Header) == nil {
+						unchanged++
+					}
+				}
+				assert.Equal(t, 1, unchanged, "the attempt in flight alone")
+			})
+		})
+	}
+}
+
+func TestD15ALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		paused := false
+		s := &sickStore{}
+		r := newSick(t, s, status(200), func(c *webhook.Config) {
+			c.StoreTimeout, c.Lease = time.Minute, 80*time.Second
+			c.PollInterval = time.Hour
+		})
+		s.claimed = func() { // the process stands still between claim and send
+			if !paused {
+				paused = true
+				time.Sleep(75 * time.Second)
+			}
+		}
+		ep := r.endpoint(hookURL)
+		r.emit(1)
+		begin := time.Now()
+		r.start()
+		defer r.stop()
+		time.Sleep(10 * time.Minute)
+		require.Len(t, r.transport.requests(), 1)
+		assert.GreaterOrEqual(t, r.transport.requests()[0].at.Sub(begin), 75*time.Second)
+		d := r.deliveries(ep.ID, webhook.DeliveryDelivered)
+		require.Len(t, d, 1)
+		assert.Equal(t, 1, d[0].Attempts)
+	})
+}
+
+func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := &sickStore{}
+		r := newSick(t, s, status(200))
+		r.start()
+		time.Sleep(time.Second)
+		s.claim = func() { <-release }
+		ep := r.endpoint(hookURL)
+		time.Sleep(10 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		err := r.Stop(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "store does not answer")
+		assert.LessOrEqual(t, time.Since(begin), 13*time.Second)
+		r.emit(1)
+		time.Sleep(time.Second)
+		assert.Empty(t, r.transport.requests(), "a stopped engine sends nothing")
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryPending), 1)
+		close(release)
+	})
+}
+
+func TestD17SlowVetosHoldNoLeases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newSwitch(500).answer, func(c *webhook.Config) {
+			c.Retry = webhook.Schedule{}
+			c.Hooks.AllowDisable = func(ctx context.Context, _, _ string) bool { <-ctx.Done(); return true }
+		})
+		for i := range 100 {
+			r.endpoint(fmt.Sprintf("https://example.com/%d", i))
+		}
+		ev := event(t)
+		require.NoError(t, r.Emit(t.Context(), ev))
+		begin := time.Now()
+		for range 2 { // 64 attempts each
+			_, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+		}
+		assert.LessOrEqual(t, time.Since(begin), 3*time.Second)
+		p, err := r.ListDeliveries(t.Context(), "acme", webhook.DeliveryQuery{EventID: ev.ID, Status: webhook.DeliveryExhausted})
+		require.NoError(t, err)
+		assert.Len(t, p.Items, 100)
+	})
+}
