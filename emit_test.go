@@ -184,7 +184,7 @@ func TestHandOffNeedsNoClaim(t *testing.T) {
 	})
 }
 
-func TestABurstBeyondTheHandOffIsClaimedWithoutWaitingForThePoll(t *testing.T) {
+func TestG5ABurstBeyondTheHandOffIsClaimedWithoutWaitingForThePoll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })
@@ -225,17 +225,20 @@ func TestC11EmitWithoutAnyEndpointIsNoError(t *testing.T) {
 	require.NoError(t, r.Emit(t.Context()), "no events, nothing to do")
 }
 
-func TestD20TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
+type emitKey struct{}
+
+func TestD20D21TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, _ *webhook.Request) (*webhook.Response, error) {
+			assert.Nil(t, ctx.Value(emitKey{}), "D21")
 			time.Sleep(time.Second)
 			return &webhook.Response{StatusCode: 200}, ctx.Err()
 		})
 		ep := r.endpoint(hookURL)
 		r.start()
 		defer r.stop()
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), emitKey{}, "a trace"))
 		require.NoError(t, r.Emit(ctx, event(t)))
 		cancel()
 		time.Sleep(time.Minute)
@@ -243,7 +246,7 @@ func TestD20TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
 	})
 }
 
-func TestEmitTxDeliversAfterTheCommitOnly(t *testing.T) {
+func TestD22D23EmitTxDeliversAfterTheCommitOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -257,5 +258,51 @@ func TestD17SlowVetosHoldNoLeases(t *testing.T) {
 		p, err := r.ListDeliveries(t.Context(), "acme", webhook.DeliveryQuery{EventID: ev.ID, Status: webhook.DeliveryExhausted})
 		require.NoError(t, err)
 		assert.Len(t, p.Items, 100)
+	})
+}
+
+// panickingLog is a log handler that fails its caller.
+type panickingLog struct{}
+
+func (panickingLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (panickingLog) Handle(context.Context, slog.Record) error { panic("log") }
+func (l panickingLog) WithAttrs([]slog.Attr) slog.Handler      { return l }
+func (l panickingLog) WithGroup(string) slog.Handler           { return l }
+
+func TestD17APanickingLoggerCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, f := newFaulty(t, status(200), func(c *webhook.Config) {
+			c.Logger = slog.New(panickingLog{})
+			c.Hooks.OnAttempt = func(context.Context, webhook.AttemptInfo) { panic("hook") }
+		})
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		f.down.Store(true)
+		time.Sleep(10 * time.Second)
+		f.down.Store(false)
+		r.emit(3)
+		time.Sleep(time.Minute)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 3)
+	})
+}
+
+func TestD23D24ALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200))
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		tx := r.store.Begin()
+		require.NoError(t, r.EmitTx(t.Context(), tx, event(t)))
+		for range 10 {
+			r.emit(1)
+			time.Sleep(time.Minute)
+		}
+		require.NoError(t, tx.Commit())
+		time.Sleep(time.Second + time.Millisecond)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 11)
 	})
 }

@@ -18,13 +18,13 @@ import (
 )
 
 // newFaulty is a rig whose store can be made to fail.
-func newFaulty(t testing.TB, answer func(context.Context, *webhook.Request) (*webhook.Response, error)) (*rig, *faultyStore) {
+func newFaulty(t testing.TB, answer func(context.Context, *webhook.Request) (*webhook.Response, error), adjust ...func(*webhook.Config)) (*rig, *faultyStore) {
 	f := &faultyStore{}
-	r := newRig(t, answer, func(c *webhook.Config) {
+	r := newRig(t, answer, append(adjust, func(c *webhook.Config) {
 		c.Disable.After = -1
 		f.Store = c.Store
 		c.Store = f
-	})
+	})...)
 	return r, f
 }
 
@@ -280,7 +280,7 @@ func (s *skewedStore) Maintain(ctx context.Context, r webhook.MaintainRequest) (
 	return a, err
 }
 
-func TestIsolationFromEndpointsThatHang(t *testing.T) {
+func TestG3IsolationFromEndpointsThatHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -316,7 +316,7 @@ func TestIsolationFromEndpointsThatHang(t *testing.T) {
 	})
 }
 
-func TestPerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) {
+func TestG3PerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var inFlight, most atomic.Int64

@@ -215,7 +215,7 @@ func TestSendTestDeliversAtOnceAndNeverCounts(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 }
 
-func TestDeletingCancelsWhatIsPending(t *testing.T) {
+func TestD8DeletingCancelsWhatIsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(500))

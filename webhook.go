@@ -32,7 +32,7 @@ type Dispatcher interface {
 
 	// Stop ends delivering: it takes on nothing new, waits for the attempts in
 	// flight until ctx ends, and then cancels them and gives them back, which
-	// costs them no attempt. It answers nil when everything drained, otherwise
+	// costs them no attempt. It answers nil when everything drained before that, otherwise
 	// an error that wraps ctx's. Before Start, and the second time, it does
 	// nothing.
 	Stop(ctx context.Context) error
@@ -149,7 +149,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger}
+	e := &Engine{cfg: cfg, log: slog.New(safeHandler{cfg.Logger.Handler()})}
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
 	e.clock.log = e.log
 	e.hooks.init(e)

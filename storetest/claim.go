@@ -113,7 +113,7 @@ var claimRules = []rule{
 		},
 	},
 	{
-		name:     "BacklogDelaysNobodyElse",
+		name:     "BacklogDelaysNobodyElse", // G2
 		sentence: "One endpoint's backlog does not keep the others waiting: an event for an idle endpoint is in the next turn.",
 		run: func(e *env) {
 			e.endpoint("wh_busy", "call.completed")
@@ -135,7 +135,7 @@ var claimRules = []rule{
 		},
 	},
 	{
-		name:     "FullEndpointIsPassedOver",
+		name:     "FullEndpointIsPassedOver", // G3
 		sentence: "An endpoint without a free slot is passed over, however deep its backlog is and wherever the cursor stands.",
 		run: func(e *env) {
 			for _, id := range []string{"wh_1", "wh_2", "wh_3"} {

@@ -11,7 +11,7 @@ import (
 
 var concurrencyRules = []rule{
 	{
-		name:     "LiveLeasesAreNotShared",
+		name:     "LiveLeasesAreNotShared", // D12
 		sentence: "A method is safe for concurrent use: no delivery is in two live leases, none is lost and none is delivered twice.",
 		run: func(e *env) {
 			const emitters, claimers, endpoints, each = 4, 4, 3, 30
@@ -49,7 +49,7 @@ var concurrencyRules = []rule{
 		},
 	},
 	{
-		name:     "SameEventFromManyIsStoredOnce",
+		name:     "SameEventFromManyIsStoredOnce", // E4, E9
 		sentence: "One event emitted by many at once has one fan-out and no error; of different contents under one id one wins.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -117,7 +117,7 @@ var disableRules = []rule{
 		},
 	},
 	{
-		name:     "DisablingHappensOnceInARace",
+		name:     "DisablingHappensOnceInARace", // D7
 		sentence: "The threshold is crossed exactly once, however many processes settle at once.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -186,7 +186,7 @@ var disableRules = []rule{
 		},
 	},
 	{
-		name:     "OldGenerationChangesNoEndpoint",
+		name:     "OldGenerationChangesNoEndpoint", // D6
 		sentence: "When Generation is not the endpoint's any more, the result is recorded for the delivery but changes nothing at the endpoint: neither counters, nor status, nor times.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -96,7 +96,7 @@ var endpointRules = []rule{
 		},
 	},
 	{
-		name:     "EndpointIDsAreNeverUsedTwice",
+		name:     "EndpointIDsAreNeverUsedTwice", // D9
 		sentence: "CreateEndpoint fails with ErrIDConflict when the id is or was in use: an id is not given twice, so that old deliveries never reach a new URL.",
 		run: func(e *env) {
 			first := e.endpoint("wh_1")
@@ -201,7 +201,7 @@ var endpointRules = []rule{
 		},
 	},
 	{
-		name:     "SwitchingOffHoldsAndOnReleases",
+		name:     "SwitchingOffHoldsAndOnReleases", // D5
 		sentence: "Switching off keeps pending deliveries: from then on no Claim answers them and Maintain holds them. Switching on makes Maintain release them.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -9,7 +9,7 @@ import (
 
 var enqueueRules = []rule{
 	{
-		name:     "EventComesBackAsEmitted",
+		name:     "EventComesBackAsEmitted", // G8
 		sentence: "For each event Enqueue stores the event once; GetEvent answers one stored event.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -31,7 +31,7 @@ var enqueueRules = []rule{
 		},
 	},
 	{
-		name:     "GroupIsAllOrNothing",
+		name:     "GroupIsAllOrNothing", // F8
 		sentence: "Enqueue stores each group whole or not at all, each independently of the others, and answers one error per group.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -58,7 +58,7 @@ var enqueueRules = []rule{
 		},
 	},
 	{
-		name:     "SameEventAgainIsNoNews",
+		name:     "SameEventAgainIsNoNews", // E4, E9
 		sentence: "An id that the account already used, with the same type, timestamp and data, is stored already: no second fan-out, no error. The same holds for an id that occurs twice in one call.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -12,7 +12,7 @@ import (
 
 var generalRules = []rule{
 	{
-		name:     "NowIsUTCAndMoves",
+		name:     "NowIsUTCAndMoves", // E17
 		sentence: "Now answers the store's clock in UTC.",
 		run: func(e *env) {
 			before := e.now()
@@ -30,7 +30,7 @@ var generalRules = []rule{
 		},
 	},
 	{
-		name:     "OneClock",
+		name:     "OneClock", // E15
 		sentence: "Due times, leases and expiries are computed by the store's own clock, from durations that the engine passes.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -138,7 +138,7 @@ var generalRules = []rule{
 		},
 	},
 	{
-		name:     "EndedContext",
+		name:     "EndedContext", // E5
 		sentence: "A method returns early when ctx ends. An error means that nothing changed.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -9,7 +9,7 @@ import (
 
 var maintainRules = []rule{
 	{
-		name:     "MaintainReadiesInBatches",
+		name:     "MaintainReadiesInBatches", // G4
 		sentence: "Maintain works on at most about Limit rows of each kind: what has become due is made ready, expired leases too; More says that a limit was reached.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -26,7 +26,7 @@ var maintainRules = []rule{
 		},
 	},
 	{
-		name:     "HoldingAndReleasingGoInBatches",
+		name:     "HoldingAndReleasingGoInBatches", // G6
 		sentence: "Deliveries of inactive endpoints are held and those of active ones released, at most about Limit a call.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -123,7 +123,7 @@ var maintainRules = []rule{
 		},
 	},
 	{
-		name:     "RetentionGoesInBatches",
+		name:     "RetentionGoesInBatches", // G7
 		sentence: "Purging too works on at most about Limit rows a call.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -204,7 +204,7 @@ var deleteRules = []rule{
 		},
 	},
 	{
-		name:     "DeletingCancelsWhatIsPending",
+		name:     "DeletingCancelsWhatIsPending", // D8
 		sentence: "Maintain cancels what is still pending, with the reason endpoint_deleted, in batches; the log of its deliveries stays.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -248,7 +248,7 @@ var deleteRules = []rule{
 		},
 	},
 	{
-		name:     "SettleAfterDeleteMakesNothingPending",
+		name:     "SettleAfterDeleteMakesNothingPending", // D8
 		sentence: "A Settle that arrives after the deletion does not fail and makes nothing pending again.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

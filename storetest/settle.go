@@ -203,7 +203,7 @@ var settleRules = []rule{
 		},
 	},
 	{
-		name:     "SettleAnswersInOrder",
+		name:     "SettleAnswersInOrder", // E26
 		sentence: "Settle answers in the order of the argument; one that cannot be recorded does not lose the others.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -236,7 +236,7 @@ var settleRules = []rule{
 
 var fenceRules = []rule{
 	{
-		name:     "StaleTokenChangesNothing",
+		name:     "StaleTokenChangesNothing", // D12
 		sentence: "A stale token, or the id of a delivery that is not there any more, changes nothing and answers SettleStale.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
@@ -274,7 +274,7 @@ var fenceRules = []rule{
 		},
 	},
 	{
-		name:     "DeliveredWinsFromEveryState",
+		name:     "DeliveredWinsFromEveryState", // D14
 		sentence: "OutcomeDelivered wins from every state but delivered: held, exhausted, cancelled or leased to somebody else.",
 		run: func(e *env) {
 			win := func(state string, l webhook.Leased) {
@@ -332,7 +332,7 @@ var fenceRules = []rule{
 		},
 	},
 	{
-		name:     "ExpiredLeasesAreCounted",
+		name:     "ExpiredLeasesAreCounted", // F3, F14
 		sentence: "Expired is the number of leases in a row that ended without a Settle.",
 		run: func(e *env) {
 			e.endpoint("wh_1")

@@ -43,7 +43,7 @@ var txRules = []rule{
 		},
 	},
 	{
-		name:     "RollbackLeavesNothing",
+		name:     "RollbackLeavesNothing", // D22
 		sentence: "After a rollback nothing ever happened: no event, no delivery, and the id is free.",
 		needs:    needsBegin,
 		run: func(e *env) {
@@ -90,7 +90,7 @@ var txRules = []rule{
 		},
 	},
 	{
-		name:     "LateCommitIsFound",
+		name:     "LateCommitIsFound", // D23
 		sentence: "Nothing is decided by the last id seen: what a transaction commits ten minutes late is found like everything else.",
 		needs:    needsOpenTx,
 		run: func(e *env) {
