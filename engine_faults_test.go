@@ -215,11 +215,15 @@ func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := &sickStore{}
-		r := newSick(t, s, status(200))
+		var stuck atomic.Bool
+		r := newSick(t, &sickStore{claim: func() {
+			if stuck.Load() {
+				<-release
+			}
+		}}, status(200))
 		r.start()
 		time.Sleep(time.Second)
-		s.claim = func() { <-release }
+		stuck.Store(true)
 		ep := r.endpoint(hookURL)
 		time.Sleep(10 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
