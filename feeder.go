@@ -183,14 +183,16 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 
 // claim leases what is ready and fits.
 func (f *feeder) claim(ctx context.Context) error {
+	// Before the room is looked at: what is told from here on counts again.
+	f.hungry.Store(false)
 	terms, release := f.e.sched.reserve()
 	if terms.Max == 0 {
+		f.hungry.Store(true)
 		return nil
 	}
 	f.mu.Lock()
 	cursor := f.cursor
 	f.mu.Unlock()
-	f.hungry.Store(false) // what arrives from here on counts again
 	begin := time.Now()
 	c, err := call(ctx, f.e.store, func(ctx context.Context) (Claimed, error) {
 		return f.e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
@@ -203,7 +205,7 @@ func (f *feeder) claim(ctx context.Context) error {
 	f.observe(begin, c)
 	f.e.sched.note(terms, c.Deliveries, c.More)
 	f.e.take(c.Deliveries, begin.Add(terms.Lease), release)
-	if c.More {
+	if c.More || f.e.sched.starving() {
 		f.wake()
 	}
 	return nil

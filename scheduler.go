@@ -151,6 +151,20 @@ func (s *scheduler) note(terms LeaseTerms, claimed []Leased, more bool) {
 	}
 }
 
+// starving reports whether an endpoint has room again and the store may have
+// something for it: attempts can end while a claim that left their endpoint out
+// is under way, and nothing else would ask for it then.
+func (s *scheduler) starving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		if l.backlog && len(l.queue) <= l.slots && l.room() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *scheduler) lane(id string) *lane {
 	l := s.lanes[id]
 	if l == nil {
