@@ -15,7 +15,9 @@ const deliveryJoins = `
 	join {p}endpoint p on p.num = d.endpoint
 	left join {p}queue q on q.id = d.id`
 
-// portable are the statements that every dialect understands.
+// portable are the statements that every dialect understands. Look asks for the
+// least of each kind, not whether there is any: for the latter PostgreSQL may
+// read the table, in which what is asked for can lie behind all the rest.
 func portable() statements {
 	return statements{ // #nosec G101 -- SQL, some of which names a column called secrets
 		SchemaVersion:  `select coalesce(max(version), 0) from {p}schema`,
@@ -50,9 +52,9 @@ func portable() statements {
 		Look: `
 			select {clock}, coalesce((select min(due) from {p}queue where state = 1), 0),
 				coalesce((select min(due) from {p}queue where state = 5), 0),
-				exists (select 1 from {p}endpoint where moving = 1),
-				exists (select 1 from {p}queue where state = 0),
-				exists (select 1 from {p}queue where state = 4)`,
+				(select min(num) from {p}endpoint where moving = 1) is not null,
+				(select min(endpoint) from {p}queue where state = 0) is not null,
+				(select min(endpoint) from {p}queue where state = 4) is not null`,
 		ClearMoving: `update {p}endpoint set moving = 0 where num = ? and version = ? and moving = 1`,
 		ReadyOf:     `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? {skip}`,
 		HeldOf:      `select id, due from {p}queue where state = 4 and endpoint = ? order by due, id limit ? {skip}`,

@@ -16,6 +16,7 @@ import (
 type suicide struct {
 	driver.Driver
 	left *atomic.Int64
+	note func(query string, args []driver.NamedValue) // told of each statement; may be nil
 }
 
 // openSuicidal opens a database that dies before its nth operation; 0 never.
@@ -27,6 +28,23 @@ func openSuicidal(name, dsn string, n int64) (*sql.DB, error) {
 	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64)}
 	d.left.Store(n)
 	return sql.OpenDB(&connector{d, dsn}), inner.Close()
+}
+
+// openRecorded opens a database that tells of each statement.
+func openRecorded(name, dsn string, r *recorder) (*sql.DB, error) {
+	inner, err := sql.Open(name, dsn)
+	if err != nil {
+		return nil, err
+	}
+	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64), note: r.note}
+	return sql.OpenDB(&connector{d, dsn}), inner.Close()
+}
+
+func (d *suicide) statement(query string, args []driver.NamedValue) {
+	if d.note != nil {
+		d.note(query, args)
+	}
+	d.step()
 }
 
 func (d *suicide) step() {
@@ -64,12 +82,12 @@ func (c *mortal) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 }
 
 func (c *mortal) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.d.step()
+	c.d.statement(query, args)
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
 func (c *mortal) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.d.step()
+	c.d.statement(query, args)
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
 
@@ -78,7 +96,7 @@ func (c *mortal) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	if err != nil {
 		return nil, err
 	}
-	return &mortalStmt{st, c.d}, nil
+	return &mortalStmt{st, c.d, query}, nil
 }
 
 func (c *mortal) CheckNamedValue(v *driver.NamedValue) error {
@@ -97,16 +115,17 @@ func (c *mortal) ResetSession(ctx context.Context) error {
 
 type mortalStmt struct {
 	driver.Stmt
-	d *suicide
+	d     *suicide
+	query string
 }
 
 func (s *mortalStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.d.step()
+	s.d.statement(s.query, args)
 	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
 func (s *mortalStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.d.step()
+	s.d.statement(s.query, args)
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 

@@ -1,0 +1,255 @@
+package itest
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
+)
+
+// statement is one that the store ran, with its arguments.
+type statement struct {
+	text string
+	args []any
+}
+
+// recorder collects what a store asks of its database.
+type recorder struct {
+	mu   sync.Mutex
+	seen []statement
+}
+
+func (r *recorder) note(query string, args []driver.NamedValue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st := statement{text: query}
+	for _, a := range args {
+		st.args = append(st.args, a.Value)
+	}
+	r.seen = append(r.seen, st)
+}
+
+// during answers the distinct statements that run during f.
+func (r *recorder) during(f func()) (all []statement) {
+	r.mu.Lock()
+	r.seen = nil
+	r.mu.Unlock()
+	f()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := map[string]bool{}
+	for _, st := range r.seen {
+		if !known[st.text] {
+			known[st.text] = true
+			all = append(all, st)
+		}
+	}
+	return all
+}
+
+// backlog is how many rows wait for a retry, and how many are due at one
+// endpoint that has no free slot.
+const backlog = 100_000
+
+// fill makes a backlog: rows that wait and rows that are ready, behind endpoint
+// 1, and thousands of endpoints without any.
+func (s *testStore) fill(t testing.TB) {
+	t.Helper()
+	key, numbers := "randomblob(16)", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
+	switch s.dialect {
+	case sqlstore.Postgres:
+		key, numbers = "gen_random_uuid()", "with g as (select generate_series(1, %d) as n) "
+	case sqlstore.MySQL:
+		key, numbers = "unhex(md5(concat(n, state)))", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
+	}
+	insert := func(table, columns, values string, n int) {
+		with, into := fmt.Sprintf(numbers, n), "insert into webhook_"+table+" ("+columns+") "
+		text := with + into + "select " + values + " from g"
+		if s.dialect == sqlstore.MySQL {
+			text = into + with + "select " + values + " from g"
+		}
+		s.exec(t, text)
+	}
+	if s.dialect == sqlstore.MySQL {
+		s.db.SetMaxOpenConns(1)
+		for _, name := range []string{"max_recursive_iterations", "cte_max_recursion_depth"} { // MariaDB's, MySQL's
+			_, _ = s.db.Exec("set session " + name + " = 1000000")
+		}
+	}
+	insert("endpoint", "id, account, url, events, description, metadata, headers, secrets, status, version, generation, disabled_reason, disabled_at, created_at, updated_at",
+		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, 1, 1", 10_000)
+	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", 10_000)
+	insert("event", eventColumns(s.dialect), eventValues(s.dialect), backlog)
+	for state, due := range map[int]string{0: "1", 5: "9000000000000000"} {
+		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+fmt.Sprintf(", n, 1, %d, %s", state, due), backlog)
+	}
+	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", n, 1, 2, 1, 1", backlog)
+}
+
+func eventColumns(d sqlstore.Dialect) string {
+	if d == sqlstore.MySQL {
+		return "account, id, type, at, created_at, data, origin"
+	}
+	return "account, id, type, at, created_at, data"
+}
+
+func eventValues(d sqlstore.Dialect) string {
+	values := "concat('b', n % 5000), concat('evt_', n), 'call.completed', 1, 1, ''"
+	if d == sqlstore.Postgres {
+		return strings.Replace(values, "''", "''::bytea", 1)
+	}
+	if d == sqlstore.MySQL {
+		return values + ", 1"
+	}
+	return values
+}
+
+// Every hot statement finds its rows by an index, with the planner's default
+// settings, before and after it knows the tables, beside a backlog of waiting
+// rows and of rows of an endpoint without room.
+func TestHotStatementsUseTheirIndexes(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		for _, id := range []string{"wh_full", "wh_1", "wh_2"} {
+			_, err := s.CreateEndpoint(ctx, endpoint(id))
+			require.NoError(t, err)
+		}
+		s.fill(t)
+		rec := &recorder{}
+		db, err := openRecorded(d.driver, s.dsn, rec)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = db.Close() })
+		hot, err := sqlstore.New(db, d.dialect, nil)
+		require.NoError(t, err)
+
+		var plans strings.Builder
+		for round, when := range []string{"never analysed", "analysed"} {
+			if round == 1 {
+				s.analyse(t)
+				plans.Reset()
+			}
+			for _, step := range hotSteps(t, hot, round) {
+				fmt.Fprintf(&plans, "### %s\n\n", step.name)
+				for _, st := range rec.during(step.run) {
+					plan := s.explain(t, st)
+					if plan == "" {
+						continue
+					}
+					fmt.Fprintf(&plans, "`%.90s …`\n\n```\n%s\n```\n\n", strings.Join(strings.Fields(st.text), " "), plan)
+					for _, bad := range badPlans[d.dialect].FindAllString(plan, -1) {
+						t.Errorf("%s, %s: %s\n%s\n%s", step.name, when, bad, st.text, plan)
+					}
+				}
+			}
+		}
+		if dir := os.Getenv("WEBHOOK_WRITE_PLANS"); dir != "" {
+			require.NoError(t, os.WriteFile(dir+"/"+d.name+".md", []byte(plans.String()), 0o600))
+		}
+	})
+}
+
+type hotStep struct {
+	name string
+	run  func()
+}
+
+// hotSteps are what happens to every delivery.
+func hotSteps(t *testing.T, s *sqlstore.Store, round int) []hotStep {
+	var leased []webhook.Leased
+	full := webhook.LeaseTerms{Max: 50, PerEndpoint: 20, Lease: time.Hour, Slots: []webhook.Slots{{EndpointID: "wh_full", Free: 0}}}
+	settle := func(o webhook.Outcome) func() {
+		return func() {
+			st := delivered(leased[0])
+			leased = leased[1:]
+			st.Outcome, st.Delay = o, time.Hour
+			r, err := s.Settle(ctx, []webhook.Settlement{st})
+			require.NoError(t, err)
+			require.Equal(t, webhook.SettleApplied, r.Results[0].Status)
+		}
+	}
+	return []hotStep{
+		{"Enqueue", func() {
+			for i := range 5 {
+				_, err := s.Enqueue(ctx, groups([]webhook.EventRecord{event(fmt.Sprintf("evt_%d_%d", round, i))}))
+				require.NoError(t, err)
+			}
+		}},
+		{"Claim", func() {
+			c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: full, Cursor: "1"})
+			require.NoError(t, err)
+			leased = c.Deliveries
+			require.Len(t, leased, 10, "two endpoints with room, five events each")
+		}},
+		{"Settle, delivered", settle(webhook.OutcomeDelivered)},
+		{"Settle, retry", settle(webhook.OutcomeRetry)},
+		{"Maintain", func() {
+			_, err := s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
+			require.NoError(t, err)
+		}},
+	}
+}
+
+// badPlans match what reads a whole table.
+var badPlans = map[sqlstore.Dialect]*regexp.Regexp{
+	sqlstore.Postgres: regexp.MustCompile(`Seq Scan on webhook_(queue|delivery|event|endpoint|subscription|attempt)\b`),
+	sqlstore.SQLite:   regexp.MustCompile(`SCAN (webhook_)?(queue|delivery|event|endpoint|subscription|attempt|q|d|e|p|s)\b(.{0,9}$)`),
+	sqlstore.MySQL:    regexp.MustCompile(`(?m)^\d+ \| (SELECT|UPDATE|DELETE|PRIMARY|SIMPLE|UNION|SUBQUERY|DEPENDENT SUBQUERY) \| (webhook_\w+|[qdpest]) \| ALL \|.*$`),
+}
+
+func (s *testStore) analyse(t testing.TB) {
+	t.Helper()
+	if s.dialect != sqlstore.MySQL {
+		s.exec(t, "analyze")
+		return
+	}
+	for _, table := range []string{"queue", "delivery", "event", "endpoint", "subscription"} {
+		rows, err := s.db.Query("analyze table webhook_" + table)
+		require.NoError(t, err)
+		require.NoError(t, rows.Close())
+	}
+}
+
+// explain answers the plan of a statement, which is rolled back.
+func (s *testStore) explain(t testing.TB, st statement) string {
+	t.Helper()
+	word := map[sqlstore.Dialect]string{sqlstore.Postgres: "explain ", sqlstore.MySQL: "explain ", sqlstore.SQLite: "explain query plan "}[s.dialect]
+	if !regexp.MustCompile(`(?i)^\W*(select|insert|update|delete|with)\b`).MatchString(st.text) || !strings.Contains(st.text, "webhook_") {
+		return ""
+	}
+	rows, err := s.db.QueryContext(ctx, word+st.text, st.args...)
+	require.NoError(t, err, st.text)
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	var plan strings.Builder
+	for rows.Next() {
+		values := make([]sql.NullString, len(columns))
+		into := make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		require.NoError(t, rows.Scan(into...))
+		for i, v := range values {
+			switch {
+			case s.dialect == sqlstore.SQLite && i < len(values)-1:
+			case i > 0 && s.dialect == sqlstore.MySQL:
+				plan.WriteString(" | " + v.String)
+			default:
+				plan.WriteString(v.String)
+			}
+		}
+		plan.WriteByte('\n')
+	}
+	require.NoError(t, rows.Err())
+	return strings.TrimRight(plan.String(), "\n")
+}
