@@ -167,7 +167,11 @@ func (o orders) emit(ctx context.Context, e *webhook.Engine, first, n int) error
 		batch = append(batch, ev)
 	}
 	fmt.Println("try", first, n)
-	if err := e.Emit(ctx, batch...); err != nil {
+	err := e.Emit(ctx, batch...)
+	for deadline := time.Now().Add(time.Minute); err != nil && time.Now().Before(deadline); {
+		err = e.Emit(ctx, batch...) // what an emitter does, with the same ids
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Println("ack", first, n)
