@@ -179,7 +179,12 @@ func (i *Inbox) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if _, ok := webhook.MarkFromContext(ctx); !ok {
 		return ErrNoMark
 	}
-	t, err := i.s.dialect.begin(ctx, i.s)
+	// Until it has begun nothing was done, so a busy database is waited for.
+	var t *ownTxn
+	err := i.s.again(ctx, func() (err error) {
+		t, err = i.s.dialect.begin(ctx, i.s)
+		return err
+	})
 	if err != nil {
 		return i.s.failed("inbox", err)
 	}
