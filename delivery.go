@@ -84,7 +84,8 @@ type DeliveryQuery struct {
 }
 
 // ListDeliveries answers a page of deliveries, newest first. A page may hold
-// fewer than Limit and still have a Next.
+// fewer than Limit and still have a Next. Those of a deleted endpoint are answered
+// too; for an id that does not exist the page is empty, which is no error.
 func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
 	limit, err := pageLimit(q.Limit)
 	if err != nil {
@@ -143,7 +144,9 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 
 // Redeliver makes a delivery pending again, whatever became of it, with the
 // whole schedule before it. The event keeps its id: a receiver that
-// de-duplicates acknowledges and skips what it has handled, and rightly so.
+// de-duplicates acknowledges and skips what it has handled, and rightly so. One
+// that is being attempted at this moment is left alone. It fails with
+// [ErrNotFound] when there is no such delivery, or when its endpoint is deleted.
 func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error) {
 	d, err := call(ctx, e.store, func(ctx context.Context) (Delivery, error) {
 		return e.store.Redeliver(ctx, accountID, deliveryID)
@@ -161,6 +164,8 @@ const replayBatch = 200
 // to and did not receive, pending for it, and answers how many. Use it after an
 // endpoint was repaired or its subscription extended. Repeating it is safe: what
 // is pending is left alone. If it fails midway, the number tells what was done.
+// since is compared with the time at which the Store took the event in, and not
+// with its Timestamp. An unknown endpoint answers [ErrNotFound].
 func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
 	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
 	n := 0

@@ -65,11 +65,11 @@ type EndpointParams struct {
 	URL       string // https, unless the Transport allows http; at most 2,048 bytes
 
 	// Events are the types that it receives: exact ones, prefixes such as
-	// "call.*", or "*" for everything. At least one.
+	// "call.*", or "*" for everything. 1 to 100.
 	Events      []EventType
 	Description string            // at most 1,024 bytes
 	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
-	Headers     map[string]string // sent with every request; names that the library or HTTP use are refused
+	Headers     map[string]string // sent with every request; at most 50, of 8 KiB in all; names that the library or HTTP use are refused
 
 	// Secret signs its requests. The zero Secret means a new random one.
 	Secret Secret

@@ -88,6 +88,7 @@ type ValidationError struct {
 	code   string
 }
 
+// Error names each field with its problem.
 func (e *ValidationError) Error() string {
 	var b strings.Builder
 	b.WriteString("webhook: ")
@@ -104,7 +105,9 @@ func (e *ValidationError) Error() string {
 func (e *ValidationError) Is(target error) bool { return target == ErrInvalidArgument }
 
 // Code answers the word that a management API shows for the mistake, such as
-// "invalid_events", or "" when there is none for it.
+// "invalid_events", or "" when there is none for it. An endpoint can be wrong in
+// several ways at once; errors.As then finds the first of them, whose Code can be
+// empty though another one has a word.
 func (e *ValidationError) Code() string { return e.code }
 
 // invalid makes the ValidationError of one field.

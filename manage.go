@@ -14,8 +14,9 @@ import (
 // with its secret, which is shown here only: afterwards nothing but the Store
 // knows it. Errors: [*ValidationError] (Code "invalid_events" when the events
 // are wrong), [*URLError] (Code "invalid_url"), [ErrEndpointLimit] (Code
-// "webhook_limit_reached"), [ErrIDConflict], the Code "url_unreachable", and
-// errors of the Store.
+// "webhook_limit_reached"), [ErrIDConflict], [*UnreachableError] (Code
+// "url_unreachable"), and errors of the Store. Several mistakes come back joined,
+// for errors.Is and errors.As.
 func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint, Secret, error) {
 	if p.Secret.IsZero() {
 		p.Secret = NewSecret()
@@ -172,7 +173,7 @@ func pageLimit(limit int) (int, error) {
 // endpoint without failures: what was sent to the old one no longer counts.
 // Deliveries that are pending go to the new URL, except for attempts in flight
 // and the few that other processes hold in memory. Errors are those of
-// CreateEndpoint, and ErrNotFound.
+// CreateEndpoint, and [ErrNotFound].
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		old := r.URL
@@ -182,7 +183,8 @@ func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c End
 }
 
 // EnableEndpoint makes an endpoint active, with no failures, and lets its held
-// deliveries go, little by little. An active endpoint stays as it is.
+// deliveries go, little by little. One that is not inactive stays as it is. An
+// unknown id answers [ErrNotFound].
 func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status != EndpointInactive {
@@ -194,7 +196,8 @@ func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endp
 }
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
-// is emitted from now on, is held until it is enabled; attempts in flight end.
+// is emitted from now on, is held until it is enabled; attempts in flight go on to
+// their end. An unknown id answers [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status == EndpointInactive {
@@ -208,7 +211,8 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 // RotateSecret gives an endpoint a new secret and answers it, shown here only.
 // The present ones remain valid for the overlap: until it ends requests carry a
 // signature for each, so that the receiver may switch at any moment. It fails
-// with [ErrSecretLimit] when too many are valid.
+// with [ErrSecretLimit] when too many are valid, with a [*ValidationError] when the
+// new one cannot sign or is in use already, and with [ErrNotFound].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
 	if p.Secret.IsZero() {
 		p.Secret = NewSecret()
@@ -259,7 +263,8 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 }
 
 // DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
-// of its deliveries stays for Config.Retention.
+// of its deliveries stays for Config.Retention. An unknown id, and one that is
+// deleted already, answers [ErrNotFound].
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
@@ -301,7 +306,8 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 	}
 }
 
-// EndpointHealth tells how an endpoint is doing and how much waits for it.
+// EndpointHealth tells how an endpoint is doing and how much waits for it, or
+// answers [ErrNotFound].
 func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {

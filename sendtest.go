@@ -7,11 +7,11 @@ import (
 
 // TestResult is what came of a test event.
 type TestResult struct {
-	EventID    string
-	Delivered  bool // answered 2xx
-	StatusCode int  // 0: no answer
-	Failure    FailureKind
-	Detail     string // fixed words, safe to show
+	EventID    string      // not stored: GetEvent does not know it
+	Delivered  bool        // answered 2xx
+	StatusCode int         // 0: no answer
+	Failure    FailureKind // empty: delivered
+	Detail     string      // fixed words, safe to show
 	Duration   time.Duration
 	// ResponseBody is the beginning of the answer's body: bytes of the peer.
 	ResponseBody []byte
@@ -21,7 +21,8 @@ type TestResult struct {
 // signed like any other, and answers what came back. It is not stored, not
 // retried and never counts, and it reaches an inactive endpoint too, so that its
 // owner can try before enabling. That the endpoint did not take it is a result
-// and not an error.
+// and not an error; errors are [ErrNotFound], a malformed type, and those of the
+// Store. The data is that of [SampleData], for a type outside the catalogue too.
 func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {

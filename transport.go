@@ -45,17 +45,17 @@ type FailureKind string
 // The reasons of a failed attempt. Those of the last group are the sender's
 // own: they use up no attempt and never count against an endpoint.
 const (
-	FailureHTTPStatus     FailureKind = "http_status"     // answered, but not 2xx
-	FailureRedirect       FailureKind = "redirect"        // answered 3xx; never followed
-	FailureTimeout        FailureKind = "timeout"         // connected, but no answer in time
-	FailureConnectTimeout FailureKind = "connect_timeout" // DNS, TCP and TLS took too long
-	FailureRefused        FailureKind = "connection_refused"
-	FailureConnection     FailureKind = "connection" // reset or closed before the answer, or no way to the host
-	FailureTLS            FailureKind = "tls"
-	FailureProtocol       FailureKind = "protocol" // the answer is not HTTP
-	FailureDNSNotFound    FailureKind = "dns_not_found"
-	FailureBlockedAddress FailureKind = "blocked_address" // the name leads to an address that must not be reached
-	FailureURL            FailureKind = "invalid_url"     // the stored URL is not one that may be called
+	FailureHTTPStatus     FailureKind = "http_status"        // answered, but not 2xx
+	FailureRedirect       FailureKind = "redirect"           // answered 3xx; never followed
+	FailureTimeout        FailureKind = "timeout"            // connected, but no answer in time
+	FailureConnectTimeout FailureKind = "connect_timeout"    // DNS, TCP and TLS took too long
+	FailureRefused        FailureKind = "connection_refused" // nothing listens there
+	FailureConnection     FailureKind = "connection"         // reset or closed before the answer, or no way to the host
+	FailureTLS            FailureKind = "tls"                // no agreement, or a certificate that does not hold
+	FailureProtocol       FailureKind = "protocol"           // the answer is not HTTP
+	FailureDNSNotFound    FailureKind = "dns_not_found"      // the host does not exist
+	FailureBlockedAddress FailureKind = "blocked_address"    // the name leads to an address that must not be reached
+	FailureURL            FailureKind = "invalid_url"        // the stored URL is not one that may be called
 
 	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not answer
 	FailureLocal        FailureKind = "local"         // our network, file descriptors or memory
@@ -79,6 +79,7 @@ type TransportError struct {
 	Err    error  // the cause, for the operator's log alone; may be nil
 }
 
+// Error answers Kind and Detail, without the cause.
 func (e *TransportError) Error() string {
 	if e.Detail == "" {
 		return "webhook: " + string(e.Kind)

@@ -16,6 +16,7 @@ type URLError struct {
 	Kind string
 }
 
+// Error says in fixed words what is wrong, without the URL.
 func (e *URLError) Error() string {
 	if text := urlProblems[egress.Kind(e.Kind)]; text != "" {
 		return "webhook: invalid url: " + text
@@ -50,6 +51,7 @@ type UnreachableError struct {
 	Err    error  // the cause, for the operator's log alone
 }
 
+// Error answers Kind and Detail, without the cause.
 func (e *UnreachableError) Error() string {
 	return "webhook: url unreachable: " + string(e.Kind) + ": " + e.Detail
 }

@@ -1,5 +1,7 @@
 // Package storetest proves that a [webhook.Store] keeps its contract.
 //
+// # A store's own test
+//
 // Every sentence of the documentation of [webhook.Store] that an outsider can
 // check is a case here, and a failing case prints its sentence. A store's own
 // test is about 15 lines:
@@ -18,6 +20,10 @@
 //			},
 //		})
 //	}
+//
+// [Benchmark] measures the same store.
+//
+// # Time
 //
 // No case sleeps, and none depends on the speed of the machine: time passes by
 // Harness.Advance, in steps of minutes, so that a slow database is right too.
