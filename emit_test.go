@@ -268,3 +268,34 @@ func TestD22D23EmitTxDeliversAfterTheCommitOnly(t *testing.T) {
 		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 1)
 	})
 }
+
+func TestRoomThatComesFreeDuringAClaimIsUsedWithoutWaitingForThePoll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var emitted atomic.Bool
+		var once sync.Once
+		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			<-release
+			return &webhook.Response{StatusCode: 200}, nil
+		}, func(c *webhook.Config) {
+			c.PollInterval = time.Hour
+			c.Store = &spyStore{Store: c.Store, claim: func() {
+				if emitted.Load() { // the claim has left the endpoint out: it had no room
+					once.Do(func() {
+						close(release)
+						time.Sleep(time.Millisecond) // every attempt ends before the claim does
+					})
+				}
+			}}
+		})
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Second)
+		emitted.Store(true)
+		r.emit(5) // four are handed off, one is left for a claim
+		time.Sleep(time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 5)
+	})
+}
