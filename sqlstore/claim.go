@@ -22,14 +22,14 @@ type claim struct {
 	rows    []claimed
 	met     []int64 // endpoints that have ready rows but are not active
 	targets map[int64]*webhook.Target
-	events  map[int64]*webhook.EventRecord
+	events  map[key]*webhook.EventRecord
 }
 
 // claimed is one row of the queue that was leased.
 type claimed struct {
-	k                             key
-	endpoint, event, version, due int64
-	attempts, releases, expired   int
+	k, event                    key
+	endpoint, version, due      int64
+	attempts, releases, expired int
 }
 
 // Claim implements [webhook.Queue]. The cursor is the number of the endpoint
@@ -101,22 +101,22 @@ func claimInTx(ctx context.Context, s *Store, c *claim) error {
 // read reads what goes with the rows: the targets and the events.
 func (c *claim) read(ctx context.Context, t *txn) (err error) {
 	want := make(map[int64]int64, len(c.rows))
-	c.events = make(map[int64]*webhook.EventRecord, len(c.rows))
-	var nums [][]any
+	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
+	var keys [][]any
 	for _, row := range c.rows {
 		want[row.endpoint] = row.version
 		if _, asked := c.events[row.event]; !asked {
 			c.events[row.event] = nil
-			nums = append(nums, []any{row.event})
+			keys = append(keys, []any{row.event})
 		}
 	}
 	if c.targets, err = c.s.targetsOf(ctx, t, want); err != nil {
 		return err
 	}
-	return t.bulk(ctx, &c.s.sql.Events, nums, func(r *sql.Rows) error {
-		var num int64
-		rec, err := scanEvent(r, &num)
-		c.events[num] = &rec
+	return t.bulk(ctx, &c.s.sql.Events, keys, func(r *sql.Rows) error {
+		var k key
+		rec, err := scanEvent(r, &k)
+		c.events[k] = &rec
 		return err
 	})
 }

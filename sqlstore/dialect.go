@@ -51,7 +51,7 @@ type dialect struct {
 	begin func(context.Context, *Store) (*ownTxn, error)
 	// bulk runs one statement for many rows; scan reads what it answers.
 	bulk func(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error
-	// insertEvents stores the events whose ids are new and sets their num.
+	// insertEvents stores the events whose ids are new and marks them.
 	insertEvents func(ctx context.Context, t *txn, in *intake) error
 	// enqueue does an Enqueue in one step, if it can; optional.
 	enqueue func(ctx context.Context, s *Store, in *intake) (done bool, err error)
@@ -66,7 +66,7 @@ type dialect struct {
 	// heldAfter answers some of the endpoints that have held deliveries.
 	heldAfter func(ctx context.Context, t *txn, after int64, limit int) ([]int64, error)
 
-	keyArg func(key) any // a delivery's key as a single parameter
+	keyArg func(key) any // a key as a single parameter
 
 	migration migration
 }
@@ -74,7 +74,7 @@ type dialect struct {
 // bulk is a statement for many rows. text holds %ROWS% where the rows belong,
 // each written as row and separated by sep; with arrays, or one row at a time,
 // it holds none. kinds has a letter for each column: i integer, t text, u a
-// delivery's key, b bytes.
+// key, b bytes.
 type bulk struct{ text, row, sep, kinds string }
 
 // statements are the texts of one dialect. In them {p} stands before a table's
@@ -95,11 +95,12 @@ type statements struct {
 
 	InsertEvents, ReadEvents, DropEvents, Match bulk
 	InsertDeliveries, InsertQueue               bulk
+	InsertUnmatched                             bulk
 	Enqueue, Delivered                          string // PostgreSQL
 
 	Pick, PickStep, ReleaseToken  string // in the dialect's own way
 	PickRows, Lease, Events       bulk
-	PickStates, EventNums         bulk // MySQL
+	PickStates, Inserted          bulk // MySQL
 	Look                          string
 	LockQueue, LockDeliveries     bulk
 	DeleteQueue, Finish, Requeue  bulk
@@ -112,14 +113,16 @@ type statements struct {
 	Moving, ClearMoving              string
 	EndpointStates, MoveRows, Cancel bulk
 
-	OldDeliveries, OldEvents         string
+	OldDeliveries, OldUnmatched      string
 	DeleteAttempts, DeleteDeliveries bulk
 	LockEvents, Unreferenced         bulk
+	DropUnmatched                    bulk
 
-	GetEvent, Attempts, Timeline            string
+	GetEvent, Attempts                      string
+	EndpointsFrom, EventsOf, UnmatchedOf    string
 	Delivery                                string
 	DeliveriesOf, CountMade, QueueAgain     bulk
-	EventNum, EndpointOf                    string
+	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf                       string
 

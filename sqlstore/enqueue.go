@@ -89,8 +89,9 @@ type intake struct {
 // newEvent is an event to be stored.
 type newEvent struct {
 	rec    webhook.EventRecord
+	k      key
 	groups []int // that have it
-	num    int64 // once inserted; 0 for one that is there already
+	fresh  bool  // inserted by this call
 	found  bool  // there already
 }
 
@@ -129,7 +130,7 @@ func (in *intake) add(byID map[[2]string]*newEvent, g int, group []webhook.Event
 		old := byID[id]
 		switch {
 		case old == nil || !old.wanted(in.bad):
-			ev := &newEvent{rec: rec, groups: []int{g}}
+			ev := &newEvent{rec: rec, k: eventKey(rec.AccountID, rec.ID), groups: []int{g}}
 			byID[id] = ev
 			in.events = append(in.events, ev)
 		case !same(&old.rec, &rec):
@@ -155,9 +156,9 @@ func checkEvent(i int, rec webhook.EventRecord) error {
 }
 
 // same reports whether b is a as it was first given. Stored times have whole
-// microseconds.
+// microseconds. Two events with one key but not one id are not the same either.
 func same(a, b *webhook.EventRecord) bool {
-	return a.Type == b.Type && a.Timestamp.UnixMicro() == b.Timestamp.UnixMicro() && bytes.Equal(a.Data, b.Data)
+	return a.ID == b.ID && a.AccountID == b.AccountID && a.Type == b.Type && a.Timestamp.UnixMicro() == b.Timestamp.UnixMicro() && bytes.Equal(a.Data, b.Data)
 }
 
 // restart forgets what an attempt that was rolled back found.
@@ -166,8 +167,16 @@ func (in *intake) restart() {
 	in.ready, in.held, in.leased = 0, 0, nil
 	in.token = newToken()
 	for _, ev := range in.events {
-		ev.num, ev.found = 0, false
+		ev.fresh, ev.found = false, false
 	}
+}
+
+func (in *intake) byKey() map[key]*newEvent {
+	m := make(map[key]*newEvent, len(in.events))
+	for _, ev := range in.events {
+		m[ev.k] = ev
+	}
+	return m
 }
 
 // newToken makes a lease token. 0 means no lease.
@@ -199,22 +208,23 @@ func (in *intake) run(ctx context.Context, t *txn) error {
 // a used id stores nothing: what was inserted for it is taken out again, which
 // leaves a caller's transaction usable.
 func (in *intake) compare(ctx context.Context, t *txn) error {
-	byID := make(map[[2]string]*newEvent)
+	byKey := make(map[key]*newEvent)
 	var rows [][]any
 	for _, ev := range in.events {
-		if ev.num == 0 {
-			byID[[2]string{ev.rec.AccountID, ev.rec.ID}] = ev
-			rows = append(rows, []any{ev.rec.AccountID, ev.rec.ID})
+		if !ev.fresh {
+			byKey[ev.k] = ev
+			rows = append(rows, []any{ev.k})
 		}
 	}
 	err := t.bulk(ctx, &in.s.sql.ReadEvents, rows, func(r *sql.Rows) error {
+		var k key
 		var old webhook.EventRecord
 		var at int64
-		if err := r.Scan(&old.AccountID, &old.ID, &old.Type, &at, &old.Data); err != nil {
+		if err := r.Scan(&k, &old.AccountID, &old.ID, &old.Type, &at, &old.Data); err != nil {
 			return err
 		}
 		old.Timestamp = time.UnixMicro(at)
-		ev := byID[[2]string{old.AccountID, old.ID}]
+		ev := byKey[k]
 		if ev == nil {
 			return nil
 		}
@@ -237,11 +247,11 @@ func (in *intake) drop(ctx context.Context, t *txn) error {
 	var rows [][]any
 	for _, ev := range in.events {
 		switch {
-		case ev.num == 0 && !ev.found:
+		case !ev.fresh && !ev.found:
 			return errInvisible
-		case ev.num != 0 && !ev.wanted(in.errs):
-			rows = append(rows, []any{ev.num})
-			ev.num = 0
+		case ev.fresh && !ev.wanted(in.errs):
+			rows = append(rows, []any{ev.k})
+			ev.fresh = false
 		}
 	}
 	return t.bulk(ctx, &in.s.sql.DropEvents, rows, nil)
@@ -253,29 +263,62 @@ var errInvisible = errors.New("an event with this id was stored by a transaction
 
 // fanOut creates the deliveries.
 func (in *intake) fanOut(ctx context.Context, t *txn) error {
-	subs, err := in.subscribers(ctx, t)
+	f, err := in.match(ctx, t)
 	if err != nil {
 		return err
 	}
-	var deliveries, queue [][]any
-	for _, ev := range in.events {
-		if ev.num == 0 {
-			continue
+	deliveries, queue, unmatched := make([][]any, len(f.queue)), make([][]any, len(f.queue)), make([][]any, len(f.unmatched))
+	for i, d := range f.queue {
+		k, event, endpoint, state := d[0], d[1], d[2], d[3]
+		due, token := in.micros, int64(0)
+		if state == int64(stateLeased) {
+			due, token = later(in.micros, in.terms.Lease), in.token
 		}
-		for _, sub := range subs.of(&ev.rec) {
-			k := newKey()
-			state, due, token := in.place(k, ev, sub)
-			deliveries = append(deliveries, []any{k, ev.num, sub.num, in.micros})
-			queue = append(queue, []any{k, ev.num, sub.num, state, due, token})
+		deliveries[i] = []any{k, event, endpoint, in.micros}
+		queue[i] = []any{k, event, endpoint, state, due, token}
+	}
+	for i, u := range f.unmatched {
+		unmatched[i] = []any{u[0], in.micros, u[1]}
+	}
+	sq := in.s.sql
+	for _, step := range []struct {
+		b    *bulk
+		rows [][]any
+	}{{&sq.InsertDeliveries, deliveries}, {&sq.InsertQueue, queue}, {&sq.InsertUnmatched, unmatched}} {
+		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
+			return err
 		}
-	}
-	if err := t.bulk(ctx, &in.s.sql.InsertDeliveries, deliveries, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &in.s.sql.InsertQueue, queue, nil); err != nil {
-		return err
 	}
 	return in.readTargets(ctx, t)
+}
+
+// fanned is what the new events lead to, as rows.
+type fanned struct {
+	queue     [][]any // key, event, endpoint, state
+	unmatched [][]any // account, event
+}
+
+// match finds who wants the new events, and decides on the state of each
+// delivery.
+func (in *intake) match(ctx context.Context, t *txn) (f fanned, err error) {
+	subs, err := in.subscribers(ctx, t)
+	if err != nil {
+		return f, err
+	}
+	for _, ev := range in.events {
+		if !ev.fresh {
+			continue
+		}
+		wanting := subs.of(&ev.rec)
+		for _, sub := range wanting {
+			k := newKey()
+			f.queue = append(f.queue, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
+		}
+		if len(wanting) == 0 {
+			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
+		}
+	}
+	return f, nil
 }
 
 // readTargets reads where the deliveries go that are handed off.
@@ -289,10 +332,10 @@ func (in *intake) readTargets(ctx context.Context, t *txn) (err error) {
 }
 
 // place decides on the state of a new delivery.
-func (in *intake) place(k key, ev *newEvent, sub subscriber) (state, due, token int64) {
+func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
 	if sub.status == endpointInactive {
 		in.held++
-		return stateHeld, in.micros, 0
+		return stateHeld
 	}
 	if len(in.leased) < in.terms.Max {
 		free, named := in.slots[sub.num]
@@ -302,11 +345,11 @@ func (in *intake) place(k key, ev *newEvent, sub subscriber) (state, due, token 
 		if free > 0 {
 			in.slots[sub.num] = free - 1
 			in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
-			return stateLeased, later(in.micros, in.terms.Lease), in.token
+			return stateLeased
 		}
 	}
 	in.ready++
-	return stateReady, in.micros, 0
+	return stateReady
 }
 
 // subscriber is an endpoint that wants a type of event.
@@ -324,7 +367,7 @@ func (in *intake) subscribers(ctx context.Context, t *txn) (subscribers, error) 
 	subs := make(subscribers)
 	var rows [][]any
 	for _, ev := range in.events {
-		if ev.num == 0 {
+		if !ev.fresh {
 			continue
 		}
 		for _, p := range ev.rec.Type.Patterns() {

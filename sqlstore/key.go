@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -10,10 +12,33 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// key is a delivery's id as stored: the 16 bytes of its UUID.
+// key is a delivery's id as stored, the 16 bytes of its UUID, or an event's key.
 type key [16]byte
 
-const deliveryPrefix = "dlv_"
+const (
+	deliveryPrefix = "dlv_"
+	eventPrefix    = "evt_"
+)
+
+// eventKey is what finds an event: a hash of its account and id, behind the time
+// that an id of the library's own form begins with. So one index serves both
+// uniqueness and references, and new events go to its end, whatever the number
+// of accounts; ids of another form go to random places. Whoever reads an event
+// by its key compares account and id.
+func eventKey(account, id string) (k key) {
+	buf := make([]byte, 0, 128)
+	buf = append(append(append(buf, account...), 0), id...)
+	sum := sha256.Sum256(buf)
+	copy(k[:], sum[:])
+	if text, ok := strings.CutPrefix(id, eventPrefix); ok && len(text) == 2*len(k) {
+		var u key
+		if _, err := hex.Decode(u[:], []byte(text)); err == nil {
+			copy(k[:], u[:6]) // milliseconds
+			copy(k[6:], sum[:])
+		}
+	}
+	return k
+}
 
 // parseKey reads a delivery's id; ok is false for one that this store cannot
 // have made.
@@ -29,6 +54,14 @@ func parseKey(id string) (k key, ok bool) {
 // newKey makes the key of a new delivery.
 func newKey() key {
 	k, _ := parseKey(webhook.NewDeliveryID())
+	return k
+}
+
+// firstKeyAt answers the least key of version 7 of a time, in microseconds.
+func firstKeyAt(micros int64) (k key) {
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, micros/1000))) // #nosec G115 -- not negative
+	copy(k[:], ms[2:])
 	return k
 }
 
@@ -60,7 +93,7 @@ func (k *key) Scan(src any) error {
 		return nil
 	}
 	if n, err := hex.Decode(k[:], []byte(strings.ReplaceAll(text, "-", ""))); err != nil || n != len(k) {
-		return fmt.Errorf("sqlstore: %T is not a delivery's key", src)
+		return fmt.Errorf("sqlstore: %T is not a key", src)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.Eve
 		return rec, webhook.ErrNotFound
 	}
 	err := s.read(ctx, func(t *txn) (err error) {
-		rec, err = scanEvent(t.row(ctx, s.sql.GetEvent, accountID, id), new(int64))
+		rec, err = scanEvent(t.row(ctx, s.sql.GetEvent, s.dialect.keyArg(eventKey(accountID, id)), accountID, id), new(key))
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -66,7 +66,7 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 		}
 		return page, err
 	}
-	text, num, err := s.listing(ctx, t, &f)
+	text, of, err := s.listing(ctx, t, &f)
 	if errors.Is(err, sql.ErrNoRows) {
 		return page, nil
 	} else if err != nil {
@@ -93,7 +93,7 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 			page.Items = append(page.Items, row.Delivery)
 		}
 		return nil
-	}, num, s.dialect.keyArg(before), look)
+	}, of, s.dialect.keyArg(before), look)
 	if seen == look {
 		page.Next = last
 	}
@@ -101,14 +101,14 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 }
 
 // listing answers the statement that serves the filter, and its argument.
-func (s *Store) listing(ctx context.Context, t *txn, f *webhook.DeliveryFilter) (text string, num int64, err error) {
+func (s *Store) listing(ctx context.Context, t *txn, f *webhook.DeliveryFilter) (text string, of any, err error) {
 	if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil || checkText("", f.EndpointID, maxID) != nil {
-		return "", 0, sql.ErrNoRows
+		return "", nil, sql.ErrNoRows
 	}
 	if f.EventID != "" {
-		err := t.row(ctx, s.sql.EventNum, f.AccountID, f.EventID).Scan(&num)
-		return s.sql.DeliveriesOfEvent, num, err
+		return s.sql.DeliveriesOfEvent, s.dialect.keyArg(eventKey(f.AccountID, f.EventID)), nil
 	}
+	var num int64
 	err = t.row(ctx, s.sql.EndpointOf, f.AccountID, f.EndpointID).Scan(&num)
 	return s.sql.DeliveriesOfEndpoint, num, err
 }

@@ -45,22 +45,26 @@ func mysqlSQL() statements {
 	s.Targets = bulk{row: `?`, sep: `, `, text: `
 		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
-	s.InsertEvents = bulk{row: `(?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
-		insert into {p}event (account, id, type, at, created_at, data, origin) values %ROWS%
-		on duplicate key update num = num`}
-	s.EventNums = bulk{row: `(?, ?)`, sep: `, `, text: `
-		select account, id, num, origin from {p}event where (account, id) in (%ROWS%)`}
-	s.ReadEvents = bulk{row: `(?, ?)`, sep: `, `, text: `
-		select account, id, type, at, data from {p}event where (account, id) in (%ROWS%)`}
-	s.DropEvents = bulk{row: `select ? as num`, sep: ` union all `, text: `
-		delete t from (%ROWS%) x straight_join {p}event t force index (primary) on t.num = x.num`}
+	s.InsertEvents = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
+		insert into {p}event (uid, account, id, type, at, created_at, data, origin) values %ROWS%
+		on duplicate key update uid = {p}event.uid`}
+	s.Inserted = bulk{row: `unhex(?)`, sep: `, `, text: `select uid, origin from {p}event where uid in (%ROWS%)`}
+	s.ReadEvents = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select uid, account, id, type, at, data from {p}event where uid in (%ROWS%)`}
+	s.DropEvents = bulk{row: `select unhex(?) as uid`, sep: ` union all `, text: `
+		delete t from (%ROWS%) x straight_join {p}event t force index (primary) on t.uid = x.uid`}
+	s.InsertUnmatched = bulk{row: `(?, ?, unhex(?))`, sep: `, `, text: `
+		insert into {p}unmatched (account, created_at, event) values %ROWS%`}
+	s.DropUnmatched = bulk{row: `select ? as account, ? as created_at, unhex(?) as event`, sep: ` union all `, text: `
+		delete t from (%ROWS%) x straight_join {p}unmatched t force index (primary)
+		on t.account = x.account and t.created_at = x.created_at and t.event = x.event`}
 	s.Match = bulk{row: `(?, ?)`, sep: `, `, text: `
 		select s.account, s.type, p.num, p.status, p.version
 		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
 		where (s.account, s.type) in (%ROWS%)`}
-	s.InsertDeliveries = bulk{row: `(unhex(?), ?, ?, ?)`, sep: `, `, text: `
+	s.InsertDeliveries = bulk{row: `(unhex(?), unhex(?), ?, ?)`, sep: `, `, text: `
 		insert into {p}delivery (id, event, endpoint, created_at) values %ROWS%`}
-	s.InsertQueue = bulk{row: `(unhex(?), ?, ?, ?, ?, ?)`, sep: `, `, text: `
+	s.InsertQueue = bulk{row: `(unhex(?), unhex(?), ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}queue (id, event, endpoint, state, due, token) values %ROWS%`}
 
 	s.Pick = `
@@ -74,8 +78,8 @@ func mysqlSQL() statements {
 	}
 	s.Lease = bulk{row: `select ? as due, ? as token, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = 1, q.due = x.due, q.token = x.token`}
-	s.Events = bulk{row: `?`, sep: `, `, text: `
-		select num, id, account, type, at, created_at, data from {p}event where num in (%ROWS%)`}
+	s.Events = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
 
 	s.LockQueue = bulk{row: `unhex(?)`, sep: `, `, text: `
 		select id, endpoint, state, attempts, made, releases, token
@@ -126,11 +130,11 @@ func mysqlSQL() statements {
 		delete t from (%ROWS%) x straight_join {p}attempt t force index (primary) on t.delivery = x.id`}
 	s.DeleteDeliveries = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}delivery t force index (primary) on t.id = x.id`}
-	s.LockEvents = bulk{row: `?`, sep: `, `, text: `select num from {p}event force index (primary) where num in (%ROWS%) order by num for update`}
-	s.Unreferenced = bulk{row: `?`, sep: `, `, text: `
-		select e.num from {p}event e where e.num in (%ROWS%)
-		and not exists (select 1 from {p}delivery d where d.event = e.num)`}
-	s.DeliveriesOf = bulk{row: `(?, ?)`, sep: `, `, text: `
+	s.LockEvents = bulk{row: `unhex(?)`, sep: `, `, text: `select uid from {p}event force index (primary) where uid in (%ROWS%) order by uid for update`}
+	s.Unreferenced = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select e.uid from {p}event e where e.uid in (%ROWS%)
+		and not exists (select 1 from {p}delivery d where d.event = e.uid)`}
+	s.DeliveriesOf = bulk{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
 	s.CountMade = bulk{row: `unhex(?)`, sep: `, `, text: `
 		select d.id, coalesce(q.made, d.attempts) from {p}delivery d left join {p}queue q on q.id = d.id where d.id in (%ROWS%)`}
@@ -179,22 +183,21 @@ func bulkHex(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.
 // it.
 func insertEventsWithOrigin(ctx context.Context, t *txn, in *intake) error {
 	origin := newToken()
-	byID := make(map[[2]string]*newEvent, len(in.events))
-	rows, ids := make([][]any, len(in.events)), make([][]any, len(in.events))
+	rows, keys := make([][]any, len(in.events)), make([][]any, len(in.events))
 	for i, ev := range in.events {
-		byID[[2]string{ev.rec.AccountID, ev.rec.ID}] = ev
 		rows[i] = append(ev.row(in.micros), origin)
-		ids[i] = []any{ev.rec.AccountID, ev.rec.ID}
+		keys[i] = []any{ev.k}
 	}
 	if err := t.bulk(ctx, &in.s.sql.InsertEvents, rows, nil); err != nil {
 		return err
 	}
-	return t.bulk(ctx, &in.s.sql.EventNums, ids, func(r *sql.Rows) error {
-		var account, id string
-		var num, by int64
-		err := r.Scan(&account, &id, &num, &by)
-		if err == nil && by == origin {
-			byID[[2]string{account, id}].num = num
+	byKey := in.byKey()
+	return t.bulk(ctx, &in.s.sql.Inserted, keys, func(r *sql.Rows) error {
+		var k key
+		var by int64
+		err := r.Scan(&k, &by)
+		if ev := byKey[k]; ev != nil && by == origin {
+			ev.fresh = true
 		}
 		return err
 	})

@@ -41,16 +41,20 @@ func postgresSQL() statements {
 		select num, id, account, url, headers, secrets, version, generation
 		from {p}endpoint where num = any($1::bigint[])`}
 
-	s.InsertEvents = bulk{kinds: "tttiib", text: `
-		insert into {p}event (account, id, type, at, created_at, data)
-		select x.account, x.id, x.type, x.at, x.created_at, substring($6::bytea from x.start for x.size)
-		from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $7::int[], $8::int[])
-			as x (account, id, type, at, created_at, start, size)
-		on conflict (account, id) do nothing returning account, id, num`}
-	s.ReadEvents = bulk{kinds: "tt", text: `
-		select e.account, e.id, e.type, e.at, e.data from unnest($1::text[], $2::text[]) as x (account, id)
-		cross join lateral (select * from {p}event e where e.account = x.account and e.id = x.id limit 1) e`}
-	s.DropEvents = bulk{kinds: "i", text: `delete from {p}event where num = any($1::bigint[])`}
+	s.InsertEvents = bulk{kinds: "utttiib", text: `
+		insert into {p}event (uid, account, id, type, at, created_at, data)
+		select x.uid, x.account, x.id, x.type, x.at, x.created_at, substring($7::bytea from x.start for x.size)
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $8::int[], $9::int[])
+			as x (uid, account, id, type, at, created_at, start, size)
+		on conflict (uid) do nothing returning uid`}
+	s.ReadEvents = bulk{kinds: "u", text: `
+		select uid, account, id, type, at, data from {p}event where uid = any($1::uuid[])`}
+	s.DropEvents = bulk{kinds: "u", text: `delete from {p}event where uid = any($1::uuid[])`}
+	s.InsertUnmatched = bulk{kinds: "tiu", text: `
+		insert into {p}unmatched (account, created_at, event) select * from unnest($1::text[], $2::bigint[], $3::uuid[])`}
+	s.DropUnmatched = bulk{kinds: "tiu", text: `
+		delete from {p}unmatched u using unnest($1::text[], $2::bigint[], $3::uuid[]) as x (account, created_at, event)
+		where u.account = x.account and u.created_at = x.created_at and u.event = x.event`}
 	s.Match = bulk{kinds: "tt", text: `
 		select x.account, x.type, p.num, p.status, p.version
 		from unnest($1::text[], $2::text[]) as x (account, type)
@@ -58,18 +62,18 @@ func postgresSQL() statements {
 			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
 		cross join lateral (
 			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
-	s.InsertDeliveries = bulk{kinds: "uiii", text: `
+	s.InsertDeliveries = bulk{kinds: "uuii", text: `
 		insert into {p}delivery (id, event, endpoint, created_at)
-		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])`}
-	s.InsertQueue = bulk{kinds: "uiiiii", text: `
+		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])`}
+	s.InsertQueue = bulk{kinds: "uuiiii", text: `
 		insert into {p}queue (id, event, endpoint, state, due, token)
-		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
+		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
 
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick = postgresPick
 	s.PickRows = bulk{text: postgresPickNamed}
-	s.Events = bulk{kinds: "i", text: `
-		select num, id, account, type, at, created_at, data from {p}event where num = any($1::bigint[])`}
+	s.Events = bulk{kinds: "u", text: `
+		select uid, id, account, type, at, created_at, data from {p}event where uid = any($1::uuid[])`}
 	s.ReleaseToken = `update {p}queue set state = 0, token = 0 where id = any($1::uuid[]) and token = $2`
 
 	s.LockQueue = bulk{kinds: "u", text: `
@@ -129,12 +133,12 @@ func postgresSQL() statements {
 
 	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt where delivery = any($1::uuid[])`}
 	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery where id = any($1::uuid[])`}
-	s.LockEvents = bulk{kinds: "i", text: `select num from {p}event where num = any($1::bigint[]) order by num for update`}
-	s.Unreferenced = bulk{kinds: "i", text: `
-		select e.num from {p}event e where e.num = any($1::bigint[])
-		and (select d.id from {p}delivery d where d.event = e.num limit 1) is null`}
-	s.DeliveriesOf = bulk{kinds: "ii", text: `
-		select d.id, d.event, d.status from unnest($1::bigint[], $2::bigint[]) as x (event, endpoint)
+	s.LockEvents = bulk{kinds: "u", text: `select uid from {p}event where uid = any($1::uuid[]) order by uid for update`}
+	s.Unreferenced = bulk{kinds: "u", text: `
+		select e.uid from {p}event e where e.uid = any($1::uuid[])
+		and (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
+	s.DeliveriesOf = bulk{kinds: "ui", text: `
+		select d.id, d.event, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
 	s.CountMade = bulk{kinds: "u", text: `
@@ -194,10 +198,10 @@ u as (
 	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
 	where q.id = any (array(select c.id from c where c.id is not null))
 	returning q.id, q.event, q.endpoint, q.attempts, q.releases, q.expired)
-select (select now from n), u.id::text, u.event, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
+select (select now from n), u.id::text, u.event::text, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
 from u join c on c.id = u.id
 union all
-select (select now from n), '', 0, c.num, 0, 0, 0, 0, 0 from c where c.id is null`
+select (select now from n), '', '', c.num, 0, 0, 0, 0, 0 from c where c.id is null`
 
 // claimAtOnce claims in one statement, which is its own transaction, and reads
 // what goes with the rows after it.
@@ -236,16 +240,22 @@ func claimAtOnce(ctx context.Context, s *Store, c *claim) (err error) {
 // scan reads a row of postgresPick.
 func (c *claim) scan(r *sql.Rows) error {
 	var row claimed
-	var id string
-	if err := r.Scan(&c.seen.micros, &id, &row.event, &row.endpoint, &row.attempts, &row.releases, &row.expired, &row.version, &row.due); err != nil {
+	var id, event string
+	if err := r.Scan(&c.seen.micros, &id, &event, &row.endpoint, &row.attempts, &row.releases, &row.expired, &row.version, &row.due); err != nil {
 		return err
 	}
 	if id == "" {
 		c.met = append(c.met, row.endpoint)
 		return nil
 	}
+	if err := row.event.Scan(event); err != nil {
+		return err
+	}
+	if err := row.k.Scan(id); err != nil {
+		return err
+	}
 	c.rows = append(c.rows, row)
-	return c.rows[len(c.rows)-1].k.Scan(id)
+	return nil
 }
 
 // sort puts the rows in the order of the walk, the oldest of each endpoint

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"sync"
 )
 
@@ -12,7 +13,6 @@ import (
 type purgeCursor struct {
 	mu       sync.Mutex
 	delivery key
-	event    int64
 }
 
 // purge forgets what ended before the given time, in the order of its creation,
@@ -26,13 +26,12 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 		return err
 	}
 	c.delivery = next
-	events, after, err := m.purgeEvents(ctx, c.event, before)
+	events, seen, err := m.purgeUnmatched(ctx, before)
 	if err != nil {
 		return err
 	}
-	c.event = after
 	m.out.Purged += n + events
-	if n > 0 && next != (key{}) || events > 0 && after != 0 {
+	if n > 0 && next != (key{}) || seen == m.limit {
 		m.out.More = true
 	}
 	return nil
@@ -44,10 +43,11 @@ func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n
 	err = m.s.write(ctx, func(t *txn) error {
 		n, next = 0, key{}
 		var old, events [][]any
-		asked := make(map[int64]bool)
+		asked := make(map[key]bool)
 		seen, last, end := 0, key{}, false
 		err := t.query(ctx, m.s.sql.OldDeliveries, func(r *sql.Rows) error {
-			var event, created, done int64
+			var event key
+			var created, done int64
 			var status int
 			if err := r.Scan(&last, &event, &status, &created, &done); err != nil {
 				return err
@@ -91,14 +91,14 @@ func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, old, events [][]a
 // moment comes before or after.
 func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events [][]any) (n int, err error) {
 	var free [][]any
-	ignore := func(r *sql.Rows) error { return r.Scan(new(int64)) }
+	ignore := func(r *sql.Rows) error { return r.Scan(new(key)) }
 	if err := t.bulk(ctx, &m.s.sql.LockEvents, events, ignore); err != nil {
 		return 0, err
 	}
 	err = t.bulk(ctx, &m.s.sql.Unreferenced, events, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		free = append(free, []any{num})
+		var k key
+		err := r.Scan(&k)
+		free = append(free, []any{k})
 		return err
 	})
 	if err != nil {
@@ -107,38 +107,29 @@ func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events [][]any) (n in
 	return len(free), t.bulk(ctx, &m.s.sql.DropEvents, free, nil)
 }
 
-// purgeEvents forgets events that nobody was subscribed to.
-func (m *upkeep) purgeEvents(ctx context.Context, from, before int64) (n int, next int64, err error) {
-	var old [][]any
-	seen, last, end := 0, int64(0), false
-	err = m.s.read(ctx, func(t *txn) error {
-		old, seen, end = nil, 0, false
-		return t.query(ctx, m.s.sql.OldEvents, func(r *sql.Rows) error {
+// purgeUnmatched forgets events that nobody was subscribed to. One that has got a
+// delivery since, by a Replay, goes with that.
+func (m *upkeep) purgeUnmatched(ctx context.Context, before int64) (n, seen int, err error) {
+	err = m.s.write(ctx, func(t *txn) error {
+		var old, events [][]any
+		err := t.query(ctx, m.s.sql.OldUnmatched, func(r *sql.Rows) error {
+			var account string
 			var created int64
-			var referenced bool
-			if err := r.Scan(&last, &created, &referenced); err != nil {
-				return err
-			}
-			seen++
-			end = end || created >= before
-			if created < before && !referenced {
-				old = append(old, []any{last})
-			}
-			return nil
-		}, from, m.limit)
+			var k key
+			err := r.Scan(&account, &created, &k)
+			old = append(old, []any{account, created, k})
+			events = append(events, []any{k})
+			return err
+		}, before, m.limit)
+		seen = len(old)
+		if err != nil || seen == 0 {
+			return err
+		}
+		slices.SortFunc(events, func(a, b []any) int { return compareKeys(a[0].(key), b[0].(key)) })
+		if n, err = m.deleteEvents(ctx, t, events); err != nil {
+			return err
+		}
+		return t.bulk(ctx, &m.s.sql.DropUnmatched, old, nil)
 	})
-	if err != nil {
-		return 0, 0, err
-	}
-	if !end && seen == m.limit {
-		next = last
-	}
-	if len(old) == 0 {
-		return 0, next, nil
-	}
-	err = m.s.write(ctx, func(t *txn) (err error) {
-		n, err = m.deleteEvents(ctx, t, old)
-		return err
-	})
-	return n, next, err
+	return n, seen, err
 }

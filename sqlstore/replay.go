@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -94,17 +96,20 @@ func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64
 	return t.bulk(ctx, &s.sql.QueueAgain, queue, nil)
 }
 
-// Replay implements [webhook.Log]. It goes from the oldest event to the newest;
-// the cursor is the time and the number of the last one.
+// Replay implements [webhook.Log]. An event is found by its deliveries, or among
+// those that have none: no index of all events by account has to be kept up for
+// it. It looks at the endpoint's own deliveries first, then at those of the
+// account's other endpoints, deleted ones included, then at the events without
+// any. The cursor says which of these it is at, and where.
 func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Replayed, error) {
 	p := &replay{s: s, limit: max(1, r.Limit), since: toMicros(r.Since)}
-	if r.Cursor != "" {
-		if _, err := fmt.Sscanf(r.Cursor, "%d_%d", &p.since, &p.after); err != nil {
-			return webhook.Replayed{}, invalid("Cursor", "is not one that the store answered")
-		}
+	if err := p.parse(r.Cursor); err != nil {
+		return webhook.Replayed{}, err
 	}
 	var out webhook.Replayed
+	from := p.at
 	err := s.write(ctx, func(t *txn) (err error) {
+		p.at = from
 		rec, num, err := s.endpointWithNum(ctx, t, s.sql.GetEndpoint, r.AccountID, r.EndpointID)
 		if err != nil {
 			return err
@@ -121,33 +126,67 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 
 // replay is one Replay call at work.
 type replay struct {
-	s            *Store
-	rec          *webhook.EndpointRecord
-	num          int64
-	since, after int64
-	limit        int
+	s     *Store
+	rec   *webhook.EndpointRecord
+	num   int64
+	since int64
+	limit int
+	at    replayPlace
 }
+
+// replayPlace is how far a replay has come.
+type replayPlace struct {
+	source  int64 // ownDeliveries, an endpoint's number, or unmatchedEvents
+	after   key   // the delivery or, of unmatched ones, the event looked at last
+	created int64 // of unmatched ones, the time of that
+}
+
+const (
+	ownDeliveries   = 0
+	unmatchedEvents = math.MaxInt64
+)
+
+// sourcesAtOnce is how many endpoints one call looks at: most of an account's
+// may have nothing.
+const sourcesAtOnce = 100
+
+func (p *replay) parse(cursor string) error {
+	if cursor == "" {
+		return nil
+	}
+	var after []byte
+	if _, err := fmt.Sscanf(cursor, "%d_%d_%x", &p.at.source, &p.at.created, &after); err != nil || len(after) != len(key{}) {
+		return invalid("Cursor", "is not one that the store answered")
+	}
+	copy(p.at.after[:], after)
+	return nil
+}
+
+func (a replayPlace) cursor() string { return fmt.Sprintf("%d_%d_%x", a.source, a.created, a.after[:]) }
 
 func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err error) {
 	now, err := t.clock(ctx)
 	if err != nil {
 		return out, err
 	}
-	events, next, err := p.events(ctx, t)
+	events, more, err := p.events(ctx, t)
 	if err != nil {
 		return out, err
 	}
+	if more {
+		out.Next = p.at.cursor()
+	}
 	// Locked against the purge, which asks for deliveries once it has the lock.
-	found := make(map[int64]bool)
+	found := make(map[key]bool)
 	var rows, pairs [][]any
-	for _, num := range events {
-		rows = append(rows, []any{num})
+	for _, k := range events {
+		rows = append(rows, []any{k})
 	}
 	err = t.bulk(ctx, &p.s.sql.LockEvents, rows, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		found[num] = true
-		pairs = append(pairs, []any{num, p.num})
+		var k key
+		err := r.Scan(&k)
+		found[k] = true
+		pairs = append(pairs, []any{k, p.num})
 		return err
 	})
 	if err != nil {
@@ -161,40 +200,92 @@ func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err err
 		return out, err
 	}
 	created, err := p.create(ctx, t, events, found, now)
-	return webhook.Replayed{Count: len(again) + created, Next: next}, err
+	out.Count = len(again) + created
+	return out, err
 }
 
-// events answers the next events that match the subscription.
-func (p *replay) events(ctx context.Context, t *txn) (nums []int64, next string, err error) {
-	var last, at int64
-	seen := 0
-	err = t.query(ctx, p.s.sql.Timeline, func(r *sql.Rows) error {
-		var typ webhook.EventType
-		if seen++; seen > p.limit {
-			next = fmt.Sprintf("%d_%d", at, last)
-			return nil
-		}
-		if err := r.Scan(&last, &typ, &at); err != nil {
-			return err
-		}
-		for _, pattern := range typ.Patterns() {
-			if slices.Contains(p.rec.Events, pattern) {
-				nums = append(nums, last)
-				break
+// events answers the next events that match the subscription, each once, and
+// whether there may be more.
+func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, err error) {
+	seen := make(map[key]bool)
+	left := p.limit
+	for range sourcesAtOnce {
+		left, err = p.source(ctx, t, left, func(k key, typ webhook.EventType, at int64) {
+			if at < p.since || seen[k] {
+				return
 			}
+			for _, pattern := range typ.Patterns() {
+				if slices.Contains(p.rec.Events, pattern) {
+					seen[k] = true
+					events = append(events, k)
+					break
+				}
+			}
+		})
+		if err != nil || left == 0 {
+			return events, true, err
 		}
-		return nil
-	}, p.rec.AccountID, p.since, p.since, p.after, p.limit+1)
-	return nums, next, err
+		if p.at.source == unmatchedEvents {
+			return events, false, nil
+		}
+		if err := p.advance(ctx, t); err != nil {
+			return nil, false, err
+		}
+	}
+	return events, true, nil
+}
+
+// keyLag is how much the time in a delivery's key, which is that of the process
+// that made it, may be behind the store's.
+const keyLag = 24 * time.Hour
+
+// source looks at most left rows further and answers how many it could have
+// looked at besides: 0 when there may be more.
+func (p *replay) source(ctx context.Context, t *txn, left int, take func(event key, typ webhook.EventType, at int64)) (int, error) {
+	text, args := p.s.sql.EventsOf, []any{p.at.source}
+	switch p.at.source {
+	case unmatchedEvents:
+		text, args = p.s.sql.UnmatchedOf, []any{p.rec.AccountID, max(p.since, p.at.created), p.at.created}
+	case ownDeliveries:
+		args = []any{p.num}
+	}
+	if p.at.after == (key{}) && p.at.source != unmatchedEvents {
+		p.at.after = firstKeyAt(p.since - keyLag.Microseconds())
+	}
+	args = append(args, p.s.dialect.keyArg(p.at.after), left)
+	err := t.query(ctx, text, func(r *sql.Rows) error {
+		var event key
+		var typ webhook.EventType
+		err := r.Scan(&p.at.after, &event, &typ, &p.at.created)
+		left--
+		take(event, typ, p.at.created)
+		return err
+	}, args...)
+	return left, err
+}
+
+// advance goes on to the next endpoint of the account, or to the events that no
+// endpoint leads to.
+func (p *replay) advance(ctx context.Context, t *txn) error {
+	next := int64(unmatchedEvents)
+	err := t.query(ctx, p.s.sql.EndpointsFrom, func(r *sql.Rows) error {
+		var num int64
+		err := r.Scan(&num)
+		if num != p.num {
+			next = min(next, num)
+		}
+		return err
+	}, p.rec.AccountID, p.at.source, 2)
+	p.at = replayPlace{source: next}
+	return err
 }
 
 // existing answers the deliveries that ended undelivered, and takes every event
 // that has a delivery out of found.
-func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[int64]bool) (again []restarted, err error) {
+func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[key]bool) (again []restarted, err error) {
 	status := statusNumber[p.rec.Status]
 	err = t.bulk(ctx, &p.s.sql.DeliveriesOf, pairs, func(r *sql.Rows) error {
-		var k key
-		var event int64
+		var k, event key
 		var was int
 		err := r.Scan(&k, &event, &was)
 		delete(found, event)
@@ -207,14 +298,14 @@ func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[
 }
 
 // create makes the deliveries that are missing.
-func (p *replay) create(ctx context.Context, t *txn, events []int64, found map[int64]bool, now int64) (n int, err error) {
+func (p *replay) create(ctx context.Context, t *txn, events []key, found map[key]bool, now int64) (n int, err error) {
 	state := stateAt(statusNumber[p.rec.Status], now, now)
 	var deliveries, queue [][]any
-	for _, num := range events {
-		if found[num] {
+	for _, event := range events {
+		if found[event] {
 			k := newKey()
-			deliveries = append(deliveries, []any{k, num, p.num, now})
-			queue = append(queue, []any{k, num, p.num, state, now, int64(0)})
+			deliveries = append(deliveries, []any{k, event, p.num, now})
+			queue = append(queue, []any{k, event, p.num, state, now, int64(0)})
 		}
 	}
 	if err := t.bulk(ctx, &p.s.sql.InsertDeliveries, deliveries, nil); err != nil {

@@ -11,7 +11,7 @@ const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason
 	coalesce(q.state, -1), coalesce(q.made, 0), coalesce(q.due, 0), d.created_at, d.done_at`
 
 const deliveryJoins = `
-	join {p}event e on e.num = d.event
+	join {p}event e on e.uid = d.event
 	join {p}endpoint p on p.num = d.endpoint
 	left join {p}queue q on q.id = d.id`
 
@@ -62,20 +62,23 @@ func portable() statements {
 		DueWaiting:  `select id, endpoint, due from {p}queue where state = 5 and due <= ? order by due limit ? {skip}`,
 
 		OldDeliveries: `select id, event, status, created_at, done_at from {p}delivery where id > ? order by id limit ?`,
-		OldEvents: `
-			select e.num, e.created_at, exists (select 1 from {p}delivery d where d.event = e.num)
-			from {p}event e where e.num > ? order by e.num limit ?`,
+		OldUnmatched: `
+			select account, created_at, event from {p}unmatched where created_at < ? order by created_at limit ?`,
 
-		GetEvent:   `select num, id, account, type, at, created_at, data from {p}event where account = ? and id = ?`,
-		EventNum:   `select num from {p}event where account = ? and id = ?`,
+		GetEvent:   `select uid, id, account, type, at, created_at, data from {p}event where uid = ? and account = ? and id = ?`,
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
 			select number, id, at, duration, status, failure, detail, body
 			from {p}attempt where delivery = ? order by number`,
 		Delivery: `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
-		Timeline: `
-			select num, type, created_at from {p}event
-			where account = ? and created_at >= ? and (created_at > ? or num > ?) order by created_at, num limit ?`,
+		EndpointsFrom: `select num from {p}endpoint where account = ? and num > ? order by num limit ?`,
+		EventsOf: `
+			select d.id, e.uid, e.type, e.created_at from {p}delivery d join {p}event e on e.uid = d.event
+			where d.endpoint = ? and d.id > ? order by d.id limit ?`,
+		UnmatchedOf: `
+			select u.event, u.event, e.type, u.created_at from {p}unmatched u join {p}event e on e.uid = u.event
+			where u.account = ? and u.created_at >= ? and (u.created_at > ? or u.event > ?)
+			order by u.created_at, u.event limit ?`,
 		DeliveriesOfEndpoint: deliveriesBefore("endpoint"),
 		DeliveriesOfEvent:    deliveriesBefore("event"),
 		StatsAll:             stats(""),

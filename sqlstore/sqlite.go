@@ -37,11 +37,13 @@ func sqliteSQL() statements {
 	s.Targets = bulk{row: `?`, sep: `,`, text: `
 		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
-	s.InsertEvents = bulk{row: `(?,?,?,?,?,?)`, sep: `,`, text: `
-		insert into {p}event (account, id, type, at, created_at, data) values %ROWS%
-		on conflict (account, id) do nothing returning account, id, num`}
-	s.ReadEvents = bulk{text: `select account, id, type, at, data from {p}event where account = ? and id = ?`}
-	s.DropEvents = bulk{text: `delete from {p}event where num = ?`}
+	s.InsertEvents = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
+		on conflict (uid) do nothing returning uid`}
+	s.ReadEvents = bulk{text: `select uid, account, id, type, at, data from {p}event where uid = ?`}
+	s.DropEvents = bulk{text: `delete from {p}event where uid = ?`}
+	s.InsertUnmatched = bulk{row: `(?,?,?)`, sep: `,`, text: `insert into {p}unmatched (account, created_at, event) values %ROWS%`}
+	s.DropUnmatched = bulk{text: `delete from {p}unmatched where account = ? and created_at = ? and event = ?`}
 	s.Match = bulk{row: `(?,?)`, sep: `,`, text: `
 		with x (account, type) as (values %ROWS%)
 		select s.account, s.type, p.num, p.status, p.version
@@ -62,7 +64,7 @@ func sqliteSQL() statements {
 		with x (due, token, id) as (values %ROWS%)
 		update {p}queue set state = 1, due = x.due, token = x.token from x where {p}queue.id = x.id`}
 	s.Events = bulk{row: `?`, sep: `,`, text: `
-		select num, id, account, type, at, created_at, data from {p}event where num in (%ROWS%)`}
+		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
 
 	s.LockQueue = bulk{row: `?`, sep: `,`, text: `
 		select id, endpoint, state, attempts, made, releases, token from {p}queue where id in (%ROWS%)`}
@@ -93,10 +95,10 @@ func sqliteSQL() statements {
 
 	s.DeleteAttempts = bulk{text: `delete from {p}attempt where delivery = ?`}
 	s.DeleteDeliveries = bulk{text: `delete from {p}delivery where id = ?`}
-	s.LockEvents = bulk{text: `select num from {p}event where num = ?`}
+	s.LockEvents = bulk{text: `select uid from {p}event where uid = ?`}
 	s.Unreferenced = bulk{text: `
-		select num from {p}event where num = ?
-		and not exists (select 1 from {p}delivery d where d.event = {p}event.num)`}
+		select uid from {p}event where uid = ?
+		and not exists (select 1 from {p}delivery d where d.event = {p}event.uid)`}
 	s.DeliveriesOf = bulk{text: `select id, event, status from {p}delivery where event = ? and endpoint = ?`}
 	s.CountMade = bulk{text: `
 		select d.id, coalesce(q.made, d.attempts) from {p}delivery d left join {p}queue q on q.id = d.id where d.id = ?`}
@@ -113,20 +115,18 @@ const healthColumns = `num, id, account, status, version, generation, disabled_r
 // insertEventsReturning stores the events whose ids are new, where the statement
 // answers which they are.
 func insertEventsReturning(ctx context.Context, t *txn, in *intake) error {
-	byID := make(map[[2]string]*newEvent, len(in.events))
 	rows := make([][]any, len(in.events))
 	for i, ev := range in.events {
-		byID[[2]string{ev.rec.AccountID, ev.rec.ID}] = ev
 		rows[i] = ev.row(in.micros)
 	}
+	byKey := in.byKey()
 	return t.bulk(ctx, &in.s.sql.InsertEvents, rows, func(r *sql.Rows) error {
-		var account, id string
-		var num int64
-		if err := r.Scan(&account, &id, &num); err != nil {
-			return err
+		var k key
+		err := r.Scan(&k)
+		if ev := byKey[k]; ev != nil {
+			ev.fresh = true
 		}
-		byID[[2]string{account, id}].num = num
-		return nil
+		return err
 	})
 }
 
@@ -137,7 +137,7 @@ func (ev *newEvent) row(now int64) []any {
 	if data == nil {
 		data = []byte{}
 	}
-	return []any{ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), now, data}
+	return []any{ev.k, ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), now, data}
 }
 
 // pickByStep walks from one endpoint that has ready rows to the next, by index,

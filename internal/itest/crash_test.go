@@ -146,10 +146,10 @@ func (p *parent) finish() {
 	}
 	assert.Zero(t, s.number(t, "select count(*) from webhook_queue where state = 1"), "left leased")
 	assert.Zero(t, s.unfinished(t), "left unfinished")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_delivery d where not exists (select 1 from webhook_event e where e.num = d.event)"), "deliveries without an event")
+	assert.Zero(t, s.number(t, "select count(*) from webhook_delivery d where not exists (select 1 from webhook_event e where e.uid = d.event)"), "deliveries without an event")
 	assert.Zero(t, s.number(t, "select count(*) from webhook_attempt a where not exists (select 1 from webhook_delivery d where d.id = a.delivery)"), "attempts without a delivery")
 	assert.Zero(t, s.number(t, "select count(*) from webhook_delivery d where d.status <> 0 and d.attempts <> (select count(*) from webhook_attempt a where a.delivery = d.id)"), "attempts counted but not logged")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_event e where (select count(*) from webhook_delivery d where d.event = e.num) not in (0, 1, 2, 3)"), "an event with half a fan-out")
+	assert.Zero(t, s.number(t, "select count(*) from webhook_event e where (select count(*) from webhook_delivery d where d.event = e.uid) not in (0, 1, 2, 3)"), "an event with half a fan-out")
 	p.counters(s)
 }
 

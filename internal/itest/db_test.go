@@ -214,12 +214,13 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 	t.Helper()
 	us := d.Microseconds()
 	columns := map[string][]string{
-		"endpoint": {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "created_at", "updated_at"},
-		"event":    {"created_at"},
-		"delivery": {"created_at", "done_at"},
-		"queue":    {"due"},
-		"attempt":  {"at"},
-		"inbox":    {"due"},
+		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "created_at", "updated_at"},
+		"event":     {"created_at"},
+		"unmatched": {"created_at"},
+		"delivery":  {"created_at", "done_at"},
+		"queue":     {"due"},
+		"attempt":   {"at"},
+		"inbox":     {"due"},
 	}
 	for table, names := range columns {
 		for _, c := range names {

@@ -65,12 +65,12 @@ const backlog = 100_000
 // 1, and thousands of endpoints without any.
 func (s *testStore) fill(t testing.TB) {
 	t.Helper()
-	key, numbers := "randomblob(16)", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
+	key, event, numbers := "randomblob(16)", "cast(printf('%016d', n) as blob)", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
 	switch s.dialect {
 	case sqlstore.Postgres:
-		key, numbers = "gen_random_uuid()", "with g as (select generate_series(1, %d) as n) "
+		key, event, numbers = "gen_random_uuid()", "lpad(to_hex(n), 32, '0')::uuid", "with g as (select generate_series(1, %d) as n) "
 	case sqlstore.MySQL:
-		key, numbers = "unhex(md5(concat(n, state)))", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
+		key, event, numbers = "unhex(md5(concat(n, state)))", "unhex(lpad(hex(n), 32, '0'))", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
 	}
 	insert := func(table, columns, values string, n int) {
 		with, into := fmt.Sprintf(numbers, n), "insert into webhook_"+table+" ("+columns+") "
@@ -89,11 +89,11 @@ func (s *testStore) fill(t testing.TB) {
 	insert("endpoint", "id, account, url, events, description, metadata, headers, secrets, status, version, generation, disabled_reason, disabled_at, created_at, updated_at",
 		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, 1, 1", 10_000)
 	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", 10_000)
-	insert("event", eventColumns(s.dialect), eventValues(s.dialect), backlog)
+	insert("event", "uid, "+eventColumns(s.dialect), event+", "+eventValues(s.dialect), backlog)
 	for state, due := range map[int]string{0: "1", 5: "9000000000000000"} {
-		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+fmt.Sprintf(", n, 1, %d, %s", state, due), backlog)
+		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+fmt.Sprintf(", %s, 1, %d, %s", event, state, due), backlog)
 	}
-	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", n, 1, 2, 1, 1", backlog)
+	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 1, 1", backlog)
 }
 
 func eventColumns(d sqlstore.Dialect) string {

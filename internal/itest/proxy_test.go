@@ -163,7 +163,7 @@ func TestACutAtAnyByteOfEmitDoublesNothing(t *testing.T) {
 			r, err := far.Enqueue(ctx, groups([]webhook.EventRecord{event(id)}))
 			require.NoError(t, err)
 			require.NoError(t, r.Errs[0])
-			require.EqualValues(t, 1, direct.number(t, "select count(*) from webhook_delivery d join webhook_event e on e.num = d.event where e.id = '"+id+"'"))
+			require.EqualValues(t, 1, direct.number(t, "select count(*) from webhook_delivery d join webhook_event e on e.uid = d.event where e.id = '"+id+"'"))
 		}
 		t.Logf("%d cuts, %d of them after the commit", cuts, unknown)
 		assert.Positive(t, unknown, "no cut hit the answer to the commit")

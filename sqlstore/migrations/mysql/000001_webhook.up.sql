@@ -44,23 +44,32 @@ create table if not exists webhook_subscription (
 	key endpoint (endpoint)
 ) engine = InnoDB;
 
+-- uid is made of account and id, so that one index finds an event, and grows at
+-- its end: see eventKey.
 -- origin tells which call inserted a row that several may have tried to.
 create table if not exists webhook_event (
-	num bigint auto_increment primary key,
+	uid binary(16) primary key,
 	account varbinary(255) not null,
 	id varbinary(64) not null,
 	type varbinary(128) not null,
 	at bigint not null,
 	created_at bigint not null,
 	origin bigint not null,
-	data longblob not null,
-	unique key id (account, id),
-	key timeline (account, created_at, num)
+	data longblob not null
+) engine = InnoDB;
+
+-- Events without a delivery, which no endpoint leads to.
+create table if not exists webhook_unmatched (
+	account varbinary(255) not null,
+	created_at bigint not null,
+	event binary(16) not null,
+	primary key (account, created_at, event),
+	key age (created_at)
 ) engine = InnoDB;
 
 create table if not exists webhook_delivery (
 	id binary(16) primary key,
-	event bigint not null,
+	event binary(16) not null,
 	endpoint bigint not null,
 	status smallint not null default 0,
 	attempts int not null default 0,
@@ -76,7 +85,7 @@ create table if not exists webhook_delivery (
 -- small keeps its keys small.
 create table if not exists webhook_queue (
 	id binary(16) primary key,
-	event bigint not null,
+	event binary(16) not null,
 	endpoint bigint not null,
 	state smallint not null,
 	due bigint not null,

@@ -40,21 +40,30 @@ create table webhook_subscription (
 );
 create index webhook_subscription_endpoint on webhook_subscription (endpoint);
 
+-- uid is made of account and id, so that one index finds an event, and grows at
+-- its end: see eventKey.
 create table webhook_event (
-	num bigint generated always as identity primary key,
+	uid uuid primary key,
 	account text collate "C" not null,
 	id text collate "C" not null,
 	type text collate "C" not null,
 	at bigint not null,
 	created_at bigint not null,
-	data bytea not null,
-	unique (account, id)
+	data bytea not null
 );
-create index webhook_event_timeline on webhook_event (account, created_at, num);
+
+-- Events without a delivery, which no endpoint leads to.
+create table webhook_unmatched (
+	account text collate "C" not null,
+	created_at bigint not null,
+	event uuid not null,
+	primary key (account, created_at, event)
+);
+create index webhook_unmatched_age on webhook_unmatched (created_at);
 
 create table webhook_delivery (
 	id uuid primary key,
-	event bigint not null,
+	event uuid not null,
 	endpoint bigint not null,
 	status smallint not null default 0,
 	attempts integer not null default 0,
@@ -69,7 +78,7 @@ create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
 -- 5 waiting for a retry.
 create table webhook_queue (
 	id uuid primary key,
-	event bigint not null,
+	event uuid not null,
 	endpoint bigint not null,
 	state smallint not null,
 	due bigint not null,

@@ -40,21 +40,30 @@ create table webhook_subscription (
 ) without rowid;
 create index webhook_subscription_endpoint on webhook_subscription (endpoint);
 
+-- uid is made of account and id, so that one index finds an event, and grows at
+-- its end: see eventKey.
 create table webhook_event (
-	num integer primary key,
+	uid blob primary key,
 	account text not null,
 	id text not null,
 	type text not null,
 	at integer not null,
 	created_at integer not null,
-	data blob not null,
-	unique (account, id)
+	data blob not null
 );
-create index webhook_event_timeline on webhook_event (account, created_at, num);
+
+-- Events without a delivery, which no endpoint leads to.
+create table webhook_unmatched (
+	account text not null,
+	created_at integer not null,
+	event blob not null,
+	primary key (account, created_at, event)
+) without rowid;
+create index webhook_unmatched_age on webhook_unmatched (created_at);
 
 create table webhook_delivery (
 	id blob primary key,
-	event integer not null,
+	event blob not null,
 	endpoint integer not null,
 	status integer not null default 0,
 	attempts integer not null default 0,
@@ -69,7 +78,7 @@ create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
 -- 5 waiting for a retry.
 create table webhook_queue (
 	id blob primary key,
-	event integer not null,
+	event blob not null,
 	endpoint integer not null,
 	state integer not null,
 	due integer not null,
