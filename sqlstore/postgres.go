@@ -183,12 +183,12 @@ const postgresLease = `
 n as materialized (select {clock} as now),
 s as materialized (select * from unnest((select $4::bigint[]), (select $5::int[])) as s (num, free)),
 c as materialized (
-	select w.num, p.version, r.id, r.due
+	select w.num, p.version, r.id, r.due, r.at_row
 	from w
 	cross join lateral (
 		select p.version, p.status in (1, 2) as active, p.moving from {p}endpoint p where p.num = w.num limit 1) p
 	left join lateral (
-		select q.id, q.due from {p}queue q
+		select q.id, q.due, q.ctid as at_row from {p}queue q
 		where q.endpoint = w.num and q.state = 0 and p.active
 		order by q.due, q.id limit coalesce((select s.free from s where s.num = w.num), $3::int)
 		for update skip locked) r on true
@@ -196,7 +196,7 @@ c as materialized (
 	limit (select $2::bigint)),
 u as (
 	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
-	where q.id = any (array(select c.id from c where c.id is not null))
+	where q.ctid = any (array(select c.at_row from c where c.id is not null))
 	returning q.id, q.event, q.endpoint, q.attempts, q.releases, q.expired)
 select (select now from n), u.id::text, u.event::text, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
 from u join c on c.id = u.id

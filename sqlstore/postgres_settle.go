@@ -15,21 +15,26 @@ import (
 // each begins and how long it is; and how much an endpoint's times may lag, in
 // microseconds. It answers the keys that it recorded.
 //
-// It locks the rows in the order given, then the endpoints that change (l) in
-// theirs: those that are failing, or whose times are old.
+// It deletes the places in the queue in the order given, then locks the endpoints
+// that change (l) in theirs: those that are failing, or whose times are old. Rows
+// are looked up by their key and written where they were found (ctid): a place in
+// the queue that somebody else changed in between is not there any more, and
+// whoever writes a pending delivery changes its place in the queue first.
 const postgresDelivered = `
 with n as materialized (select {clock} as now),
-m as materialized (
-	select x.*, q.endpoint, q.made + 1 as number
-	from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]), (select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
-		as x (id, token, generation, attempt, at, duration, status, start, size)
-	cross join lateral (
-		select q.endpoint, q.made from {p}queue q
-		where q.id = x.id and q.state = 1 and q.token = x.token limit 1 for update) q),
-q as (delete from {p}queue q where q.id = any (array(select m.id from m))),
+m as (
+	delete from {p}queue q using (
+		select x.*, f.at_row
+		from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
+			(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
+			as x (id, token, generation, attempt, at, duration, status, start, size)
+		cross join lateral (select f.ctid as at_row from {p}queue f where f.id = x.id limit 1) f) x
+	where q.ctid = x.at_row and q.id = x.id and q.state = 1 and q.token = x.token
+	returning x.*, q.endpoint, q.made + 1 as number),
 d as (
 	update {p}delivery d set status = 2, attempts = m.number, done_at = n.now, reason = ''
-	from m, n where d.id = m.id and d.id = any (array(select m.id from m))),
+	from n, m cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = m.id limit 1) f
+	where d.ctid = f.at_row),
 a as (
 	insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 	select m.id, m.number, m.attempt, m.at, m.duration, m.status, '', '', substring($8::bytea from m.start for m.size) from m),

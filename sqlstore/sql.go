@@ -70,7 +70,7 @@ func portable() statements {
 		Attempts: `
 			select number, id, at, duration, status, failure, detail, body
 			from {p}attempt where delivery = ? order by number`,
-		Delivery: `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
+		Delivery:      `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
 		EndpointsFrom: `select num from {p}endpoint where account = ? and num > ? order by num limit ?`,
 		EventsOf: `
 			select d.id, e.uid, e.type, e.created_at from {p}delivery d join {p}event e on e.uid = d.event
