@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -95,15 +94,11 @@ type ValidationError struct {
 
 // Error names each field with its problem.
 func (e *ValidationError) Error() string {
-	var b strings.Builder
-	b.WriteString("webhook: ")
+	list := make([]string, len(e.Fields))
 	for i, f := range e.Fields {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		fmt.Fprintf(&b, "%s %s", f.Field, f.Problem)
+		list[i] = f.Field + " " + f.Problem
 	}
-	return b.String()
+	return "webhook: " + strings.Join(list, "; ")
 }
 
 // Is reports whether target is [ErrInvalidArgument].
