@@ -73,8 +73,8 @@ type EndpointStore interface {
 	// it again. Maintain cancels what is still pending, with the reason
 	// [ReasonEndpointDeleted]; what waits for a retry or is leased can take until
 	// it is due. The log of its deliveries stays. A Settle that arrives later
-	// does not fail and makes nothing pending again. It fails with ErrNotFound
-	// when there is no such endpoint, or no longer.
+	// does not fail and makes nothing pending again. DeleteEndpoint fails with
+	// ErrNotFound when there is no such endpoint, or no longer.
 	DeleteEndpoint(ctx context.Context, accountID, id string) error
 }
 
