@@ -2,11 +2,15 @@ package webhook
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
-// Errors of the emitting side, for errors.Is.
+// Errors of the emitting side, for errors.Is. Those that a customer can mend have
+// a method Code with the word for it: "invalid_url" ([*URLError]), "invalid_events"
+// ([*ValidationError]), "webhook_limit_reached" ([ErrEndpointLimit]) and
+// "url_unreachable" ([*UnreachableError]). There are no further words: a management
+// API answers [ErrNotFound] with 404, [ErrIDConflict], [ErrVersionConflict] and
+// [ErrSecretLimit] with 409, and what is not of these kinds with 500.
 var (
 	// ErrNotFound answers an id that does not exist or belongs to another
 	// account; the two cannot be told apart.
@@ -90,24 +94,19 @@ type ValidationError struct {
 
 // Error names each field with its problem.
 func (e *ValidationError) Error() string {
-	var b strings.Builder
-	b.WriteString("webhook: ")
+	list := make([]string, len(e.Fields))
 	for i, f := range e.Fields {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		fmt.Fprintf(&b, "%s %s", f.Field, f.Problem)
+		list[i] = f.Field + " " + f.Problem
 	}
-	return b.String()
+	return "webhook: " + strings.Join(list, "; ")
 }
 
 // Is reports whether target is [ErrInvalidArgument].
 func (e *ValidationError) Is(target error) bool { return target == ErrInvalidArgument }
 
-// Code answers the word that a management API shows for the mistake, such as
-// "invalid_events", or "" when there is none for it. An endpoint can be wrong in
-// several ways at once; errors.As then finds the first of them, whose Code can be
-// empty though another one has a word.
+// Code answers "invalid_events", the word that a management API shows, when an
+// endpoint's Events are among the Fields, and "" otherwise: other mistakes have no
+// word.
 func (e *ValidationError) Code() string { return e.code }
 
 // invalid makes the ValidationError of one field.

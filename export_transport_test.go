@@ -7,12 +7,11 @@ import (
 
 // What the black-box tests of the transport need of its inside.
 var (
-	RetryAfter      = retryAfter
-	MaxRetryAfter   = maxRetryAfter
-	ValidateHeaders = validateHeaders
-	NormalizeURL    = normalizeURL
-	CheckReachable  = checkReachable
-	StatusFailure   = statusFailure
+	RetryAfter     = retryAfter
+	MaxRetryAfter  = maxRetryAfter
+	NormalizeURL   = normalizeURL
+	CheckReachable = checkReachable
+	StatusFailure  = statusFailure
 )
 
 // SetDial puts f between the egress policy and the network.
@@ -32,4 +31,11 @@ func FailureDetails() []string {
 		list = append(list, text)
 	}
 	return list
+}
+
+// ValidateHeaders answers what is wrong with an endpoint's custom headers.
+func ValidateHeaders(headers map[string]string) error {
+	var v ValidationError
+	checkHeaders(&v, headers)
+	return v.orNil()
 }

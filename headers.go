@@ -27,30 +27,26 @@ var reservedHeaders = []string{
 
 var reservedPrefixes = []string{"Proxy-", "Webhook-"}
 
-// validateHeaders answers a [*ValidationError] that lists everything that is
-// wrong with an endpoint's custom headers, or nil.
-func validateHeaders(headers map[string]string) error {
-	var wrong []FieldError
+// checkHeaders lists in v what is wrong with an endpoint's custom headers, of
+// single ones as many as there may be.
+func checkHeaders(v *ValidationError, headers map[string]string) {
 	if len(headers) > maxHeaders {
-		wrong = append(wrong, FieldError{"Headers", fmt.Sprintf("has more than %d entries", maxHeaders)})
+		v.add("Headers", fmt.Sprintf("has more than %d entries", maxHeaders))
 	}
-	size := 0
+	size, wrong := 0, 0
 	seen := make(map[string]bool, len(headers))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		size += len(name) + len(headers[name])
 		key := textproto.CanonicalMIMEHeaderKey(name)
-		if p := headerProblem(name, key, headers[name], seen[key]); p != "" && len(wrong) < maxHeaders {
-			wrong = append(wrong, FieldError{fmt.Sprintf("Headers[%.64q]", name), p})
+		if p := headerProblem(name, key, headers[name], seen[key]); p != "" && wrong < maxHeaders {
+			v.add(fmt.Sprintf("Headers[%.64q]", name), p)
+			wrong++
 		}
 		seen[key] = true
 	}
 	if size > maxHeaderBytes {
-		wrong = append(wrong, FieldError{"Headers", fmt.Sprintf("has more than %d bytes in all", maxHeaderBytes)})
+		v.add("Headers", fmt.Sprintf("has more than %d bytes in all", maxHeaderBytes))
 	}
-	if len(wrong) > 0 {
-		return &ValidationError{Fields: wrong}
-	}
-	return nil
 }
 
 func headerProblem(name, key, value string, seen bool) string {

@@ -12,11 +12,14 @@ import (
 
 // CreateEndpoint registers a URL for some of an account's events and answers it
 // with its secret, which is shown here only: afterwards nothing but the Store
-// knows it. Errors: [*ValidationError] (Code "invalid_events" when the events
-// are wrong), [*URLError] (Code "invalid_url"), [ErrEndpointLimit] (Code
-// "webhook_limit_reached"), [ErrIDConflict], [*UnreachableError] (Code
-// "url_unreachable"), and errors of the Store. Several mistakes come back joined,
-// for errors.Is and errors.As.
+// knows it.
+//
+// Errors: [*URLError] (Code "invalid_url"), [*ValidationError] for everything else
+// that is wrong (Code "invalid_events" when the events are), [*UnreachableError]
+// (Code "url_unreachable"), [ErrEndpointLimit] (Code "webhook_limit_reached"),
+// [ErrIDConflict], and errors of the Store. A URLError and a ValidationError can
+// come joined, in this order: errors.As finds each, and for an interface with Code
+// one that has a word if there is one.
 func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint, Secret, error) {
 	if p.Secret.IsZero() {
 		p.Secret = NewSecret()
@@ -31,10 +34,10 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	e.checkSecret(&v, p.Secret)
 	r := EndpointRecord{Secrets: []EndpointSecret{{Secret: p.Secret}}}
 	r.ID, r.AccountID, r.Status = p.ID, p.AccountID, EndpointActive
-	if err := errors.Join(v.orNil(), e.configure(ctx, &r, EndpointChange{
+	if err := e.configure(ctx, &v, &r, EndpointChange{
 		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: p.Metadata, Headers: p.Headers,
 		CheckReachable: p.CheckReachable,
-	})); err != nil {
+	}); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
 	stored, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
@@ -54,11 +57,11 @@ func orEmpty(events []EventType) []EventType {
 	return events
 }
 
-// configure validates c and puts it into r.
-func (e *Engine) configure(ctx context.Context, r *EndpointRecord, c EndpointChange) error {
-	var v ValidationError
+// configure validates c and puts it into r. v has what the caller found wrong
+// already, so that all of it comes back in one ValidationError.
+func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointRecord, c EndpointChange) (err error) {
 	if c.Events != nil {
-		r.Events = subscription(&v, c.Events)
+		r.Events = subscription(v, c.Events)
 	}
 	if c.Description != nil {
 		if r.Description = *c.Description; len(r.Description) > 1024 {
@@ -67,19 +70,16 @@ func (e *Engine) configure(ctx context.Context, r *EndpointRecord, c EndpointCha
 	}
 	if c.Metadata != nil {
 		r.Metadata = c.Metadata
-		checkMetadata(&v, c.Metadata)
+		checkMetadata(v, c.Metadata)
 	}
-	var errs []error
 	if c.Headers != nil {
 		r.Headers = c.Headers
-		errs = append(errs, validateHeaders(c.Headers))
+		checkHeaders(v, c.Headers)
 	}
 	if c.URL != nil {
-		url, err := normalizeURL(e.cfg.Transport, *c.URL)
-		r.URL = url
-		errs = append(errs, err)
+		r.URL, err = normalizeURL(e.cfg.Transport, *c.URL)
 	}
-	if err := errors.Join(append(errs, v.orNil())...); err != nil || c.URL == nil || !c.CheckReachable {
+	if err = errors.Join(err, v.orNil()); err != nil || c.URL == nil || !c.CheckReachable {
 		return err
 	}
 	return checkReachable(ctx, e.cfg.Transport, r.URL)
@@ -177,7 +177,7 @@ func pageLimit(limit int) (int, error) {
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		old := r.URL
-		err := e.configure(ctx, r, c)
+		err := e.configure(ctx, &ValidationError{}, r, c)
 		return r.URL != old, err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,9 @@ func TestCreateEndpointReportsEveryMistakeAtOnce(t *testing.T) {
 	var u *webhook.URLError
 	require.ErrorAs(t, err, &u)
 	assert.Equal(t, "invalid_url", u.Code())
+	var v *webhook.ValidationError
+	require.ErrorAs(t, err, &v)
+	assert.Len(t, v.Fields, 4, "all but the URL in one error")
 	p, err := r.ListEndpoints(t.Context(), "", webhook.EndpointQuery{})
 	require.NoError(t, err)
 	assert.Empty(t, p.Items, "nothing is stored")
@@ -75,6 +79,15 @@ func TestErrorCodes(t *testing.T) {
 	assert.Equal(t, "invalid_events", code(webhook.EndpointParams{URL: hookURL}))
 	assert.Equal(t, "invalid_events", code(webhook.EndpointParams{URL: hookURL, Events: []webhook.EventType{".*"}}))
 	assert.Equal(t, "invalid_url", code(webhook.EndpointParams{URL: "ftp://example.com/", Events: all}))
+	wrong := webhook.EndpointParams{ // in everything else too
+		ID: "a.b", URL: hookURL, Description: strings.Repeat("x", 1025), Metadata: map[string]string{"": "x"},
+		Headers: map[string]string{"Host": "x"}, Secret: webhook.NewSigningKey().Public(),
+	}
+	assert.Equal(t, "invalid_events", code(wrong), "what has a word is found among what has none")
+	wrong.Events, wrong.URL = all, "ftp://example.com/"
+	assert.Equal(t, "invalid_url", code(wrong), "what has a word is found among what has none")
+	wrong.URL = hookURL
+	assert.Empty(t, code(wrong), "there are no words but the four")
 	r.endpoint(hookURL)
 	assert.Equal(t, "webhook_limit_reached", code(webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: all}))
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -40,6 +41,7 @@ func BenchmarkReceiver(b *testing.B) {
 		"1MiB_separators":   {request: header(strings.Repeat(" ", 1<<20)), status: 401},
 		"10GiB_announced":   {request: large, status: 413},
 		"10GiB_unannounced": {request: endlessBody, body: func() io.Reader { return io.LimitReader(&endless{}, 10<<30) }, status: 413},
+		"slow_body":         {request: endlessBody, body: func() io.Reader { return new(dripping) }, status: 408},
 		"unsigned_endless":  {request: unsigned, body: func() io.Reader { return &endless{} }, status: 401},
 	} {
 		b.Run(name, func(b *testing.B) {
@@ -60,6 +62,17 @@ func BenchmarkReceiver(b *testing.B) {
 			}
 		})
 	}
+}
+
+// dripping is a body of which single bytes arrive, until the read deadline.
+type dripping struct{ read int }
+
+func (d *dripping) Read(b []byte) (int, error) {
+	if d.read++; d.read > 1<<10 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	b[0] = ' '
+	return 1, nil
 }
 
 func benchReceiver(b *testing.B) *webhook.Receiver {

@@ -23,6 +23,7 @@ import (
 //     repeating the call is safe.
 //   - An account's id never reaches another account's data: what belongs to
 //     somebody else answers [ErrNotFound], exactly like what does not exist.
+//   - A cursor that the store did not answer fails with [ErrInvalidArgument].
 //   - Nothing is decided by "the last id seen": what a transaction commits ten
 //     minutes late is found like everything else.
 //
@@ -54,8 +55,8 @@ type EndpointStore interface {
 	// Description, Metadata, Headers, Secrets), switches it on or off by
 	// u.Record.Status, and answers the endpoint as it then is, with Version one
 	// higher. It changes nothing and fails with [ErrVersionConflict] unless the
-	// stored Version is u.Record.Version. Counters and times in u.Record are
-	// ignored: Settle owns them.
+	// stored Version is u.Record.Version, and with ErrNotFound when there is no
+	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
 	//
 	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
 	// DisabledAt and keeps pending deliveries: from then on no Claim answers
@@ -72,7 +73,8 @@ type EndpointStore interface {
 	// it again. Maintain cancels what is still pending, with the reason
 	// [ReasonEndpointDeleted]; what waits for a retry or is leased can take until
 	// it is due. The log of its deliveries stays. A Settle that arrives later
-	// does not fail and makes nothing pending again.
+	// does not fail and makes nothing pending again. DeleteEndpoint fails with
+	// ErrNotFound when there is no such endpoint, or no longer.
 	DeleteEndpoint(ctx context.Context, accountID, id string) error
 }
 
@@ -159,7 +161,8 @@ type Log interface {
 	// matches the endpoint's subscription and was not delivered to it, pending
 	// for that endpoint: deliveries that ended are redelivered, missing ones are
 	// created, pending and held ones are left alone. It works through at most
-	// r.Limit events a call.
+	// r.Limit events a call, and fails with ErrNotFound when there is no such
+	// endpoint.
 	Replay(ctx context.Context, r ReplayRequest) (Replayed, error)
 
 	// QueueStats counts what is not finished, of one endpoint or, with an empty

@@ -12,7 +12,9 @@ import (
 //
 // A Transport may also have the methods CheckURL(string) error and
 // CheckReachable(ctx, string) error, asked when an endpoint is registered or its
-// URL changes, and CloseIdleConnections(), called by Stop.
+// URL changes, and CloseIdleConnections(), called by Stop. What the first two
+// answer goes to the caller as it is: a [*URLError] and an [*UnreachableError]
+// have the words that a management API shows.
 type Transport interface {
 	// Send answers the response, whatever its status. An error is the
 	// receiver's fault, is retried and counts, unless it is a [*TransportError]

@@ -12,8 +12,10 @@ import (
 var ErrTxDone = errors.New("memstore: the transaction has already been committed or rolled back")
 
 // Tx collects events until Commit: a stand-in, in tests, for the database
-// transaction that a durable store would share with its caller. It is safe for
-// concurrent use.
+// transaction that a durable store would share with its caller. There is no
+// transaction of the caller's to join here, so [Store.Begin] makes one, and it
+// goes to [webhook.Dispatcher.EmitTx] as it is; with sqlstore, where the caller has
+// one, (*Store).Tx makes the argument of it. It is safe for concurrent use.
 type Tx struct {
 	s *Store
 

@@ -10,7 +10,9 @@ import (
 
 // Tx stands in for the database transaction of the code under test. Events
 // that [Recorder.EmitTx] puts into it are recorded by Commit and dropped by
-// Rollback.
+// Rollback. It is itself the argument of EmitTx, where code that runs on a
+// database passes what sqlstore's (*Store).Tx makes of its transaction. It is safe
+// for concurrent use.
 type Tx struct {
 	r     *Recorder
 	inner *memstore.Tx

@@ -18,6 +18,7 @@ import (
 
 type peerCase struct {
 	Secret  string            `json:"secret"`
+	Public  string            `json:"public,omitempty"` // of an asymmetric secret
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
 }
@@ -30,31 +31,73 @@ type peerAnswer struct {
 // H28: the reference library for JavaScript, both ways.
 func TestH28_StandardWebhooksForJavaScript(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
+	if _, err := os.Stat("js/node_modules/standardwebhooks"); err != nil {
+		missing(t, "run npm ci in internal/itest/interop/js first")
+	}
 	var cases []peerCase
 	for _, s := range secrets(t) {
 		for _, body := range bodies {
-			h := http.Header{}
-			m := webhook.Message{ID: "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", Timestamp: now, Body: []byte(body)}
-			require.NoError(t, webhook.StandardSigner().Sign(h, m, webhook.NewSigningKey(), webhook.NewSecret(), s))
-			cases = append(cases, peerCase{s.Reveal(), map[string]string{
-				"webhook-id": h.Get("webhook-id"), "webhook-timestamp": h.Get("webhook-timestamp"), "webhook-signature": h.Get("webhook-signature"),
-			}, body})
+			cases = append(cases, newPeerCase(t, body, webhook.NewSigningKey(), webhook.NewSecret(), s))
 		}
 	}
-	for i, answer := range askPeer(t, cases) {
+	for i, answer := range askPeer(t, "peer.mjs", cases) {
 		c := cases[i]
 		// It parses what it has verified, so that only JSON comes through.
 		assert.Equal(t, json.Valid([]byte(c.Body)), answer.Accepted, "%.60q", c.Body)
-		h := http.Header{}
-		for k, v := range c.Headers {
-			h.Set(k, v)
-		}
-		h.Set("webhook-signature", answer.Signature)
 		s, err := webhook.ParseSecret(c.Secret)
 		require.NoError(t, err)
-		assert.NoError(t, webhook.Verify([]byte(c.Body), h, s), "%.60q", c.Body)
+		assert.NoError(t, webhook.Verify([]byte(c.Body), c.header(answer.Signature), s), "%.60q", c.Body)
 	}
+}
+
+// H28: v1a, both ways, with Node's crypto: the libraries for Go and JavaScript
+// have v1 alone.
+func TestH28_Ed25519ForNode(t *testing.T) {
+	t.Parallel()
+	var cases []peerCase
+	for _, body := range bodies {
+		s := webhook.NewSigningKey()
+		cases = append(cases, newPeerCase(t, body, webhook.NewSecret(), s))
+		forged := newPeerCase(t, body, webhook.NewSigningKey())
+		forged.Secret, forged.Public = s.Reveal(), s.Public().Reveal()
+		cases = append(cases, forged)
+	}
+	for i, answer := range askPeer(t, "v1a.mjs", cases) {
+		c := cases[i]
+		assert.Equal(t, i%2 == 0, answer.Accepted, "%.60q", c.Body)
+		public, err := webhook.ParseSecret(c.Public)
+		require.NoError(t, err)
+		assert.NoError(t, webhook.Verify([]byte(c.Body), c.header(answer.Signature), public), "%.60q", c.Body)
+		assert.ErrorIs(t, webhook.Verify([]byte(c.Body+" "), c.header(answer.Signature), public), webhook.ErrSignature, "%.60q", c.Body)
+		if i%2 == 0 { // ed25519 signs alike every time
+			assert.Contains(t, c.Headers["webhook-signature"], answer.Signature, "%.60q", c.Body)
+		}
+	}
+}
+
+// newPeerCase signs body with all the secrets, for a peer that has the last one.
+func newPeerCase(t *testing.T, body string, secrets ...webhook.Secret) peerCase {
+	t.Helper()
+	h := http.Header{}
+	m := webhook.Message{ID: "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", Timestamp: time.Now(), Body: []byte(body)}
+	require.NoError(t, webhook.StandardSigner().Sign(h, m, secrets...))
+	c := peerCase{Headers: map[string]string{}, Body: body}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		c.Headers[name] = h.Get(name)
+	}
+	s := secrets[len(secrets)-1]
+	c.Secret, c.Public = s.Reveal(), s.Public().Reveal()
+	return c
+}
+
+// header answers the case's headers with another signature.
+func (c peerCase) header(signature string) http.Header {
+	h := http.Header{}
+	for k, v := range c.Headers {
+		h.Set(k, v)
+	}
+	h.Set("webhook-signature", signature)
+	return h
 }
 
 // missing skips a test, or fails it where nothing may be missing.
@@ -66,21 +109,18 @@ func missing(t *testing.T, what string) {
 	t.Skip(what)
 }
 
-// askPeer runs the cases through the JavaScript library.
-func askPeer(t *testing.T, cases []peerCase) []peerAnswer {
+// askPeer runs the cases through a script in the folder js.
+func askPeer(t *testing.T, script string, cases []peerCase) []peerAnswer {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		missing(t, "node is not installed")
 	}
-	if _, err := os.Stat("js/node_modules/standardwebhooks"); err != nil {
-		missing(t, "run npm ci in internal/itest/interop/js first")
-	}
 	var in bytes.Buffer
 	for _, c := range cases {
 		require.NoError(t, json.NewEncoder(&in).Encode(c))
 	}
-	cmd := exec.CommandContext(t.Context(), node, "peer.mjs")
+	cmd := exec.CommandContext(t.Context(), node, script)
 	cmd.Dir, cmd.Stdin, cmd.Stderr = "js", &in, os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)

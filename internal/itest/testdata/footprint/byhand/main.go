@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"log/slog"
 	"net/http"
 	"os"
 	"strconv"
@@ -29,7 +28,7 @@ func main() {
 			err = verify(body, r.Header, key)
 		}
 		if err != nil {
-			slog.Warn("refused", "err", err)
+			log.Print("refused: ", err)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -39,11 +38,11 @@ func main() {
 			Data json.RawMessage `json:"data"`
 		}
 		if err := json.Unmarshal(body, &event); err != nil {
-			slog.Warn("not an event", "err", err)
+			log.Print("not an event: ", err)
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		slog.Info("received", "id", event.ID, "type", event.Type, "data", event.Data)
+		log.Printf("%s %s: %s", event.ID, event.Type, event.Data)
 	})
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
 }
