@@ -234,14 +234,12 @@ func TestTheEngineOutlivesCutConnections(t *testing.T) {
 	onServers(t, func(t *testing.T, d database) {
 		direct := d.store(t)
 		r := newReceiver(t)
-		for _, id := range childEndpoints {
-			c := endpoint(id)
-			c.Record.URL = r.URL + "/" + id
-			_, err := direct.CreateEndpoint(ctx, c)
+		for _, id := range childEndpoints[:3] {
+			_, err := direct.CreateEndpoint(ctx, childEndpoint(id, r.URL))
 			require.NoError(t, err)
 		}
 		far, p := direct.behind(t)
-		e, err := newEngine(far, webhook.Hooks{})
+		e, err := newEngine(far, nil)
 		require.NoError(t, err)
 		require.NoError(t, e.Start(ctx))
 		const events = 300
