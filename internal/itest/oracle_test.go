@@ -137,6 +137,7 @@ func (p *parent) verdict() {
 		p.ended(id, log, sends)
 		events := map[string]bool{}
 		for _, d := range log {
+			assert.False(t, events[d.EventID], "%s has two deliveries of %s", id, d.EventID)
 			events[d.EventID] = true
 		}
 		all = append(all, events)
