@@ -203,7 +203,7 @@ func TestKilledInEachStep(t *testing.T) {
 				p := newParent(t, d)
 				stride := 1
 				if raceEnabled {
-					stride = 4
+					stride = 9 // a sample
 				}
 				for n := 1; p.dies(c.story, failPoint{Step: c.step, Before: n}); n += stride {
 				}

@@ -17,6 +17,9 @@ import (
 // that they read; SQLite does not, but each of its statements reads no more rows
 // than it has parameters or a LIMIT, so that it is the statements that count.
 func TestHotCallsTouchTheirBatchAlone(t *testing.T) {
+	if raceEnabled {
+		t.Skip("skipped: the race detector slows SQLite down, and finds nothing here")
+	}
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		for _, id := range []string{"wh_full", "wh_1", "wh_2"} {
