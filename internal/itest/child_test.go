@@ -80,10 +80,9 @@ func newEngine(s webhook.Store, change func(*webhook.Config)) (*webhook.Engine, 
 // others the rare ones: one in rareEvery.
 var childEndpoints = []string{"wh_ok", "wh_flaky", "wh_gone", "wh_dead", "wh_mixed"}
 
-const (
-	rare      webhook.EventType = "custom.rare"
-	rareEvery                   = 20
-)
+const rare webhook.EventType = "custom.rare"
+
+const rareEvery = 20
 
 func childEndpoint(id, url string) webhook.EndpointCreate {
 	c := endpoint(id)
