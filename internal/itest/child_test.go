@@ -26,9 +26,10 @@ type orders struct {
 	Driver, DSN string
 	Dialect     sqlstore.Dialect
 	URL         string // of the receiver
-	DieBefore   int64  // see suicide; 0: when somebody kills it
-	First       int    // number of the first event
-	Events      int    // 0: go on until somebody kills it
+	Story       string // see stories
+	DieBefore   int64  // operation of the database; 0: when somebody kills it
+	DieAt       failPoint
+	First       int // number of the first event
 }
 
 func TestMain(m *testing.M) {
@@ -56,124 +57,85 @@ func (schedule) Next(attempt int, _ webhook.Result) (time.Duration, bool) {
 	return time.Duration(attempt) * time.Millisecond, attempt < 6
 }
 
-// newEngine makes an engine that sends to this machine.
-func newEngine(s webhook.Store, hooks webhook.Hooks) (*webhook.Engine, error) {
+// newEngine makes an engine that sends to this machine. change, which may be
+// nil, has the last word about its configuration.
+func newEngine(s webhook.Store, change func(*webhook.Config)) (*webhook.Engine, error) {
 	transport, err := webhook.NewHTTPTransport(webhook.HTTPConfig{
 		AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return webhook.New(webhook.Config{
-		Store: s, Transport: transport, Logger: slog.New(slog.DiscardHandler), Retry: schedule{}, Jitter: -1, Hooks: hooks,
+	cfg := webhook.Config{
+		Store: s, Transport: transport, Logger: slog.New(slog.DiscardHandler), Retry: schedule{}, Jitter: -1,
 		AttemptTimeout: time.Second, StoreTimeout: 5 * time.Second, PollInterval: 20 * time.Millisecond,
-	})
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return webhook.New(cfg)
 }
 
-// The endpoints of a child: one answers, one fails now and then, one is gone.
-var childEndpoints = []string{"wh_ok", "wh_flaky", "wh_gone"}
+// The endpoints of a child, see statusOf. The first three get every event, the
+// others the rare ones: one in rareEvery.
+var childEndpoints = []string{"wh_ok", "wh_flaky", "wh_gone", "wh_dead", "wh_mixed"}
 
-// run does everything that a process does: it migrates, makes endpoints, emits,
-// delivers, disables and enables, and purges.
+const rare webhook.EventType = "custom.rare"
+
+const rareEvery = 20
+
+func childEndpoint(id, url string) webhook.EndpointCreate {
+	c := endpoint(id)
+	if id == "wh_dead" || id == "wh_mixed" {
+		c = endpoint(id, rare)
+	}
+	c.Record.URL = url + "/" + id
+	c.Record.Secrets[0].Secret = knownSecret
+	return c
+}
+
+// run does what the story of the orders tells, after what every process does at
+// its start.
 func (o orders) run(ctx context.Context) error {
-	db, err := openSuicidal(o.Driver, o.DSN, o.DieBefore)
+	db, d, err := openSuicidal(o.Driver, o.DSN, o.DieBefore, o.DieAt)
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(4)
-	s, err := sqlstore.New(db, o.Dialect, nil)
+	inner, err := sqlstore.New(db, o.Dialect, nil)
 	if err != nil {
 		return err
 	}
-	if err := s.Migrate(ctx); err != nil {
+	s := &stepped{Store: inner, d: d}
+	d.in("migrate", func() { err = s.Migrate(ctx) })
+	if err != nil {
 		return err
 	}
 	for _, id := range childEndpoints {
-		c := endpoint(id)
-		c.Record.URL = o.URL + "/" + id
-		if _, err := s.CreateEndpoint(ctx, c); err != nil && !errors.Is(err, webhook.ErrIDConflict) {
+		if err := o.create(ctx, s, childEndpoint(id, o.URL)); err != nil {
 			return err
 		}
 	}
-	e, err := newEngine(s, webhook.Hooks{})
+	var transport *poisoned
+	e, err := newEngine(s, func(c *webhook.Config) {
+		c.PerEndpoint = 16 // so that one batch can disable an endpoint
+		transport = &poisoned{Transport: c.Transport}
+		c.Transport = transport
+	})
 	if err != nil {
 		return err
 	}
-	if o.Events == 0 {
-		return o.forever(ctx, e)
+	story := stories[o.Story]
+	if story == nil {
+		return fmt.Errorf("no story %q", o.Story)
 	}
-	return o.story(ctx, s, e)
+	return story(&teller{Context: ctx, orders: o, s: s, e: e, next: o.First, poisoned: transport})
 }
 
-// story is short, and the same each time.
-func (o orders) story(ctx context.Context, s *sqlstore.Store, e *webhook.Engine) error {
-	for n := range o.Events {
-		if err := o.emit(ctx, e, o.First+n, 1); err != nil {
-			return err
-		}
+func (o orders) create(ctx context.Context, s webhook.Store, c webhook.EndpointCreate) error {
+	_, err := s.CreateEndpoint(ctx, c)
+	if errors.Is(err, webhook.ErrIDConflict) {
+		return nil // a process before this one did
 	}
-	if err := o.passes(ctx, e, 8); err != nil {
-		return err
-	}
-	if _, err := e.DisableEndpoint(ctx, "a", "wh_flaky"); err != nil {
-		return err
-	}
-	if err := o.emit(ctx, e, o.First+o.Events, 1); err != nil {
-		return err
-	}
-	if err := o.passes(ctx, e, 2); err != nil {
-		return err
-	}
-	if _, err := e.EnableEndpoint(ctx, "a", "wh_flaky"); err != nil {
-		return err
-	}
-	if err := o.passes(ctx, e, 8); err != nil {
-		return err
-	}
-	_, err := s.Maintain(ctx, webhook.MaintainRequest{Limit: 100, Retention: time.Microsecond})
 	return err
-}
-
-func (o orders) passes(ctx context.Context, e *webhook.Engine, n int) error {
-	for range n {
-		if _, err := e.DeliverDue(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forever emits and delivers until somebody kills the process.
-func (o orders) forever(ctx context.Context, e *webhook.Engine) error {
-	if err := e.Start(ctx); err != nil {
-		return err
-	}
-	for n := o.First; ; n += 10 {
-		if err := o.emit(ctx, e, n, 10); err != nil {
-			return err
-		}
-	}
-}
-
-// emit tells the parent of each event before and after it is emitted.
-func (o orders) emit(ctx context.Context, e *webhook.Engine, first, n int) error {
-	var batch []webhook.Event
-	for i := range n {
-		ev, err := webhook.NewEvent("a", "custom.thing", json.RawMessage(fmt.Sprintf(`{"n":%d}`, first+i)))
-		if err != nil {
-			return err
-		}
-		ev.ID = fmt.Sprintf("evt_%d", first+i)
-		batch = append(batch, ev)
-	}
-	fmt.Println("try", first, n)
-	err := e.Emit(ctx, batch...)
-	for deadline := time.Now().Add(time.Minute); err != nil && time.Now().Before(deadline); {
-		err = e.Emit(ctx, batch...) // what an emitter does, with the same ids
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Println("ack", first, n)
-	return nil
 }

@@ -4,14 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,65 +17,28 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// receiver stands for the customers. It counts what arrives, and answers 200 for
-// wh_ok, 410 for wh_gone, and for wh_flaky a failure for three in ten.
-type receiver struct {
-	*httptest.Server
-	mu       sync.Mutex
-	sends    map[string]int // by endpoint and event
-	accepted map[string]bool
-	onSend   func(endpoint string) // before the answer
-}
-
-func newReceiver(t testing.TB) *receiver {
-	r := &receiver{sends: map[string]int{}, accepted: map[string]bool{}}
-	r.Server = httptest.NewServer(r)
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	ep, id := strings.TrimPrefix(req.URL.Path, "/"), req.Header.Get("webhook-id")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.onSend != nil {
-		r.onSend(ep)
-	}
-	name := ep + " " + id
-	r.sends[name]++
-	status := http.StatusOK
-	switch {
-	case ep == "wh_gone":
-		status = http.StatusGone
-	case ep == "wh_flaky" && unlucky(name, r.sends[name]):
-		status = http.StatusInternalServerError
-	default:
-		r.accepted[name] = true
-	}
-	w.WriteHeader(status)
-}
-
-// unlucky says of three in ten sends that they fail, always the same ones. The
-// fifth never fails, so that nothing ends exhausted.
-func unlucky(name string, n int) bool {
-	h := fnv.New32a()
-	_, _ = fmt.Fprint(h, name, n)
-	return n < 5 && h.Sum32()%10 < 3
-}
-
 // parent runs children that crash, and knows what they were promised.
 type parent struct {
-	t     *testing.T
-	d     database
-	dsn   string
-	r     *receiver
-	acked map[int]bool
-	next  int
-	died  int
+	t        *testing.T
+	d        database
+	s        *testStore // opened when it is needed: a child is to migrate first
+	dsn      string
+	r        *receiver
+	acked    map[int]bool
+	next     int
+	died     int
+	purged   bool // some of the history may be gone
+	windows  map[string]*window
+	checked  map[string]bool // deliveries whose log was held against what was sent
+	disabled int             // times that a parent found an endpoint disabled by its failures
+}
+
+func newParent(t *testing.T, d database) *parent {
+	return &parent{t: t, d: d, dsn: d.create(t), r: newReceiver(t), acked: map[int]bool{}, windows: map[string]*window{}, checked: map[string]bool{}}
 }
 
 // child runs one child until it ends, and reports whether it was killed. until,
-// which may be nil, is given the process once it runs.
+// which may be nil, is given the process once it emits.
 func (p *parent) child(o orders, until func(*os.Process)) (killed bool) {
 	p.t.Helper()
 	o.Driver, o.DSN, o.Dialect, o.URL, o.First = p.d.driver, p.dsn, p.d.dialect, p.r.URL, p.next
@@ -92,10 +51,11 @@ func (p *parent) child(o orders, until func(*os.Process)) (killed bool) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(p.t, err)
 	require.NoError(p.t, cmd.Start())
-	if until != nil {
-		go until(cmd.Process)
-	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if until != nil {
+			go until(cmd.Process)
+			until = nil
+		}
 		var word string
 		var first, n int
 		_, _ = fmt.Sscan(lines.Text(), &word, &first, &n)
@@ -113,76 +73,90 @@ func (p *parent) child(o orders, until func(*os.Process)) (killed bool) {
 	return true
 }
 
+// look waits until the database has let go of the process that was killed, and
+// checks the counters of the given endpoints.
+func (p *parent) look(endpoints ...string) {
+	p.t.Helper()
+	if p.s == nil {
+		p.s = p.d.storeOn(p.t, p.dsn, nil)
+		p.s.db.SetMaxOpenConns(1)
+	}
+	p.s.alone(p.t)
+	for _, id := range endpoints {
+		p.counters(id)
+	}
+}
+
+// alone waits until the store's own connection is the only one to its database:
+// a server notices late that a client is gone, and ends its statement first.
+func (s *testStore) alone(t testing.TB) {
+	t.Helper()
+	query := map[string]string{
+		"postgres": "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'",
+		"mysql":    "select count(*) from information_schema.processlist where db = database()",
+	}[s.name]
+	for deadline := time.Now().Add(time.Minute); query != "" && s.number(t, query) > 1; {
+		require.True(t, time.Now().Before(deadline), "connections of dead processes stay")
+	}
+}
+
+// revive enables an endpoint that is disabled. Its count begins at zero then.
+func (p *parent) revive(e *webhook.Engine, id string) bool {
+	p.t.Helper()
+	rec, found := p.counters(id)
+	if !found || rec.Status != webhook.EndpointInactive {
+		return false
+	}
+	if rec.DisabledReason == webhook.DisabledFailing {
+		p.disabled++
+	}
+	_, err := e.EnableEndpoint(ctx, "a", id)
+	require.NoError(p.t, err)
+	p.windows[id].failures = 0
+	return true
+}
+
 // finish delivers what the children left, and holds the result against what was
 // promised.
 func (p *parent) finish() {
 	t := p.t
 	t.Helper()
-	s := p.d.storeOn(t, p.dsn, nil)
-	e, err := newEngine(s, webhook.Hooks{})
+	p.look()
+	e, err := newEngine(p.s, func(c *webhook.Config) { c.Concurrency, c.PerEndpoint = 256, 64 })
 	require.NoError(t, err)
-	if rec, err := e.GetEndpoint(ctx, "a", "wh_flaky"); err == nil && rec.Status == webhook.EndpointInactive {
-		_, err = e.EnableEndpoint(ctx, "a", "wh_flaky") // killed before it could
-		require.NoError(t, err)
-	}
 	for idle := 0; idle < 3; {
 		n, err := e.DeliverDue(ctx)
 		require.NoError(t, err)
-		if idle++; n > 0 {
-			idle = 0
+		idle++
+		for _, id := range []string{"wh_flaky", "wh_dead", "wh_mixed"} {
+			if n > 0 || p.revive(e, id) {
+				idle = 0
+			}
 		}
-		s.endLeases(t)
+		p.s.endLeases(t)
 	}
 	require.NoError(t, e.Stop(ctx))
-	p.r.mu.Lock()
-	defer p.r.mu.Unlock()
-	for n := range p.acked {
-		for _, ep := range []string{"wh_ok", "wh_flaky"} {
-			assert.True(t, p.r.accepted[fmt.Sprintf("%s evt_%d", ep, n)], "%s never got evt_%d, which was acknowledged", ep, n)
-		}
-	}
-	for name, n := range p.r.sends {
-		assert.LessOrEqual(t, n, 6+p.died, "%s was sent too often", name)
-	}
-	assert.Zero(t, s.number(t, "select count(*) from webhook_queue where state = 1"), "left leased")
-	assert.Zero(t, s.unfinished(t), "left unfinished")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_delivery d where not exists (select 1 from webhook_event e where e.uid = d.event)"), "deliveries without an event")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_attempt a where not exists (select 1 from webhook_delivery d where d.id = a.delivery)"), "attempts without a delivery")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_delivery d where d.status <> 0 and d.attempts <> (select count(*) from webhook_attempt a where a.delivery = d.id)"), "attempts counted but not logged")
-	assert.Zero(t, s.number(t, "select count(*) from webhook_event e where (select count(*) from webhook_delivery d where d.event = e.uid) not in (0, 1, 2, 3)"), "an event with half a fan-out")
-	p.counters(s)
+	p.look("wh_ok", "wh_flaky", "wh_dead", "wh_mixed")
+	p.verdict()
 }
 
-// counters holds each endpoint's count of failures against its log: the
-// deliveries that were exhausted since the last that succeeded.
-func (p *parent) counters(s *testStore) {
-	for _, id := range []string{"wh_ok", "wh_flaky"} {
-		rec, err := s.GetEndpoint(ctx, "a", id)
-		if err != nil {
-			continue // killed before there was one
-		}
-		log := s.number(p.t, `select count(*) from webhook_delivery d join webhook_endpoint p on p.num = d.endpoint
-			where p.id = '`+id+`' and d.status = 3 and d.done_at >
-			(select coalesce(max(done_at), 0) from webhook_delivery x where x.endpoint = d.endpoint and x.status = 2)`)
-		assert.EqualValues(p.t, log, rec.ConsecutiveFailures, id)
-	}
-}
-
-// F1 to F6, F9, F10: a process is killed before each thing that it asks of the
+// F1 to F6, F8 to F10: a process is killed before each thing that it asks of the
 // database, migration and purge included. SQLite starts from nothing each time;
 // the servers keep what the one before left behind.
-func TestKilledAtEachStep(t *testing.T) {
+func TestKilledAtEachOperation(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		fresh := func() *parent {
-			return &parent{t: t, d: d, dsn: d.create(t), r: newReceiver(t), acked: map[int]bool{}}
+			p := newParent(t, d)
+			p.purged = true
+			return p
 		}
 		p := fresh()
-		budget := 12 * time.Second
+		budget := 6 * time.Second
 		switch {
 		case long():
 			budget = time.Hour
 		case raceEnabled:
-			budget = 4 * time.Second
+			budget = 2 * time.Second
 		}
 		began := time.Now()
 		killed, steps := true, 0
@@ -190,7 +164,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			if time.Since(began) > budget {
 				step += rand.Int64N(40) // a sample of the rest
 			}
-			killed = p.child(orders{DieBefore: step, Events: 2}, nil)
+			killed = p.child(orders{Story: "everything", DieBefore: step}, nil)
 			steps++
 			if d.name == "sqlite" {
 				p.finish()
@@ -204,10 +178,79 @@ func TestKilledAtEachStep(t *testing.T) {
 	})
 }
 
+// namedSteps are what a process is killed in: before each operation of the
+// step, the last of which is or has its commit, and after it.
+var namedSteps = []struct {
+	name, story, step string
+}{
+	{"F10 migration", "emit", "migrate"},
+	{"F1 F2 F8 emit", "emit", "emit"},
+	{"F3 claim", "emit", "claim"},
+	{"F4 F5 settle", "retry", "settle"},
+	{"F5 F6 disabling by failures", "fail", "disabling"},
+	{"disabling by hand", "disable", "disable"},
+	{"holding what an endpoint has pending", "disable", "hold"},
+	{"purge", "purge", "purge"},
+	{"F9 rotation", "rotate", "rotate"},
+}
+
+// A process is killed in each step that has a name. Before the first operation
+// of settle is after the 200; after that of emit is before Emit returns.
+func TestKilledInEachStep(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		for _, c := range namedSteps {
+			t.Run(c.name, func(t *testing.T) {
+				p := newParent(t, d)
+				stride := 1
+				if raceEnabled {
+					stride = 9 // a sample
+				}
+				for n := 1; p.dies(c.story, failPoint{Step: c.step, Before: n}); n += stride {
+				}
+				require.Positive(t, p.died)
+				require.True(t, p.dies(c.story, failPoint{Step: c.step, After: true}))
+				t.Logf("%d crashes", p.died)
+			})
+		}
+	})
+}
+
+// dies runs a child to a point, finishes what it left, and reports whether it
+// was killed.
+func (p *parent) dies(story string, at failPoint) bool {
+	p.t.Helper()
+	p.purged = p.purged || story == "purge"
+	first := p.next
+	killed := p.child(orders{Story: story, DieAt: at}, nil)
+	p.finish()
+	if at.Step == "rotate" {
+		p.rotated(fmt.Sprintf("wh_rotated_%d", first), !killed || at.After)
+	}
+	return killed
+}
+
+// rotated checks that an endpoint has its old secret, and the new one if it was
+// stored: what was sent is signed with the old one in any case, which the
+// receiver checks.
+func (p *parent) rotated(id string, stored bool) {
+	p.t.Helper()
+	rec, err := p.s.GetEndpoint(ctx, "a", id)
+	require.NoError(p.t, err)
+	require.NotEmpty(p.t, rec.Secrets)
+	last := rec.Secrets[len(rec.Secrets)-1]
+	assert.Equal(p.t, knownSecret.Reveal(), last.Secret.Reveal(), id)
+	want := 1
+	if stored {
+		want = 2
+		assert.False(p.t, last.ExpiresAt.IsZero(), id)
+	}
+	assert.Len(p.t, rec.Secrets, want, id)
+}
+
 // F3, F4: a process is killed while its request is with the receiver.
 func TestKilledInTheMiddleOfARequest(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		p := &parent{t: t, d: d, dsn: d.create(t), r: newReceiver(t), acked: map[int]bool{}}
+		p := newParent(t, d)
 		for _, ep := range childEndpoints[:2] {
 			started := make(chan *os.Process, 1)
 			p.r.mu.Lock()
@@ -218,34 +261,70 @@ func TestKilledInTheMiddleOfARequest(t *testing.T) {
 				}
 			}
 			p.r.mu.Unlock()
-			require.True(t, p.child(orders{Events: 2}, func(proc *os.Process) { started <- proc }))
+			require.True(t, p.child(orders{Story: "emit"}, func(proc *os.Process) { started <- proc }))
 		}
 		p.finish()
 	})
 }
 
-// F11: a crash loop.
+// F14: a delivery whose sending ends the process ends itself, and neither counts
+// against its endpoint nor takes others with it.
+func TestAPoisonDeliveryEnds(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		p := newParent(t, d)
+		for p.child(orders{Story: "poison"}, nil) {
+			p.look()
+			p.s.endLeases(t)
+			require.LessOrEqual(t, p.died, 2*3*6, "it does not end")
+		}
+		p.finish()
+		log := p.deliveries("wh_poison")
+		require.Len(t, log, 2)
+		for _, d := range log {
+			assert.Equal(t, webhook.DeliveryExhausted, d.Status)
+			assert.Equal(t, webhook.ReasonAbandoned, d.Reason)
+			assert.Equal(t, 6, d.Attempts)
+		}
+		rec, err := p.s.GetEndpoint(ctx, "a", "wh_poison")
+		require.NoError(t, err)
+		assert.Zero(t, rec.ConsecutiveFailures)
+		assert.NotEqual(t, webhook.EndpointInactive, rec.Status)
+		t.Logf("%d crashes", p.died)
+	})
+}
+
+// F11: a crash loop. Some endpoints fail so often that deliveries are exhausted
+// and the endpoints disabled; the parent holds their counters against the log
+// after each crash, and enables them.
 func TestKilledAtRandom(t *testing.T) {
 	events, budget := 5_000, 15*time.Second
 	switch {
 	case long():
-		budget = time.Minute
+		events, budget = 20_000, time.Minute
 	case raceEnabled:
 		budget = 5 * time.Second
 	}
 	onEach(t, func(t *testing.T, d database) {
-		p := &parent{t: t, d: d, dsn: d.create(t), r: newReceiver(t), acked: map[int]bool{}}
-		s := d.storeOn(t, p.dsn, nil)
+		p := newParent(t, d)
 		for began := time.Now(); time.Since(began) < budget && len(p.acked) < events; {
-			after := 150*time.Millisecond + rand.N(400*time.Millisecond)
-			p.child(orders{}, func(proc *os.Process) {
+			after := 50*time.Millisecond + rand.N(300*time.Millisecond)
+			p.child(orders{Story: "forever"}, func(proc *os.Process) {
 				time.Sleep(after) // chance is the point
 				_ = proc.Kill()
 			})
-			s.endLeases(t)
+			p.look()
+			e, err := newEngine(p.s, nil)
+			require.NoError(t, err)
+			p.revive(e, "wh_dead")
+			p.revive(e, "wh_mixed")
+			p.s.endLeases(t)
 		}
 		p.finish()
-		t.Logf("%d events acknowledged, %d crashes, %d sends", len(p.acked), p.died, total(p.r.sends))
+		if len(p.acked) > 2*disableAfter*rareEvery {
+			assert.Positive(t, p.disabled, "no endpoint was disabled by its failures")
+		}
+		sends, _, _ := p.r.seen()
+		t.Logf("%d events acknowledged, %d crashes, %d sends, %d times disabled", len(p.acked), p.died, total(sends), p.disabled)
 	})
 }
 

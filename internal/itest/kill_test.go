@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -17,17 +18,56 @@ type suicide struct {
 	driver.Driver
 	left *atomic.Int64
 	note func(query string, args []driver.NamedValue) // told of each statement; may be nil
+
+	point failPoint
+	mu    sync.Mutex
+	step  string // the one that the process is in
+	ops   int    // asked of the database in this step
 }
 
-// openSuicidal opens a database that dies before its nth operation; 0 never.
-func openSuicidal(name, dsn string, n int64) (*sql.DB, error) {
+// failPoint is where a process dies: in a step that a story names (see stepped),
+// before the nth thing that the step asks of the database, or once the step is
+// over. The zero failPoint is nowhere.
+type failPoint struct {
+	Step   string
+	Before int // 1 is before the step, and the last one before its commit
+	After  bool
+}
+
+// in runs one step.
+func (d *suicide) in(step string, f func()) {
+	d.enter(step)
+	f()
+	if step == d.point.Step && d.point.After {
+		die()
+	}
+	d.enter("")
+}
+
+func (d *suicide) enter(step string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.step, d.ops = step, 0
+}
+
+// here counts one operation of the step, and reports whether it is the last.
+func (d *suicide) here() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ops++
+	return d.point.Step != "" && d.step == d.point.Step && d.ops == d.point.Before
+}
+
+// openSuicidal opens a database whose process dies before its nth operation, 0
+// meaning never, and at the given point.
+func openSuicidal(name, dsn string, n int64, at failPoint) (*sql.DB, *suicide, error) {
 	inner, err := sql.Open(name, dsn)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64)}
+	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64), point: at}
 	d.left.Store(n)
-	return sql.OpenDB(&connector{d, dsn}), inner.Close()
+	return sql.OpenDB(&connector{d, dsn}), d, inner.Close()
 }
 
 // openRecorded opens a database that tells of each statement.
@@ -44,14 +84,19 @@ func (d *suicide) statement(query string, args []driver.NamedValue) {
 	if d.note != nil {
 		d.note(query, args)
 	}
-	d.step()
+	d.operation()
 }
 
-func (d *suicide) step() {
-	if d.left.Add(-1) == 0 {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // until it arrives
+func (d *suicide) operation() {
+	if d.here() || d.left.Add(-1) == 0 {
+		die()
 	}
+}
+
+// die ends the process as kill -9 does.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // until it arrives
 }
 
 type connector struct {
@@ -76,7 +121,7 @@ type mortal struct {
 }
 
 func (c *mortal) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	c.d.step()
+	c.d.operation()
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 	return &mortalTx{tx, c.d}, err
 }
@@ -135,6 +180,6 @@ type mortalTx struct {
 }
 
 func (t *mortalTx) Commit() error {
-	t.d.step()
+	t.d.operation()
 	return t.Tx.Commit()
 }

@@ -61,9 +61,10 @@ func (r *recorder) during(f func()) (all []statement) {
 // endpoint that has no free slot.
 const backlog = 100_000
 
-// fill makes a backlog: rows that wait and rows that are ready, behind endpoint
-// 1, and thousands of endpoints without any.
-func (s *testStore) fill(t testing.TB) {
+// fill makes a backlog: that many rows that are ready, of endpoint 1, as many
+// that wait, of the endpoint that the expression of n answers, and that many
+// endpoints besides.
+func (s *testStore) fill(t testing.TB, backlog, endpoints int, waitAt string) {
 	t.Helper()
 	key, event, numbers := "randomblob(16)", "cast(printf('%016d', n) as blob)", "with recursive g(n) as (select 1 union all select n + 1 from g where n < %d) "
 	switch s.dialect {
@@ -87,11 +88,11 @@ func (s *testStore) fill(t testing.TB) {
 		}
 	}
 	insert("endpoint", "id, account, url, events, description, metadata, headers, secrets, status, version, generation, disabled_reason, disabled_at, created_at, updated_at",
-		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, 1, 1", 10_000)
-	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", 10_000)
+		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, 1, 1", endpoints)
+	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", endpoints)
 	insert("event", "uid, "+eventColumns(s.dialect), event+", "+eventValues(s.dialect), backlog)
-	for state, due := range map[int]string{0: "1", 5: "9000000000000000"} {
-		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+fmt.Sprintf(", %s, 1, %d, %s", event, state, due), backlog)
+	for state, values := range map[int]string{0: "1, 0, 1", 5: waitAt + ", 5, 9000000000000000"} {
+		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+", "+event+", "+values, backlog)
 	}
 	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 1, 1", backlog)
 }
@@ -124,7 +125,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 			_, err := s.CreateEndpoint(ctx, endpoint(id))
 			require.NoError(t, err)
 		}
-		s.fill(t)
+		s.fill(t, backlog, 10_000, "1")
 		rec := &recorder{}
 		db, err := openRecorded(d.driver, s.dsn, rec)
 		require.NoError(t, err)

@@ -163,7 +163,9 @@ func TestACutAtAnyByteOfEmitDoublesNothing(t *testing.T) {
 			r, err := far.Enqueue(ctx, groups([]webhook.EventRecord{event(id)}))
 			require.NoError(t, err)
 			require.NoError(t, r.Errs[0])
-			require.EqualValues(t, 1, direct.number(t, "select count(*) from webhook_delivery d join webhook_event e on e.uid = d.event where e.id = '"+id+"'"))
+			list, err := direct.ListDeliveries(ctx, webhook.DeliveryFilter{AccountID: "a", EventID: id, Limit: 10})
+			require.NoError(t, err)
+			require.Len(t, list.Items, 1)
 		}
 		t.Logf("%d cuts, %d of them after the commit", cuts, unknown)
 		assert.Positive(t, unknown, "no cut hit the answer to the commit")
@@ -234,14 +236,12 @@ func TestTheEngineOutlivesCutConnections(t *testing.T) {
 	onServers(t, func(t *testing.T, d database) {
 		direct := d.store(t)
 		r := newReceiver(t)
-		for _, id := range childEndpoints {
-			c := endpoint(id)
-			c.Record.URL = r.URL + "/" + id
-			_, err := direct.CreateEndpoint(ctx, c)
+		for _, id := range childEndpoints[:3] {
+			_, err := direct.CreateEndpoint(ctx, childEndpoint(id, r.URL))
 			require.NoError(t, err)
 		}
 		far, p := direct.behind(t)
-		e, err := newEngine(far, webhook.Hooks{})
+		e, err := newEngine(far, nil)
 		require.NoError(t, err)
 		require.NoError(t, e.Start(ctx))
 		const events = 300
@@ -261,8 +261,9 @@ func TestTheEngineOutlivesCutConnections(t *testing.T) {
 			direct.endLeases(t) // of claims whose answer was cut off
 		}
 		require.NoError(t, e.Stop(ctx))
-		assert.EqualValues(t, events, direct.number(t, "select count(*) from webhook_event"))
-		assert.EqualValues(t, 3*events, direct.number(t, "select count(*) from webhook_delivery"))
+		for _, id := range childEndpoints[:3] {
+			assert.Len(t, (&parent{t: t, s: direct}).deliveries(id), events, id)
+		}
 		for n := range events {
 			assert.True(t, r.accepted[fmt.Sprintf("wh_ok evt_%d", n)], n)
 		}
