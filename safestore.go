@@ -43,7 +43,10 @@ func do(ctx context.Context, s safeStore, f func(context.Context) error) error {
 	return err
 }
 
-var errResultCount = errors.New("settle answered another number of results than it was given")
+var (
+	errResultCount = errors.New("settle answered another number of results than it was given")
+	errRefused     = errors.New("settle answered that it failed, without a reason")
+)
 
 // storeError marks an error as the store's, unless it is an answer: one of the
 // sentinels of the Store contract.
