@@ -104,7 +104,9 @@ func (e *Engine) drain(ctx context.Context) error {
 		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+		if err := e.guarded("Transport", func() error { t.CloseIdleConnections(); return nil }); err != nil {
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("webhook: stop: not everything ended in time, the rest is sent again: %w", ctx.Err())
