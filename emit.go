@@ -55,12 +55,6 @@ func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enque
 	return tx.Enqueue(ctx, r)
 }
 
-// enqueueIn turns a panic of tx into an error.
-func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enqueued, err error) {
-	defer recovered(&err)
-	return tx.Enqueue(ctx, r)
-}
-
 // prepare validates events and renders their data, once.
 func (e *Engine) prepare(ctx context.Context, events []Event) ([]EventRecord, error) {
 	if err := ctx.Err(); err != nil {
