@@ -8,9 +8,15 @@ import (
 	"time"
 )
 
-// maxShared bounds what Emit calls share one Enqueue: enough to make a write
-// worth its round trip, little enough to keep a transaction short.
-const maxShared = 512
+// These bound what Emit calls share one Enqueue, in events and in bytes of data:
+// enough to make a write worth its round trip, little enough to keep a transaction
+// short. The bytes are a quarter of what MariaDB takes in one packet by default,
+// 16 MiB, since a driver that writes them into the text can double them. A single
+// call may be larger; it is written alone.
+const (
+	maxShared      = 512
+	maxSharedBytes = 4 << 20
+)
 
 // Emit implements [Dispatcher].
 func (e *Engine) Emit(ctx context.Context, events ...Event) error {
@@ -32,7 +38,7 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 	}
 	// The deadline is the caller's: a timeout of ours could break a transaction
 	// that is not ours.
-	answer, err := tx.Enqueue(ctx, EnqueueRequest{Groups: [][]EventRecord{records}})
+	answer, err := enqueueIn(ctx, tx, EnqueueRequest{Groups: [][]EventRecord{records}})
 	switch {
 	case err != nil:
 	case len(answer.Errs) != 1:
@@ -41,6 +47,12 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 		err = answer.Errs[0]
 	}
 	return storeError(err)
+}
+
+// enqueueIn turns a panic of tx into an error.
+func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enqueued, err error) {
+	defer recovered(&err)
+	return tx.Enqueue(ctx, r)
 }
 
 // prepare validates events and renders their data, once.
@@ -72,6 +84,13 @@ type emission struct {
 	err   error         // valid once done is closed
 	done  chan struct{} // closed when err is known
 	lead  chan struct{} // receives when this caller shall write for all that wait
+}
+
+func (em *emission) dataSize() (n int) {
+	for i := range em.group {
+		n += len(em.group[i].Data)
+	}
+	return n
 }
 
 type emissionState int
@@ -160,15 +179,15 @@ func (c *coalescer) pass() {
 // write stores em and what else waits in one call.
 func (c *coalescer) write(em *emission) {
 	batch := []*emission{em}
-	size := len(em.group)
+	size, data := len(em.group), em.dataSize()
 	c.mu.Lock()
 	taken := 0
 	for _, w := range c.waiting {
-		if size+len(w.group) > maxShared {
+		size, data = size+len(w.group), data+w.dataSize()
+		if size > maxShared || data > maxSharedBytes {
 			break
 		}
 		w.state = emissionTaken
-		size += len(w.group)
 		batch = append(batch, w)
 		taken++
 	}

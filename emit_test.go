@@ -3,8 +3,10 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +101,40 @@ func TestAConflictInASharedWriteFailsItsOwnCallerOnly(t *testing.T) {
 		assert.EqualValues(t, 9, stored.Load())
 		assert.Len(t, r.deliveries(ep.ID, ""), 10)
 	})
+}
+
+func TestASharedWriteIsBoundedInBytesToo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		data int   // bytes of each event
+		want []int // calls in each write
+	}{
+		"small":                   {10, []int{1, 5}},
+		"two megabytes each":      {2<<20 - 2, []int{1, 2, 2, 1}},
+		"one byte more than fits": {2<<20 - 1, []int{1, 1, 1, 1, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := &gateStore{gate: make(chan struct{})}
+				r := newRig(t, status(200), func(c *webhook.Config) {
+					g.Store, c.Store = c.Store, g
+					c.MaxPayload = -1
+				})
+				data := json.RawMessage(`"` + strings.Repeat("x", c.data) + `"`)
+				var wg sync.WaitGroup
+				for range 6 {
+					ev, err := webhook.NewEvent("acme", "test.happened", data)
+					require.NoError(t, err)
+					wg.Go(func() { assert.NoError(t, r.Emit(context.Background(), ev)) })
+					synctest.Wait()
+				}
+				close(g.gate)
+				wg.Wait()
+				assert.Equal(t, c.want, g.sizes)
+			})
+		})
+	}
 }
 
 func TestE5AContextThatEndsBeforeTheWriteLeavesNoTrace(t *testing.T) {

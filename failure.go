@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 )
 
@@ -93,7 +94,7 @@ func (e *dialError) kind() (FailureKind, string) {
 	switch {
 	case e.blocked:
 		return FailureBlockedAddress, detailBlocked
-	case errors.As(e.err, &dns) && dns.IsNotFound:
+	case errors.As(e.err, &dns) && dns.IsNotFound && !starved():
 		return FailureDNSNotFound, detailNotFound
 	case dns != nil:
 		return FailureDNSTemporary, detailResolver
@@ -108,6 +109,21 @@ func (e *dialError) kind() (FailureKind, string) {
 		return kind, detail
 	}
 	return FailureConnection, detailUnreachable
+}
+
+// starved reports whether this process has hardly a file descriptor left: the C
+// library then answers of every name that it does not exist, since it can ask
+// nobody.
+func starved() bool {
+	for range 4 { // a lookup needs several at a time
+		f, err := os.Open(os.DevNull)
+		if err == nil {
+			defer func() { _ = f.Close() }()
+		} else if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			return true
+		}
+	}
+	return false
 }
 
 func handshakeFailure(err error) (FailureKind, string) {

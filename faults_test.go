@@ -316,7 +316,7 @@ func TestG3IsolationFromEndpointsThatHang(t *testing.T) {
 	})
 }
 
-func TestG3PerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) {
+func TestB36G3PerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var inFlight, most atomic.Int64

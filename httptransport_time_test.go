@@ -58,7 +58,7 @@ func TestTimeBudgets(t *testing.T) {
 		kind   webhook.FailureKind // empty: a status
 		status int
 	}{
-		{"B2 no answer", "http://a.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 5 * time.Second, timeout, 0},
+		{"B2 F13 no answer", "http://a.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 5 * time.Second, timeout, 0},
 		{"B3 header drip", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, head+"X: ", "x") }, 5 * time.Second, timeout, 0},
 		{"B11 slow 103s", "http://a.example/", 10, func(c net.Conn) { readRequest(c); drip(c, "", "HTTP/1.1 103 Hints\r\n\r\n") }, 5 * time.Second, timeout, 0},
 		{"B2 the time counts from the written request", "http://a.example/", 1 << 20, func(c net.Conn) {

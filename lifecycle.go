@@ -104,7 +104,9 @@ func (e *Engine) drain(ctx context.Context) error {
 		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+		if err := e.guarded("Transport", func() error { t.CloseIdleConnections(); return nil }); err != nil {
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("webhook: stop: not everything ended in time, the rest is sent again: %w", ctx.Err())
@@ -124,9 +126,11 @@ func ended(ctx context.Context, ch <-chan struct{}) bool {
 
 // DeliverDue makes one pass without Start: it makes ready what is due, claims
 // once, sends, and records, all before it returns. It answers the number of
-// deliveries that it attempted; 0 means that nothing was due. For tests, cron
-// jobs and serverless functions. It may run beside a started engine and beside
-// itself. When ctx ends, attempts in flight are given back.
+// deliveries that it attempted; 0 means that nothing was due. An error beside
+// them means that not all results could be recorded: those deliveries are sent
+// again when their leases have ended. For tests, cron jobs and serverless
+// functions. It may run beside a started engine and beside itself. When ctx
+// ends, attempts in flight are given back.
 func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if err := e.readyDue(ctx); err != nil {
 		return 0, err
@@ -150,12 +154,12 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	}
 	wg.Wait()
 	if len(results) > 0 {
-		e.settle(ctx, results)
+		err = e.settle(ctx, results, nil)
 	}
 	if !e.hooks.fromHook(ctx) {
 		_ = e.hooks.wait(ctx) // the deliveries are done, whatever a hook is at
 	}
-	return len(results), nil
+	return len(results), err
 }
 
 // readyDue does housekeeping until there is nothing left, within bounds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	if !validID(p.ID) {
 		v.add("ID", "must match [A-Za-z0-9_-]{1,64}")
 	}
-	e.checkSecret(&v, p.Secret)
+	if err := e.checkSecret(&v, p.Secret); err != nil {
+		return Endpoint{}, Secret{}, err
+	}
 	r := EndpointRecord{Secrets: []EndpointSecret{{Secret: p.Secret}}}
 	r.ID, r.AccountID, r.Status = p.ID, p.AccountID, EndpointActive
 	if err := e.configure(ctx, &v, &r, EndpointChange{
@@ -77,12 +80,15 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 		checkHeaders(v, c.Headers)
 	}
 	if c.URL != nil {
-		r.URL, err = normalizeURL(e.cfg.Transport, *c.URL)
+		err = e.guarded("Transport", func() (err error) {
+			r.URL, err = normalizeURL(e.cfg.Transport, *c.URL)
+			return err
+		})
 	}
 	if err = errors.Join(err, v.orNil()); err != nil || c.URL == nil || !c.CheckReachable {
 		return err
 	}
-	return checkReachable(ctx, e.cfg.Transport, r.URL)
+	return e.guarded("Transport", func() error { return checkReachable(ctx, e.cfg.Transport, r.URL) })
 }
 
 // subscription normalises what an endpoint listens to: "*" stands alone, and
@@ -127,10 +133,25 @@ func checkMetadata(v *ValidationError, m map[string]string) {
 }
 
 // checkSecret lets the Signer itself decide what it can sign with.
-func (e *Engine) checkSecret(v *ValidationError, s Secret) {
-	if err := e.cfg.Signer.Sign(http.Header{}, Message{ID: "evt_0", Timestamp: time.Unix(1, 0)}, s); err != nil {
-		v.add("Secret", "cannot sign: "+strings.TrimPrefix(err.Error(), "webhook: "))
-	}
+func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
+	return e.guarded("Signer", func() error {
+		if err := e.cfg.Signer.Sign(http.Header{}, Message{ID: "evt_0", Timestamp: time.Unix(1, 0)}, s); err != nil {
+			v.add("Secret", "cannot sign: "+strings.TrimPrefix(err.Error(), "webhook: "))
+		}
+		return nil
+	})
+}
+
+// guarded calls what the caller plugged in. A panic is logged with its stack and
+// becomes an error, which says no more, since a tenant may see it.
+func (e *Engine) guarded(what string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("webhook: the "+what+" panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
+		}
+	}()
+	return f()
 }
 
 // GetEndpoint answers one endpoint of the account, or [ErrNotFound].
@@ -219,7 +240,9 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 	}
 	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
 	var v ValidationError
-	e.checkSecret(&v, p.Secret)
+	if err := e.checkSecret(&v, p.Secret); err != nil {
+		return Secret{}, err
+	}
 	if p.Overlap < -1 {
 		v.add("Overlap", "must not be negative, except -1 for none")
 	}

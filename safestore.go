@@ -28,13 +28,16 @@ type safeStore struct {
 func call[T any](ctx context.Context, s safeStore, f func(context.Context) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", ErrStore, p, debug.Stack())
-		}
-	}()
+	defer recovered(&err)
 	v, err = f(ctx)
 	return v, storeError(err)
+}
+
+// recovered, when deferred, turns a panic into an error of the store.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: panic: %v\n%s", ErrStore, p, debug.Stack())
+	}
 }
 
 // do is call for methods that answer nothing.
@@ -43,7 +46,10 @@ func do(ctx context.Context, s safeStore, f func(context.Context) error) error {
 	return err
 }
 
-var errResultCount = errors.New("settle answered another number of results than it was given")
+var (
+	errResultCount = errors.New("settle answered another number of results than it was given")
+	errRefused     = errors.New("settle answered that it failed, without a reason")
+)
 
 // storeError marks an error as the store's, unless it is an answer: one of the
 // sentinels of the Store contract.

@@ -1,7 +1,10 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,13 +24,16 @@ type settler struct {
 	e      *Engine
 	places int
 
-	mu      sync.Mutex
-	room    *sync.Cond
-	waiting []result
-	busy    int
-	idle    chan struct{} // closed when the last goroutine ends
-	ctx     context.Context
-	cancel  context.CancelFunc
+	mu        sync.Mutex
+	room      *sync.Cond
+	waiting   []result
+	refused   []result      // the store answered that it could not record these
+	apart     int           // refused ones, those that are just being repeated included
+	busy      int           // goroutines that hold a place
+	repeating bool          // one more repeats what was refused
+	idle      chan struct{} // closed when the last of them ends
+	ctx       context.Context
+	cancel    context.CancelFunc
 }
 
 func (s *settler) init(e *Engine, places int) {
@@ -40,15 +46,27 @@ func (s *settler) init(e *Engine, places int) {
 func (s *settler) add(r result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) >= maxUnsettled {
+	for len(s.waiting)+s.apart >= maxUnsettled {
 		s.room.Wait()
 	}
 	s.waiting = append(s.waiting, r)
 	if s.busy < s.places {
-		if s.busy++; s.busy == 1 {
-			s.idle = make(chan struct{})
-		}
+		s.begin()
+		s.busy++
 		go s.run()
+	}
+}
+
+// begin and end tell wait of goroutines; the caller holds the lock.
+func (s *settler) begin() {
+	if s.busy == 0 && !s.repeating {
+		s.idle = make(chan struct{})
+	}
+}
+
+func (s *settler) end() {
+	if s.busy == 0 && !s.repeating {
+		close(s.idle)
 	}
 }
 
@@ -59,16 +77,60 @@ func (s *settler) run() {
 		batch := append([]result(nil), s.waiting[:n]...)
 		s.waiting = append(s.waiting[:0:0], s.waiting[n:]...)
 		if n == 0 {
-			if s.busy--; s.busy == 0 {
-				close(s.idle)
-			}
+			s.busy--
+			s.end()
 			s.mu.Unlock()
 			return
 		}
 		s.room.Broadcast()
 		s.mu.Unlock()
-		s.e.settle(s.ctx, batch)
+		_ = s.e.settle(s.ctx, batch, s.refuse) // logged
 	}
+}
+
+// refuse takes on results that the store answered it could not record. They are
+// repeated apart from the places: the other results need not wait for them.
+func (s *settler) refuse(rest []result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = append(s.refused, rest...)
+	s.apart += len(rest)
+	if !s.repeating {
+		s.begin()
+		s.repeating = true
+		go s.repeat()
+	}
+}
+
+func (s *settler) repeat() {
+	for pause := storeBackOff(); s.unrepeated(); {
+		sleep(s.ctx, pause.NextBackOff())
+		s.mu.Lock()
+		batch := s.refused
+		s.refused = nil
+		s.mu.Unlock()
+		for part := range slices.Chunk(batch, maxSettle) {
+			n := len(part)
+			_ = s.e.settle(s.ctx, part, s.refuse) // logged
+			s.mu.Lock()
+			s.apart -= n
+			s.room.Broadcast()
+			s.mu.Unlock()
+		}
+	}
+}
+
+// unrepeated reports whether there is something to repeat, and otherwise ends
+// repeating.
+func (s *settler) unrepeated() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.refused) > 0 {
+		return true
+	}
+	s.repeating = false
+	s.end()
+	return false
 }
 
 // wait returns true once everything is recorded or given up, and false when ctx
@@ -76,9 +138,9 @@ func (s *settler) run() {
 func (s *settler) wait(ctx context.Context) bool {
 	for {
 		s.mu.Lock()
-		busy, idle := s.busy, s.idle
+		working, idle := s.busy > 0 || s.repeating, s.idle
 		s.mu.Unlock()
-		if busy == 0 {
+		if !working {
 			return true
 		}
 		if !ended(ctx, idle) {
@@ -88,20 +150,35 @@ func (s *settler) wait(ctx context.Context) bool {
 }
 
 // settle records a batch, repeating what fails while its lease lasts: after
-// that another process attempts it anyway.
-func (e *Engine) settle(ctx context.Context, batch []result) {
+// that another process attempts it anyway. What the store refuses, though it
+// answers, goes to refused instead, unless that is nil. The error tells of the
+// results that were given up.
+func (e *Engine) settle(ctx context.Context, batch []result, refused func([]result)) error {
 	pause := storeBackOff()
+	lost := 0
+	var cause error
 	for {
 		e.allow(batch)
-		failed, err := e.settleOnce(ctx, batch)
+		failed, answered, err := e.settleOnce(ctx, batch)
 		batch = stillLeased(failed)
-		if len(failed) > len(batch) || err != nil {
+		lost += len(failed) - len(batch)
+		if len(failed) > 0 {
+			cause = err
 			e.log.Error("webhook: results could not be recorded", "error", err, "lost", len(failed)-len(batch), "repeating", len(batch))
 		}
-		if len(batch) == 0 || ctx.Err() != nil {
-			return
+		if len(batch) > 0 && ctx.Err() == nil {
+			if !answered || refused == nil {
+				sleep(ctx, pause.NextBackOff())
+				continue
+			}
+			refused(batch)
+		} else {
+			lost += len(batch)
 		}
-		sleep(ctx, pause.NextBackOff())
+		if lost == 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: %d results could not be recorded, their deliveries are sent again: %w", ErrStore, lost, cause)
 	}
 }
 
@@ -140,8 +217,9 @@ func (e *Engine) allow(batch []result) {
 	}
 }
 
-// settleOnce makes one call and answers what must be repeated.
-func (e *Engine) settleOnce(ctx context.Context, batch []result) ([]result, error) {
+// settleOnce makes one call and answers what must be repeated, and whether the
+// store answered at all.
+func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []result, answered bool, err error) {
 	settlements := make([]Settlement, len(batch))
 	for i := range batch {
 		settlements[i] = batch[i].settlement
@@ -155,21 +233,20 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) ([]result, erro
 		err = storeError(errResultCount)
 	}
 	if err != nil {
-		return batch, err
+		return batch, false, err
 	}
 	e.clock.observe(begin, answer.Now)
-	var failed []result
 	for i, res := range answer.Results {
 		switch res.Status {
 		case SettleApplied:
 			e.applied(&batch[i], res)
 		case SettleStale:
 		default:
-			failed, err = append(failed, batch[i]), res.Err
+			failed, err = append(failed, batch[i]), cmp.Or(res.Err, errRefused)
 		}
 	}
 	e.endpointsFailing(answer.Failing)
-	return failed, err
+	return failed, true, err
 }
 
 // applied follows up one recorded result.

@@ -153,7 +153,10 @@ func New(cfg Config) (*Engine, error) {
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
 	e.clock.log = e.log
 	e.hooks.init(e)
-	parallel := storeConcurrency(cfg.Store)
+	parallel := 0
+	if err := e.guarded("Store", func() error { parallel = storeConcurrency(cfg.Store); return nil }); err != nil {
+		return nil, err
+	}
 	e.emits.init(e, parallel)
 	e.settler.init(e, parallel)
 	e.sched.init(e)

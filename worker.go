@@ -57,7 +57,7 @@ func (e *Engine) giveBack(ctx context.Context, jobs []job) {
 	for i, j := range jobs {
 		batch[i] = result{job: j, settlement: j.settlement(OutcomeReleased)}
 	}
-	e.settle(ctx, batch)
+	_ = e.settle(ctx, batch, e.settler.refuse) // logged; the leases expire
 }
 
 // result is a settlement with what the hooks are told of it.

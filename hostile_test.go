@@ -1,0 +1,193 @@
+package webhook_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
+)
+
+func TestA51NoProxyIsOffered(t *testing.T) {
+	t.Parallel()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[webhook.HTTPConfig]()) {
+		assert.NotContains(t, f.Name, "Proxy", "it would hide the target from the guard")
+		assert.NotContains(t, f.Name, "Dial", "it would go round the guard")
+	}
+}
+
+func TestB37AnAnswerAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var handled sync.Map // what the receiver got done, by event id
+		r := newRig(t, func(ctx context.Context, req *webhook.Request) (*webhook.Response, error) {
+			id := req.Header.Get("Webhook-Id")
+			if _, known := handled.Load(id); known {
+				return &webhook.Response{StatusCode: 200}, nil
+			}
+			time.AfterFunc(10*time.Second+time.Millisecond, func() { handled.Store(id, true) })
+			return hangs(ctx, req)
+		})
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		ev := r.emit(1)[0]
+		time.Sleep(time.Minute)
+		d := r.deliveries(ep.ID, webhook.DeliveryDelivered)
+		require.Len(t, d, 1)
+		log, err := r.ListAttempts(t.Context(), "acme", d[0].ID)
+		require.NoError(t, err)
+		require.Len(t, log, 2)
+		assert.Equal(t, webhook.FailureTimeout, log[0].Failure)
+		assert.Equal(t, 200, log[1].StatusCode)
+		for _, sent := range r.transport.requests() {
+			assert.Equal(t, ev.ID, sent.Header.Get("Webhook-Id"))
+		}
+	})
+}
+
+func TestC10AnIDWithOtherContentChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	ep := r.endpoint(hookURL)
+	ev := r.emit(1)[0]
+	stored, err := r.GetEvent(t.Context(), "acme", ev.ID)
+	require.NoError(t, err)
+	for name, change := range map[string]func(*webhook.Event){
+		"data":      func(e *webhook.Event) { e.Data = json.RawMessage(`{"n":2}`) },
+		"type":      func(e *webhook.Event) { e.Type = "test.other" },
+		"timestamp": func(e *webhook.Event) { e.Timestamp = e.Timestamp.Add(time.Millisecond) },
+	} {
+		other := ev
+		change(&other)
+		require.ErrorIs(t, r.Emit(t.Context(), event(t), other), webhook.ErrIDConflict, name)
+	}
+	assert.Len(t, r.deliveries(ep.ID, ""), 1, "what was emitted with it is not stored either")
+	now, err := r.GetEvent(t.Context(), "acme", ev.ID)
+	require.NoError(t, err)
+	assert.Equal(t, stored, now)
+	require.NoError(t, r.Emit(t.Context(), ev), "the same content is no error")
+	ev.AccountID = "another account"
+	require.NoError(t, r.Emit(t.Context(), ev), "and neither is another account's event")
+}
+
+func TestE16AStoreClockThatJumpsAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var jump, inFlight, most atomic.Int64
+		store := memstore.NewWith(memstore.Options{Clock: func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }})
+		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			most.Store(max(most.Load(), inFlight.Add(1)))
+			defer inFlight.Add(-1)
+			time.Sleep(3 * time.Second)
+			return &webhook.Response{StatusCode: 200}, nil
+		}, func(c *webhook.Config) { c.Store, c.Concurrency, c.PerEndpoint = store, 10, 10 })
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		r.emit(1)
+		time.Sleep(5 * time.Second) // it has answered, so it gets all its slots
+		r.emit(30)
+		time.Sleep(time.Second)
+		jump.Store(int64(time.Hour)) // every lease looks expired
+		time.Sleep(2 * time.Minute)
+
+		all, err := r.ListDeliveries(t.Context(), "acme", webhook.DeliveryQuery{EndpointID: ep.ID, Limit: 100})
+		require.NoError(t, err)
+		require.Len(t, all.Items, 31)
+		for _, d := range all.Items {
+			assert.Equal(t, webhook.DeliveryDelivered, d.Status)
+			assert.LessOrEqual(t, d.Attempts, 1, "a lease that ended costs nothing")
+		}
+		sends := map[string]int{}
+		for _, sent := range r.transport.requests() {
+			sends[sent.Header.Get("Webhook-Id")]++
+		}
+		assert.Len(t, sends, 31)
+		for id, n := range sends {
+			assert.LessOrEqual(t, n, 2, id)
+		}
+		assert.LessOrEqual(t, most.Load(), int64(10), "the leases that ended bring no herd")
+	})
+}
+
+// endlessStore has more deliveries ready than anybody can send.
+type endlessStore struct {
+	webhook.Store
+	claims, leased, asked, other atomic.Int64
+}
+
+func (s *endlessStore) Claim(_ context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
+	s.claims.Add(1)
+	s.asked.Store(max(s.asked.Load(), int64(r.Max)))
+	out := webhook.Claimed{More: true, NextIn: -1, Now: time.Now()}
+	for range r.Max {
+		n := s.leased.Add(1)
+		out.Deliveries = append(out.Deliveries, webhook.Leased{
+			DeliveryID: fmt.Sprint("dlv_", n),
+			Event:      &webhook.EventRecord{ID: fmt.Sprint("evt_", n), Type: "test.happened", Data: []byte("1")},
+			Target:     &webhook.Target{EndpointID: fmt.Sprint("wh_", n%100_000), URL: hookURL, Secrets: []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}},
+		})
+	}
+	return out, nil
+}
+
+func (s *endlessStore) ListDeliveries(context.Context, webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
+	s.other.Add(1)
+	return webhook.Page[webhook.Delivery]{}, nil
+}
+
+func (s *endlessStore) ListEndpoints(context.Context, webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
+	s.other.Add(1)
+	return webhook.Page[webhook.EndpointRecord]{}, nil
+}
+
+func TestG1AStartTakesOnNoMoreThanItsShareOfAnEndlessBacklog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &endlessStore{Store: memstore.New()}
+		r := newRig(t, hangs, func(c *webhook.Config) {
+			c.Store, c.Concurrency, c.AttemptTimeout, c.StoreTimeout = s, 8, 10*time.Minute, time.Minute
+		})
+		r.start()
+		time.Sleep(9 * time.Minute) // nothing answers, and nothing has timed out yet
+		assert.LessOrEqual(t, s.asked.Load(), int64(4*8), "a claim asks for its batch")
+		assert.LessOrEqual(t, s.leased.Load(), int64(4*8+5*8), "what is queued, and what is in flight")
+		assert.Zero(t, s.other.Load(), "nothing else is loaded")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = r.Stop(ctx)
+	})
+}
+
+func TestC12OneEventForManyEndpointsIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	const endpoints = 5_000
+	s := memstore.New()
+	r := newRig(t, status(200), func(c *webhook.Config) { c.Store, c.MaxEndpoints = s, -1 })
+	for i := range endpoints {
+		r.endpoint(fmt.Sprintf("https://example.com/%d", i))
+	}
+	pending := func() int64 {
+		st, err := r.Stats(t.Context())
+		require.NoError(t, err)
+		return int64(st.Due)
+	}
+	tx := s.Begin()
+	require.NoError(t, r.EmitTx(t.Context(), tx, event(t)))
+	assert.Zero(t, pending(), "nothing before the commit")
+	require.NoError(t, tx.Rollback())
+	assert.Zero(t, pending(), "nothing after a rollback")
+	r.emit(1)
+	assert.EqualValues(t, endpoints, pending())
+}
