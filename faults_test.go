@@ -245,6 +245,39 @@ func TestF14PoisonEndsAndNeverCounts(t *testing.T) {
 	})
 }
 
+// A delivery that ends the process at once takes with it all that is in flight.
+func TestF14TheCompanyOfAPoisonDeliveryIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		var inFlight, most atomic.Int64
+		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			most.Store(max(most.Load(), inFlight.Add(1)))
+			defer inFlight.Add(-1)
+			time.Sleep(10 * time.Millisecond)
+			return &webhook.Response{StatusCode: 200}, nil
+		}, func(c *webhook.Config) { c.Store = store })
+		ep := r.endpoint(hookURL)
+		const company = 4
+		r.emit(company)
+		for range 2 { // processes that die
+			_, err := store.Maintain(t.Context(), webhook.MaintainRequest{Limit: 100})
+			require.NoError(t, err)
+			_, err = store.Claim(t.Context(), webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 100, PerEndpoint: 100, Lease: time.Minute}})
+			require.NoError(t, err)
+			time.Sleep(2 * time.Minute)
+		}
+		for range company {
+			n, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			time.Sleep(time.Second)
+		}
+		assert.EqualValues(t, 1, most.Load())
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), company)
+	})
+}
+
 // skewedStore has a clock of its own.
 type skewedStore struct {
 	webhook.Store

@@ -147,9 +147,10 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	e.feed.observe(begin, c)
-	results := make([]result, len(c.Deliveries))
+	deliveries := e.isolate(c.Deliveries, begin.Add(terms.Lease))
+	results := make([]result, len(deliveries))
 	var wg sync.WaitGroup
-	for i, leased := range c.Deliveries {
+	for i, leased := range deliveries {
 		wg.Go(func() { results[i] = e.attempt(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}) })
 	}
 	wg.Wait()

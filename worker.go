@@ -34,6 +34,7 @@ func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func()) {
 	if len(leased) == 0 {
 		return
 	}
+	leased = e.isolate(leased, leaseEnd)
 	jobs := make([]job, len(leased))
 	for i := range leased {
 		jobs[i] = job{Leased: leased[i], leaseEnd: leaseEnd}
@@ -45,6 +46,42 @@ func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func()) {
 		cancel()
 		e.giveBack(once, rest)
 	}
+}
+
+// suspectPause is the time between two suspects that were claimed together, and
+// suspectPauses the number of them that are told apart.
+const (
+	suspectPause  = time.Second
+	suspectPauses = 60
+)
+
+// isolate lets one suspect go on at a time: a delivery whose next unsettled lease
+// costs it an attempt. One that ends the process takes all that is in flight with
+// it, so that their leases end in step and its innocent company would be given up
+// with it. The others come back one by one, with nothing against them, and that
+// is recorded before the first goes on.
+func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
+	kept := make([]Leased, 0, len(leased))
+	var back []result
+	suspects := 0
+	for _, l := range leased {
+		if l.Expired == poisonLeases-1 {
+			if suspects++; suspects > 1 {
+				j := job{Leased: l, leaseEnd: leaseEnd}
+				r := result{job: j, settlement: j.settlement(OutcomeReleased)}
+				r.settlement.Delay = suspectPause * time.Duration(min(suspects-1, suspectPauses))
+				back = append(back, r)
+				continue
+			}
+		}
+		kept = append(kept, l)
+	}
+	if len(back) > 0 {
+		once, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = e.settle(once, back, nil) // logged; otherwise their leases end by themselves
+	}
+	return kept
 }
 
 // giveBack releases what was leased but not attempted, at no cost; it tries at

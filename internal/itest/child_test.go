@@ -116,11 +116,9 @@ func (o orders) run(ctx context.Context) error {
 			return err
 		}
 	}
-	var transport *poisoned
 	e, err := newEngine(s, func(c *webhook.Config) {
 		c.PerEndpoint = 16 // so that one batch can disable an endpoint
-		transport = &poisoned{Transport: c.Transport}
-		c.Transport = transport
+		c.Transport = &poisoned{Transport: c.Transport}
 	})
 	if err != nil {
 		return err
@@ -129,7 +127,7 @@ func (o orders) run(ctx context.Context) error {
 	if story == nil {
 		return fmt.Errorf("no story %q", o.Story)
 	}
-	return story(&teller{Context: ctx, orders: o, s: s, e: e, next: o.First, poisoned: transport})
+	return story(&teller{Context: ctx, orders: o, s: s, e: e, next: o.First})
 }
 
 func (o orders) create(ctx context.Context, s webhook.Store, c webhook.EndpointCreate) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,10 @@ import (
 // hookVariable holds the orders of a process whose hook ends it.
 const hookVariable = "WEBHOOK_TEST_EXIT_IN_HOOK"
 
-const exitInHook = 7
+const (
+	exitInHook = 7
+	hookEvents = 20
+)
 
 func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
 	if text := os.Getenv(hookVariable); text != "" {
@@ -34,7 +38,7 @@ func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
 		c.Record.URL = r.URL + "/wh_ok"
 		_, err := s.CreateEndpoint(ctx, c)
 		require.NoError(t, err)
-		text, err := json.Marshal(orders{Driver: d.driver, DSN: s.dsn, Dialect: d.dialect, Events: 20})
+		text, err := json.Marshal(orders{Driver: d.driver, DSN: s.dsn, Dialect: d.dialect})
 		require.NoError(t, err)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestD19AHookThatEndsTheProcessIsLikeACrash$")
 		cmd.Env = append(os.Environ(), hookVariable+"="+string(text))
@@ -42,7 +46,7 @@ func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
 		require.Equal(t, exitInHook, cmd.ProcessState.ExitCode(), "%s", out)
 
 		s.endLeases(t)
-		e, err := newEngine(s, webhook.Hooks{})
+		e, err := newEngine(s, nil)
 		require.NoError(t, err)
 		for n := 1; n > 0; {
 			n, err = e.DeliverDue(ctx)
@@ -52,7 +56,7 @@ func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
 		assert.Zero(t, s.unfinished(t))
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for i := range 20 {
+		for i := range hookEvents {
 			name := fmt.Sprintf("wh_ok evt_%d", i)
 			assert.True(t, r.accepted[name], name)
 			assert.LessOrEqual(t, r.sends[name], 2, name)
@@ -67,13 +71,21 @@ func (o orders) endInHook(t *testing.T) {
 	s, err := sqlstore.New(db, o.Dialect, nil)
 	require.NoError(t, err)
 	told := 0
-	e, err := newEngine(s, webhook.Hooks{OnDelivered: func(context.Context, webhook.DeliveryInfo) {
-		if told++; told == 3 {
-			os.Exit(exitInHook)
+	e, err := newEngine(s, func(c *webhook.Config) {
+		c.Hooks.OnDelivered = func(context.Context, webhook.DeliveryInfo) {
+			if told++; told == 3 {
+				os.Exit(exitInHook)
+			}
 		}
-	}})
+	})
 	require.NoError(t, err)
-	require.NoError(t, o.emit(ctx, e, 0, o.Events))
+	for i := range hookEvents {
+		ev := webhook.Event{
+			ID: fmt.Sprintf("evt_%d", i), Type: "custom.thing", AccountID: "a",
+			Timestamp: time.Now(), Data: json.RawMessage(`{}`),
+		}
+		require.NoError(t, e.Emit(ctx, ev))
+	}
 	require.NoError(t, e.Start(ctx))
 	select {} // the hook ends it
 }
