@@ -88,6 +88,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	})()
 	defer e.life.cancel()
 
+	close(e.settler.last)
 	e.feed.stop()
 	rest := e.sched.close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {

@@ -17,9 +17,18 @@ const (
 	maxUnsettled = 1024
 )
 
-// settler records results in batches: one that finds a place free goes at once,
-// and those that come while all are busy share the next call. Its goroutines
-// exist only while there is something to record.
+// Nobody waits for a success to be recorded, and each call costs the store a
+// commit: one goroutine records what comes, with settlePause between two calls.
+// When manyUnsettled wait, or something that failed, whose schedule begins when it
+// is recorded, it goes on at once and gets help.
+const (
+	settlePause   = 2 * time.Millisecond
+	manyUnsettled = 64
+)
+
+// settler records results in batches: the first goes at once, and those that
+// come while it is being recorded, or shortly after, share the next call. Its
+// goroutines exist only while there is something to record.
 type settler struct {
 	e      *Engine
 	places int
@@ -32,13 +41,16 @@ type settler struct {
 	busy      int           // goroutines that hold a place
 	repeating bool          // one more repeats what was refused
 	idle      chan struct{} // closed when the last of them ends
+	hurry     chan struct{} // capacity 1: ends a pause
+	last      chan struct{} // closed when no pause is to be made any more
 	ctx       context.Context
 	cancel    context.CancelFunc
 }
 
 func (s *settler) init(e *Engine, places int) {
 	s.e, s.places = e, places
-	s.room = sync.NewCond(&s.mu)
+	s.room, s.hurry = sync.NewCond(&s.mu), make(chan struct{}, 1)
+	s.last = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 }
 
@@ -50,10 +62,28 @@ func (s *settler) add(r result) {
 		s.room.Wait()
 	}
 	s.waiting = append(s.waiting, r)
-	if s.busy < s.places {
+	urgent := len(s.waiting) >= manyUnsettled || r.settlement.Outcome != OutcomeDelivered
+	if s.busy == 0 || urgent && s.busy < s.places {
 		s.begin()
 		s.busy++
 		go s.run()
+	}
+	if urgent {
+		select {
+		case s.hurry <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pause lets successes come together.
+func (s *settler) pause() {
+	t := time.NewTimer(settlePause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.hurry:
+	case <-s.last:
 	}
 }
 
@@ -85,6 +115,7 @@ func (s *settler) run() {
 		s.room.Broadcast()
 		s.mu.Unlock()
 		_ = s.e.settle(s.ctx, batch, s.refuse) // logged
+		s.pause()
 	}
 }
 

@@ -105,9 +105,9 @@ func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
 		time.Sleep(10 * time.Second) // its repetitions are seconds apart by now
 		for range 5 {
 			r.emit(3)
-			synctest.Wait()
+			time.Sleep(5 * time.Millisecond)
 		}
-		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 15, "recorded at once")
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 15, "recorded without delay")
 
 		s.refuse(bad.ID, false)
 		time.Sleep(8 * time.Second)
