@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ var errRow = errors.New("duplicate key value violates unique constraint")
 type refusingStore struct {
 	webhook.Store
 	silent bool // gives no reason
+	all    bool // refuses everything
 
 	mu      sync.Mutex
 	refused map[string]bool // by event id
@@ -70,7 +72,7 @@ func (s *refusingStore) Settle(ctx context.Context, batch []webhook.Settlement) 
 	var good []webhook.Settlement
 	var at []int
 	for i, st := range batch {
-		if s.refused[s.names[st.DeliveryID]] {
+		if s.all || s.refused[s.names[st.DeliveryID]] {
 			out.Results[i].Status = webhook.SettleFailed
 			if !s.silent {
 				out.Results[i].Err = errRow
@@ -148,6 +150,71 @@ func TestE26StopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) {
 		require.ErrorIs(t, r.Stop(ctx), context.DeadlineExceeded)
 		assert.LessOrEqual(t, time.Since(begin), 12*time.Second)
 	})
+}
+
+func TestWhatCannotBeRecordedIsNotSentWithoutEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, s := newRefusing(t, func(c *webhook.Config) { c.PerEndpoint = 64 })
+		s.all = true
+		r.endpoint(hookURL)
+		r.start()
+		for range 30 {
+			r.emit(100)
+			time.Sleep(time.Second) // less than a lease in all
+		}
+		n := len(r.transport.requests())
+		assert.GreaterOrEqual(t, n, 1024)
+		assert.Less(t, n, 1500, "what waits to be recorded, what a call has taken, and what was in flight")
+		s.mu.Lock()
+		s.all = false
+		s.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		assert.GreaterOrEqual(t, len(r.transport.requests()), 3000, "it goes on by itself")
+		r.stop()
+	})
+}
+
+// slowSettles counts the Settle calls that are under way at once.
+type slowSettles struct {
+	webhook.Store
+	hint             int
+	under, most, all atomic.Int64
+}
+
+func (s *slowSettles) ConcurrencyHint() int { return s.hint }
+
+func (s *slowSettles) Settle(ctx context.Context, batch []webhook.Settlement) (webhook.Settled, error) {
+	s.all.Add(1)
+	s.most.Store(max(s.most.Load(), s.under.Add(1)))
+	defer s.under.Add(-1)
+	time.Sleep(100 * time.Millisecond)
+	return s.Store.Settle(ctx, batch)
+}
+
+func TestResultsAreRecordedInAsManyCallsAtOnceAsTheStoreLikes(t *testing.T) {
+	t.Parallel()
+	for _, hint := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &capture{}
+			s := &slowSettles{hint: hint}
+			r := newRig(t, status(200), func(c *webhook.Config) {
+				s.Store, c.Store = c.Store, s
+				c.PerEndpoint, c.Logger = 64, log.logger()
+			})
+			ep := r.endpoint(hookURL)
+			r.start()
+			for range 20 {
+				r.emit(30)
+				time.Sleep(10 * time.Millisecond)
+			}
+			r.stop()
+			assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 600)
+			assert.EqualValues(t, hint, s.most.Load())
+			assert.Less(t, s.all.Load(), int64(30), "the others share")
+			assert.Empty(t, log.text(), "nothing failed, so nothing is said")
+		})
+	}
 }
 
 func TestDeliverDueSaysWhatItCouldNotRecord(t *testing.T) {

@@ -103,7 +103,10 @@ func TestURLsThatAreAccepted(t *testing.T) {
 		{"A40", "https://example.com/?a b", "https://example.com/?a%20b"},
 		{"A40", "https://example.com/ü b?ü", "https://example.com/%C3%BC%20b?%C3%BC"},
 		{"A41", "https://example.com/" + strings.Repeat("a", egress.MaxURL-20), "https://example.com/" + strings.Repeat("a", egress.MaxURL-20)},
+		{"A41", "https://example.com/?" + strings.Repeat(" ", 675) + "aa", "https://example.com/?" + strings.Repeat("%20", 675) + "aa"}, // exactly as long as it may be, once encoded
 		{"A42", "https://" + label + ".com/", "https://" + label + ".com/"},
+		{"A42", "https://" + strings.Repeat(label+".", 3) + label[:61] + "/", "https://" + strings.Repeat(label+".", 3) + label[:61] + "/"}, // 253 bytes
+		{"A42", "https://az-09.az_09.az/", "https://az-09.az_09.az/"},
 		{"A42", "https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"},
 		{"", "https://a_b.example.com./", "https://a_b.example.com./"},
 		{"", "https://1.example.com/", "https://1.example.com/"},
