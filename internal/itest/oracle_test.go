@@ -89,8 +89,9 @@ func (p *parent) counters(id string) (webhook.EndpointRecord, bool) {
 			fresh = append(fresh, d)
 		}
 	}
+	// What a child has purged before it was looked at, the log does not tell.
 	allowed := possible(w.failures, fresh)
-	assert.Contains(p.t, allowed, rec.ConsecutiveFailures, "%s: its log, since there were %d failures, says otherwise: %v", id, w.failures, brief(fresh))
+	assert.True(p.t, p.purged || allowed[rec.ConsecutiveFailures], "%s: its log, since there were %d failures, says otherwise: %v", id, w.failures, brief(fresh))
 	if rec.DisabledReason == webhook.DisabledFailing {
 		assert.Equal(p.t, disableAfter, rec.ConsecutiveFailures, id)
 	}
