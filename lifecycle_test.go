@@ -128,6 +128,22 @@ func TestD1D2EmitDuringAndAfterStopStillStores(t *testing.T) {
 	})
 }
 
+func TestD1WhatIsStoredWhileStopIsAtWorkIsGivenBackAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		s := &sickStore{enqueue: func() { r.stop() }} // after the room for it was promised
+		r = newSick(t, s, status(200))
+		r.endpoint(hookURL)
+		r.start()
+		r.emit(1)
+		assert.Empty(t, r.transport.requests())
+		n, err := r.DeliverDue(t.Context()) // somebody else
+		require.NoError(t, err)
+		assert.Equal(t, 1, n, "it does not wait for a lease to end")
+	})
+}
+
 func TestE25StopReturnsThoughTheTransportIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

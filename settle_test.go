@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,7 +124,8 @@ func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
 func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, s := newRefusing(t)
+		log := &capture{}
+		r, s := newRefusing(t, func(c *webhook.Config) { c.Logger = log.logger() })
 		r.endpoint(hookURL)
 		r.start()
 		bad := event(t)
@@ -132,6 +134,8 @@ func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
 		begin := time.Now()
 		r.stop()
 		assert.InDelta(t, 64, time.Since(begin).Seconds(), 4, "the lease, and a pause between two repetitions")
+		assert.Contains(t, log.text(), "lost=0 repeating=1")
+		assert.Equal(t, 1, strings.Count(log.text(), "lost=1 repeating=0"), "said once, when it is given up")
 	})
 }
 
