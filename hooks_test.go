@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -100,4 +101,33 @@ func TestWhatIsGivenBackUnsentIsClaimedWithoutWaitingForThePoll(t *testing.T) {
 		assert.Len(t, r.transport.to(url), 3)
 		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 4)
 	})
+}
+
+// never asks for pauses beyond all reason.
+type never struct{ pause time.Duration }
+
+func (n never) Next(int, webhook.Result) (time.Duration, bool) { return n.pause, true }
+
+func TestPausesOfAPolicyAreBounded(t *testing.T) {
+	t.Parallel()
+	for asked, want := range map[time.Duration]time.Duration{
+		math.MaxInt64:              365 * 24 * time.Hour,
+		365*24*time.Hour - 1:       365*24*time.Hour - 1,
+		math.MinInt64:              0,
+		-time.Second:               0,
+		1500 * time.Millisecond:    1500 * time.Millisecond,
+		10 * 365 * 24 * time.Hour:  365 * 24 * time.Hour,
+		365*24*time.Hour + 1000000: 365 * 24 * time.Hour,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var h told
+			r := newRig(t, status(500), func(c *webhook.Config) { c.Hooks, c.Retry = h.hooks(), never{asked} })
+			r.endpoint(hookURL)
+			r.emit(1)
+			_, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+			require.Len(t, h.attempts, 1)
+			assert.Equal(t, want, h.attempts[0].NextIn)
+		})
+	}
 }
