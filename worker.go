@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -61,11 +62,15 @@ const (
 // with it. The others come back one by one, with nothing against them, and that
 // is recorded before the first goes on.
 func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
+	suspect := func(l Leased) bool { return l.Expired == poisonLeases-1 }
+	if !slices.ContainsFunc(leased, suspect) {
+		return leased
+	}
 	kept := make([]Leased, 0, len(leased))
 	var back []result
 	suspects := 0
 	for _, l := range leased {
-		if l.Expired == poisonLeases-1 {
+		if suspect(l) {
 			if suspects++; suspects > 1 {
 				j := job{Leased: l, leaseEnd: leaseEnd}
 				r := result{job: j, settlement: j.settlement(OutcomeReleased)}
