@@ -80,6 +80,9 @@ func newEngine(s webhook.Store, change func(*webhook.Config)) (*webhook.Engine, 
 // others the rare ones: one in rareEvery.
 var childEndpoints = []string{"wh_ok", "wh_flaky", "wh_gone", "wh_dead", "wh_mixed"}
 
+// countedEndpoints are those of them whose deliveries can fail for good.
+var countedEndpoints = []string{"wh_flaky", "wh_dead", "wh_mixed"}
+
 const rare webhook.EventType = "custom.rare"
 
 const rareEvery = 20

@@ -29,8 +29,9 @@ type parent struct {
 	died     int
 	purged   bool // some of the history may be gone
 	windows  map[string]*window
-	checked  map[string]bool // deliveries whose log was held against what was sent
-	disabled int             // times that a parent found an endpoint disabled by its failures
+	told     []webhook.Delivery // ended, as a child told before it purged
+	checked  map[string]bool    // deliveries whose log was held against what was sent
+	disabled int                // times that a parent found an endpoint disabled by its failures
 }
 
 func newParent(t *testing.T, d database) *parent {
@@ -55,6 +56,12 @@ func (p *parent) child(o orders, until func(*os.Process)) (killed bool) {
 		if until != nil {
 			go until(cmd.Process)
 			until = nil
+		}
+		if text, ended := strings.CutPrefix(lines.Text(), "ended "); ended {
+			var d webhook.Delivery
+			require.NoError(p.t, json.Unmarshal([]byte(text), &d))
+			p.told = append(p.told, d)
+			continue
 		}
 		var word string
 		var first, n int
@@ -128,7 +135,7 @@ func (p *parent) finish() {
 		n, err := e.DeliverDue(ctx)
 		require.NoError(t, err)
 		idle++
-		for _, id := range []string{"wh_flaky", "wh_dead", "wh_mixed"} {
+		for _, id := range countedEndpoints {
 			if n > 0 || p.revive(e, id) {
 				idle = 0
 			}

@@ -124,8 +124,25 @@ func (t *teller) enable() error {
 	return err
 }
 
-// purge takes few rows, since SQLite is asked about each by itself.
+// purge takes few rows, since SQLite is asked about each by itself. The parent is
+// told before of what has ended, since it can find it in the log no more.
 func (t *teller) purge() error {
+	for _, id := range countedEndpoints {
+		page, err := t.s.ListDeliveries(t, webhook.DeliveryFilter{AccountID: "a", EndpointID: id, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for _, d := range page.Items {
+			if d.CompletedAt.IsZero() {
+				continue
+			}
+			text, err := json.Marshal(d)
+			if err != nil {
+				return err
+			}
+			fmt.Println("ended " + string(text))
+		}
+	}
 	_, err := t.s.Maintain(t, webhook.MaintainRequest{Limit: 5, Retention: time.Microsecond})
 	return err
 }
