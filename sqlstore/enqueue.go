@@ -80,6 +80,7 @@ type intake struct {
 	ready    int
 	held     int
 	leased   []handed
+	handed   int // leased ones, those included that could not be handed out
 	micros   int64
 	token    int64
 	targets  map[int64]*webhook.Target
@@ -164,7 +165,7 @@ func same(a, b *webhook.EventRecord) bool {
 // restart forgets what an attempt that was rolled back found.
 func (in *intake) restart() {
 	in.errs = append(in.errs[:0], in.bad...)
-	in.ready, in.held, in.leased = 0, 0, nil
+	in.ready, in.held, in.leased, in.handed = 0, 0, nil, 0
 	in.token = newToken()
 	for _, ev := range in.events {
 		ev.fresh, ev.found = false, false
@@ -267,15 +268,16 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 	if err != nil {
 		return err
 	}
-	deliveries, queue, unmatched := make([][]any, len(f.queue)), make([][]any, len(f.queue)), make([][]any, len(f.unmatched))
-	for i, d := range f.queue {
+	due := later(in.micros, in.terms.Lease)
+	deliveries, queue, unmatched := make([][]any, len(f.deliveries)), make([][]any, 0, len(f.deliveries)), make([][]any, len(f.unmatched))
+	for i, d := range f.deliveries {
 		k, event, endpoint, state := d[0], d[1], d[2], d[3]
-		due, token := in.micros, int64(0)
-		if state == int64(stateLeased) {
-			due, token = later(in.micros, in.terms.Lease), in.token
+		if state == int64(stateHanded) {
+			deliveries[i] = []any{k, event, endpoint, statusLeased, in.token, due, in.micros}
+			continue
 		}
-		deliveries[i] = []any{k, event, endpoint, in.micros}
-		queue[i] = []any{k, event, endpoint, state, due, token}
+		deliveries[i] = []any{k, event, endpoint, statusQueued, int64(0), int64(0), in.micros}
+		queue = append(queue, []any{k, endpoint, state, in.micros})
 	}
 	for i, u := range f.unmatched {
 		unmatched[i] = []any{u[0], in.micros, u[1]}
@@ -289,13 +291,32 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 			return err
 		}
 	}
+	if len(in.leased) > 0 {
+		if err := t.exec(ctx, sq.InsertLease, due, in.token, in.leasedKeys()); err != nil {
+			return err
+		}
+	}
+	in.handed = len(in.leased)
 	return in.readTargets(ctx, t)
 }
 
+// leasedKeys answers the deliveries that are handed off, as a lease holds them.
+func (in *intake) leasedKeys() []byte {
+	keys := make([]key, len(in.leased))
+	for i, h := range in.leased {
+		keys[i] = h.k
+	}
+	return joinKeys(keys)
+}
+
+// stateHanded is the state of a new delivery that is leased to the caller, and so
+// does not go to the queue.
+const stateHanded = 1
+
 // fanned is what the new events lead to, as rows.
 type fanned struct {
-	queue     [][]any // key, event, endpoint, state
-	unmatched [][]any // account, event
+	deliveries [][]any // key, event, endpoint, state
+	unmatched  [][]any // account, event
 }
 
 // match finds who wants the new events, and decides on the state of each
@@ -312,7 +333,7 @@ func (in *intake) match(ctx context.Context, t *txn) (f fanned, err error) {
 		wanting := subs.of(&ev.rec)
 		for _, sub := range wanting {
 			k := newKey()
-			f.queue = append(f.queue, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
+			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
 		}
 		if len(wanting) == 0 {
 			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
@@ -345,7 +366,7 @@ func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
 		if free > 0 {
 			in.slots[sub.num] = free - 1
 			in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
-			return stateLeased
+			return stateHanded
 		}
 	}
 	in.ready++
@@ -421,6 +442,7 @@ func (in *intake) answer(err error) (webhook.Enqueued, error) {
 	if err != nil {
 		return webhook.Enqueued{}, err
 	}
+	in.s.leases.add(in.micros, lease{due: later(in.micros, in.terms.Lease), token: in.token}, in.handed)
 	out := webhook.Enqueued{Errs: in.errs, Ready: in.ready, Held: in.held, Now: fromMicros(in.micros)}
 	records := make(map[*newEvent]*webhook.EventRecord, len(in.leased))
 	for _, h := range in.leased {

@@ -62,36 +62,46 @@ func postgresSQL() statements {
 			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
 		cross join lateral (
 			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
-	s.InsertDeliveries = bulk{kinds: "uuii", text: `
-		insert into {p}delivery (id, event, endpoint, created_at)
-		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])`}
-	s.InsertQueue = bulk{kinds: "uuiiii", text: `
-		insert into {p}queue (id, event, endpoint, state, due, token)
-		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
+	s.InsertDeliveries = bulk{kinds: "uuiiiii", text: `
+		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
+		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])`}
+	s.InsertQueue = bulk{kinds: "uiii", text: `
+		insert into {p}queue (id, endpoint, state, due)
+		select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[])`}
 
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick = postgresPick
 	s.PickRows = bulk{text: postgresPickNamed}
 	s.Events = bulk{kinds: "u", text: `
 		select uid, id, account, type, at, created_at, data from {p}event where uid = any($1::uuid[])`}
-	s.ReleaseToken = `update {p}queue set state = 0, token = 0 where id = any($1::uuid[]) and token = $2`
+	s.Unlease = `
+		with d as (
+			update {p}delivery set status = 0, token = 0, ends_at = 0
+			where id = any($1::uuid[]) and status = 1 and token = $2 returning id, endpoint)
+		insert into {p}queue (id, endpoint, state, due) select d.id, d.endpoint, 0, {clock} from d`
 
-	s.LockQueue = bulk{kinds: "u", text: `
-		select id, endpoint, state, attempts, made, releases, token
-		from {p}queue where id = any($1::uuid[]) order by id for update`}
-	s.LockDeliveries = bulk{kinds: "u", text: `
-		select id, endpoint, status, attempts from {p}delivery where id = any($1::uuid[]) order by id for update`}
+	s.LockQueue = bulk{kinds: "u", text: `select id from {p}queue where id = any($1::uuid[]) order by id for update`}
+	s.ReadLeased = bulk{kinds: "u", text: `
+		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery where id = any($1::uuid[])`}
+	s.LockDeliveries = bulk{kinds: "u", text: s.ReadLeased.text + ` order by id for update`}
 	s.DeleteQueue = bulk{kinds: "u", text: `delete from {p}queue where id = any($1::uuid[])`}
-	s.Finish = bulk{kinds: "iiitu", text: `
-		update {p}delivery d set status = x.status, attempts = x.attempts, done_at = x.done_at, reason = x.reason
-		from unnest($1::int[], $2::int[], $3::bigint[], $4::text[], $5::uuid[]) as x (status, attempts, done_at, reason, id)
-		where d.id = x.id and d.id = any($5::uuid[])`}
-	s.Requeue = bulk{kinds: "iiiiiu", text: `
-		update {p}queue q set state = x.state, due = x.due, attempts = x.attempts, made = x.made,
-			releases = x.releases, expired = 0, token = 0
-		from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::uuid[])
-			as x (state, due, attempts, made, releases, id)
-		where q.id = x.id and q.id = any($6::uuid[])`}
+	s.Finish = bulk{kinds: "iiiittiiibu", text: `
+		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
+			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
+			sent_code = x.sent_code,
+			sent_body = case when x.sent_id is not null then substring($10::bytea from x.start for x.size) end
+		from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+			$9::int[], $11::uuid[], $12::int[], $13::int[])
+			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, id, start, size)
+		where d.id = x.id and d.id = any($11::uuid[])`}
+	s.Requeue = bulk{kinds: "iiiu", text: `
+		update {p}delivery d set attempts = x.attempts, made = x.made, releases = x.releases,
+			status = 0, token = 0, ends_at = 0, expired = 0
+		from unnest($1::int[], $2::int[], $3::int[], $4::uuid[]) as x (attempts, made, releases, id)
+		where d.id = x.id and d.id = any($4::uuid[])`}
+	s.EndLeases = bulk{kinds: "ii", text: `
+		delete from {p}lease l using unnest($1::bigint[], $2::bigint[]) as x (due, token)
+		where l.due = x.due and l.token = x.token`}
 	s.InsertAttempts = bulk{kinds: "uitiiittb", text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 		select x.delivery, x.number, x.id, x.at, x.duration, x.status, x.failure, x.detail,
@@ -114,14 +124,15 @@ func postgresSQL() statements {
 	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint set moving = 1 where num = any($1::bigint[])`}
 
 	s.EndpointStates = bulk{kinds: "i", text: `select num, status, version from {p}endpoint where num = any($1::bigint[])`}
-	s.MoveRows = bulk{kinds: "iiu", text: `
-		update {p}queue q set state = x.state, expired = q.expired + x.expired, token = 0
-		from unnest($1::int[], $2::int[], $3::uuid[]) as x (state, expired, id)
-		where q.id = x.id and q.id = any($3::uuid[])`}
+	s.MoveRows = bulk{kinds: "iu", text: `
+		update {p}queue q set state = x.state
+		from unnest($1::int[], $2::uuid[]) as x (state, id)
+		where q.id = x.id and q.id = any($2::uuid[])`}
+	s.Expire = bulk{kinds: "u", text: `
+		update {p}delivery set expired = expired + 1, status = 0, token = 0, ends_at = 0 where id = any($1::uuid[])`}
 	s.Cancel = bulk{kinds: "iitu", text: `
-		update {p}delivery d set status = x.status, done_at = x.done_at, reason = x.reason,
-			attempts = coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
-		from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, done_at, reason, id)
+		update {p}delivery d set status = x.status, ends_at = x.ends_at, reason = x.reason, token = 0
+		from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)
 		where d.id = x.id and d.id = any($4::uuid[])`}
 	s.HeldStep = `
 		with recursive e (num) as (
@@ -138,17 +149,17 @@ func postgresSQL() statements {
 		select e.uid from {p}event e where e.uid = any($1::uuid[])
 		and (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
 	s.DeliveriesOf = bulk{kinds: "ui", text: `
-		select d.id, d.event, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
+		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
-	s.CountMade = bulk{kinds: "u", text: `
-		select d.id, coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
-		from {p}delivery d where d.id = any($1::uuid[])`}
-	s.QueueAgain = bulk{kinds: "iiu", text: `
-		insert into {p}queue (id, event, endpoint, made, state, due)
-		select d.id, d.event, d.endpoint, d.attempts, x.state, x.due
-		from unnest($1::int[], $2::bigint[], $3::uuid[]) as x (state, due, id)
-		join {p}delivery d on d.id = x.id where d.id = any($3::uuid[])`}
+	s.KeepSent = bulk{kinds: "u", text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
+		from {p}delivery where id = any($1::uuid[]) and sent_id is not null`}
+	s.Restart = bulk{kinds: "u", text: `
+		update {p}delivery set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
+			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
+		where id = any($1::uuid[])`}
 	return s
 }
 
@@ -194,10 +205,20 @@ c as materialized (
 		for update skip locked) r on true
 	where r.id is not null or not p.active and p.moving = 0
 	limit (select $2::bigint)),
+g as (
+	delete from {p}queue q using (select c.at_row from c where c.id is not null limit (select 1000000000)) c
+	where q.ctid = c.at_row),
 u as (
-	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
-	where q.ctid = any (array(select c.at_row from c where c.id is not null))
-	returning q.id, q.event, q.endpoint, q.attempts, q.releases, q.expired)
+	update {p}delivery d set status = 1, ends_at = (select now from n) + $6::bigint, token = $7::bigint
+	from (select c.id, f.at_row from (select c.id from c where c.id is not null order by c.id) c
+		cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = c.id limit 1) f
+		limit (select 1000000000)) c
+	where d.ctid = c.at_row and d.id = c.id
+	returning d.id, d.event, d.endpoint, d.attempts, d.releases, d.expired),
+k as (
+	insert into {p}lease (due, token, deliveries)
+	select (select now from n) + $6::bigint, $7::bigint, string_agg(uuid_send(c.id), ''::bytea)
+	from c where c.id is not null having count(*) > 0)
 select (select now from n), u.id::text, u.event::text, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
 from u join c on c.id = u.id
 union all
@@ -279,7 +300,7 @@ func (c *claim) giveBack(ctx context.Context, t *txn) {
 	for i, row := range c.rows {
 		keys[i] = row.k
 	}
-	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.ReleaseToken, arrayOf(keys), c.token)
+	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.Unlease, arrayOf(keys), c.token)
 }
 
 func heldAtOnce(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {

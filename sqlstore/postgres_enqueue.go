@@ -6,7 +6,7 @@ import "context"
 // queue. Parameters: of each event the key, account, id, type and time; the data
 // of all, and where that of each begins and how long it is; of each delivery the
 // key, event, endpoint and state; of each event without one the account and key;
-// then the lease in microseconds and the token of what is handed off.
+// then the lease in microseconds, the token and the keys of what is handed off.
 //
 // An id that is there already breaks it off: what that means is for a
 // transaction to find out. Parameters stand in sub-selects, so that the planner
@@ -20,15 +20,19 @@ e as (
 	from n cross join unnest((select $1::uuid[]), (select $2::text[]), (select $3::text[]), (select $4::text[]),
 		(select $5::bigint[]), (select $7::int[]), (select $8::int[])) as x (uid, account, id, type, at, start, size)),
 v as (
-	insert into {p}delivery (id, event, endpoint, created_at)
-	select x.id, x.event, x.endpoint, n.now
-	from n cross join unnest((select $9::uuid[]), (select $10::uuid[]), (select $11::bigint[])) as x (id, event, endpoint)),
-q as (
-	insert into {p}queue (id, event, endpoint, state, due, token)
-	select x.id, x.event, x.endpoint, x.state,
-		case when x.state = 1 then n.now + $15::bigint else n.now end, case when x.state = 1 then $16::bigint else 0 end
+	insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
+	select x.id, x.event, x.endpoint, case when x.state = 1 then 1 else 0 end,
+		case when x.state = 1 then $16::bigint else 0 end, case when x.state = 1 then n.now + $15::bigint else 0 end, n.now
 	from n cross join unnest((select $9::uuid[]), (select $10::uuid[]), (select $11::bigint[]), (select $12::smallint[]))
 		as x (id, event, endpoint, state)),
+q as (
+	insert into {p}queue (id, endpoint, state, due)
+	select x.id, x.endpoint, x.state, n.now
+	from n cross join unnest((select $9::uuid[]), (select $11::bigint[]), (select $12::smallint[])) as x (id, endpoint, state)
+	where x.state <> 1),
+l as (
+	insert into {p}lease (due, token, deliveries)
+	select n.now + $15::bigint, $16::bigint, $17::bytea from n where length($17::bytea) > 0),
 u as (
 	insert into {p}unmatched (account, created_at, event)
 	select x.account, n.now, x.event
@@ -60,9 +64,9 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 			return err
 		}
 		args := columns("utttib", events)
-		args = append(args, columns("uuii", f.queue)...)
+		args = append(args, columns("uuii", f.deliveries)...)
 		args = append(args, columns("tu", f.unmatched)...)
-		args = append(args, in.terms.Lease.Microseconds(), in.token)
+		args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys())
 		return afterCommit(t.row(ctx, s.sql.Enqueue, args...).Scan(&in.micros))
 	})
 	switch {
@@ -92,6 +96,7 @@ func (in *intake) rows() [][]any {
 // that cannot be handed out, since that fails or their endpoint was deleted at
 // this moment, are left to Claim: the events are stored.
 func (in *intake) handOff(ctx context.Context, t *txn) {
+	in.handed = len(in.leased)
 	if err := in.readTargets(ctx, t); err != nil {
 		in.targets = nil
 	}
@@ -108,6 +113,6 @@ func (in *intake) handOff(ctx context.Context, t *txn) {
 	if len(lost) > 0 {
 		in.ready += len(lost)
 		// If this fails too, the leases end by themselves.
-		_ = t.exec(context.WithoutCancel(ctx), in.s.sql.ReleaseToken, arrayOf(lost), in.token)
+		_ = t.exec(context.WithoutCancel(ctx), in.s.sql.Unlease, arrayOf(lost), in.token)
 	}
 }

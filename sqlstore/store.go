@@ -52,6 +52,7 @@ type Store struct {
 	nums    *cache[string, int64] // endpoint id to its number
 	swept   atomic.Int64          // the endpoint whose held deliveries were looked at last
 	purged  purgeCursor
+	leases  leaseBook
 }
 
 var (

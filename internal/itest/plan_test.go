@@ -92,9 +92,9 @@ func (s *testStore) fill(t testing.TB, backlog, endpoints int, waitAt string) {
 	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", endpoints)
 	insert("event", "uid, "+eventColumns(s.dialect), event+", "+eventValues(s.dialect), backlog)
 	for state, values := range map[int]string{0: "1, 0, 1", 5: waitAt + ", 5, 9000000000000000"} {
-		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+", "+event+", "+values, backlog)
+		insert("queue", "id, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+", "+values, backlog)
 	}
-	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 1, 1", backlog)
+	insert("delivery", "id, event, endpoint, status, token, ends_at, created_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 0, 1, 1", backlog)
 }
 
 func eventColumns(d sqlstore.Dialect) string {
@@ -202,8 +202,8 @@ func hotSteps(t *testing.T, s *sqlstore.Store, round int) []hotStep {
 
 // badPlans match what reads a whole table.
 var badPlans = map[sqlstore.Dialect]*regexp.Regexp{
-	sqlstore.Postgres: regexp.MustCompile(`Seq Scan on webhook_(queue|delivery|event|endpoint|subscription|attempt)\b`),
-	sqlstore.SQLite:   regexp.MustCompile(`SCAN (webhook_)?(queue|delivery|event|endpoint|subscription|attempt|q|d|e|p|s)\b(.{0,9}$)`),
+	sqlstore.Postgres: regexp.MustCompile(`Seq Scan on webhook_(queue|lease|delivery|event|endpoint|subscription|attempt)\b`),
+	sqlstore.SQLite:   regexp.MustCompile(`SCAN (webhook_)?(queue|lease|delivery|event|endpoint|subscription|attempt|q|d|e|p|s)\b(.{0,9}$)`),
 	sqlstore.MySQL:    regexp.MustCompile(`(?m)^\d+ \| (SELECT|UPDATE|DELETE|PRIMARY|SIMPLE|UNION|SUBQUERY|DEPENDENT SUBQUERY) \| (webhook_\w+|[qdpest]) \| ALL \|.*$`),
 }
 
