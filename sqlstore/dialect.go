@@ -86,7 +86,7 @@ type statements struct {
 
 	HasSchema, SchemaVersion string
 
-	EnsureAccount, LockAccount, CountEndpoints          string
+	TouchAccount, CountEndpoints                        string
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
@@ -96,7 +96,7 @@ type statements struct {
 	InsertEvents, ReadEvents, DropEvents, Match bulk
 	InsertDeliveries, InsertQueue               bulk
 	InsertUnmatched                             bulk
-	Enqueue, Delivered                          string // PostgreSQL
+	Enqueue, Delivered, MatchAll                string // PostgreSQL
 
 	Pick, PickStep, Unlease       string // in the dialect's own way
 	PickRows, Lease, Events       bulk

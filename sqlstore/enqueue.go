@@ -264,10 +264,11 @@ var errInvisible = errors.New("an event with this id was stored by a transaction
 
 // fanOut creates the deliveries.
 func (in *intake) fanOut(ctx context.Context, t *txn) error {
-	f, err := in.match(ctx, t)
+	m, err := in.askMatches(ctx, t)
 	if err != nil {
 		return err
 	}
+	f := in.match(m)
 	due := later(in.micros, in.terms.Lease)
 	deliveries, queue, unmatched := make([][]any, len(f.deliveries)), make([][]any, 0, len(f.deliveries)), make([][]any, len(f.unmatched))
 	for i, d := range f.deliveries {
@@ -319,18 +320,14 @@ type fanned struct {
 	unmatched  [][]any // account, event
 }
 
-// match finds who wants the new events, and decides on the state of each
-// delivery.
-func (in *intake) match(ctx context.Context, t *txn) (f fanned, err error) {
-	subs, err := in.subscribers(ctx, t)
-	if err != nil {
-		return f, err
-	}
+// match decides on the deliveries of the new events, and on the state of each.
+func (in *intake) match(m matches) (f fanned) {
+	f.deliveries = make([][]any, 0, len(in.events))
 	for _, ev := range in.events {
 		if !ev.fresh {
 			continue
 		}
-		wanting := subs.of(&ev.rec)
+		wanting := m[topic{ev.rec.AccountID, ev.rec.Type}].subs
 		for _, sub := range wanting {
 			k := newKey()
 			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
@@ -339,7 +336,7 @@ func (in *intake) match(ctx context.Context, t *txn) (f fanned, err error) {
 			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
 		}
 	}
-	return f, nil
+	return f
 }
 
 // readTargets reads where the deliveries go that are handed off.
@@ -371,70 +368,6 @@ func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
 	}
 	in.ready++
 	return stateReady
-}
-
-// subscriber is an endpoint that wants a type of event.
-type subscriber struct {
-	num     int64
-	status  int
-	version int64
-}
-
-// subscribers are the endpoints by account and pattern.
-type subscribers map[[2]string][]subscriber
-
-// subscribers reads who wants the types of the new events.
-func (in *intake) subscribers(ctx context.Context, t *txn) (subscribers, error) {
-	subs := make(subscribers)
-	var rows [][]any
-	for _, ev := range in.events {
-		if !ev.fresh {
-			continue
-		}
-		for _, p := range ev.rec.Type.Patterns() {
-			at := [2]string{ev.rec.AccountID, string(p)}
-			if _, asked := subs[at]; !asked {
-				subs[at] = nil
-				rows = append(rows, []any{at[0], at[1]})
-			}
-		}
-	}
-	err := t.bulk(ctx, &in.s.sql.Match, rows, func(r *sql.Rows) error {
-		var at [2]string
-		var sub subscriber
-		err := r.Scan(&at[0], &at[1], &sub.num, &sub.status, &sub.version)
-		subs[at] = append(subs[at], sub)
-		return err
-	})
-	return subs, err
-}
-
-// of answers the endpoints that want the event, each once.
-func (m subscribers) of(rec *webhook.EventRecord) []subscriber {
-	var all []subscriber
-	var seen map[int64]bool
-	for _, p := range rec.Type.Patterns() {
-		subs := m[[2]string{rec.AccountID, string(p)}]
-		switch {
-		case len(subs) == 0:
-		case all == nil:
-			all = subs[:len(subs):len(subs)]
-		default:
-			if seen == nil {
-				seen = make(map[int64]bool, len(all))
-				for _, sub := range all {
-					seen[sub.num] = true
-				}
-			}
-			for _, sub := range subs {
-				if !seen[sub.num] {
-					seen[sub.num] = true
-					all = append(all, sub)
-				}
-			}
-		}
-	}
-	return all
 }
 
 // answer makes the answer of Enqueue, once everything is committed.

@@ -62,6 +62,11 @@ func postgresSQL() statements {
 			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
 		cross join lateral (
 			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
+	s.MatchAll = s.Match.text + `
+		union all
+		select a.account, '', 0, 0, a.version
+		from unnest((select $3::text[])) as x (account)
+		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`
 	s.InsertDeliveries = bulk{kinds: "uuiiiii", text: `
 		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
 		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])`}

@@ -126,11 +126,18 @@ func (b *settling) run(ctx context.Context, t *txn) (err error) {
 	b.apply()
 	// Endpoints are locked only when they change, so that batches do not wait
 	// for each other; what they are then is read again.
+	touched := make(map[string]bool)
+	if err := b.touchAccounts(ctx, t, touched); err != nil {
+		return err
+	}
 	if dirty := b.dirty(); len(dirty) > 0 && b.s.dialect.forUpdate != "" {
 		if err := b.readHealth(ctx, t, &b.s.sql.LockHealth, dirty); err != nil {
 			return err
 		}
 		b.apply()
+		if err := b.touchAccounts(ctx, t, touched); err != nil {
+			return err
+		}
 	}
 	return b.store(ctx, t)
 }

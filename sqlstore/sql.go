@@ -20,9 +20,10 @@ const deliveryJoins = `
 // read the table, in which what is asked for can lie behind all the rest.
 func portable() statements {
 	return statements{ // #nosec G101 -- SQL, some of which names a column called secrets
-		SchemaVersion:  `select coalesce(max(version), 0) from {p}schema`,
-		EnsureAccount:  `insert into {p}account (account) values (?) on conflict do nothing`,
-		LockAccount:    `select account from {p}account where account = ? {update}`,
+		SchemaVersion: `select coalesce(max(version), 0) from {p}schema`,
+		TouchAccount: `
+			insert into {p}account as a (account, version) values (?, 1)
+			on conflict (account) do update set version = a.version + 1`,
 		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `

@@ -4,9 +4,12 @@
 -- itself, so every one of them can be run again.
 create table if not exists webhook_schema (version int not null) engine = InnoDB;
 
--- One row for each account that ever had an endpoint: it is locked while the
--- account's endpoints are counted.
-create table if not exists webhook_account (account varbinary(255) primary key) engine = InnoDB;
+-- One row for each account that ever had an endpoint. Whatever concerns which
+-- events lead where adds one to its version, and so locks it.
+create table if not exists webhook_account (
+	account varbinary(255) primary key,
+	version bigint not null
+) engine = InnoDB;
 
 create table if not exists webhook_endpoint (
 	num bigint auto_increment primary key,

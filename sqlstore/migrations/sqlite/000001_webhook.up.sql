@@ -1,9 +1,12 @@
 -- +goose Up
 create table webhook_schema (version integer not null);
 
--- One row for each account that ever had an endpoint: it is locked while the
--- account's endpoints are counted.
-create table webhook_account (account text primary key) without rowid;
+-- One row for each account that ever had an endpoint. Whatever concerns which
+-- events lead where adds one to its version, and so locks it.
+create table webhook_account (
+	account text primary key,
+	version integer not null
+) without rowid;
 
 create table webhook_endpoint (
 	num integer primary key,
