@@ -33,8 +33,7 @@ m as (
 			(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
 			as x (id, token, generation, attempt, at, duration, code, start, size)
 		cross join lateral (
-			select f.ctid as at_row, f.ends_at as lease_end from {p}delivery f where f.id = x.id limit 1) f
-		limit (select 1000000000)) x
+			select f.ctid as at_row, f.ends_at as lease_end from {p}delivery f where f.id = x.id limit 1) f` + few + `) x
 	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
 	returning x.id, x.token, x.lease_end, x.generation, d.endpoint),
 o as (
@@ -42,11 +41,11 @@ o as (
 		select x.token, coalesce(y.due, x.due) as due
 		from unnest((select $12::bigint[]), (select $13::bigint[]), (select $14::int[])) as x (due, token, n)
 		left join (select m.token, max(m.lease_end) as due, count(*) as n from m group by m.token) y on y.token = x.token
-		where coalesce(y.n, 0) = x.n limit (select 1000000000)) x
+		where coalesce(y.n, 0) = x.n` + few + `) x
 	where k.due = x.due and k.token = x.token and k.due > n.now + $15::bigint),
 l as materialized (
 	select p.num
-	from (select n.now, m.endpoint, m.generation from n, m group by 1, 2, 3 order by 2, 3 limit (select 1000000000)) m
+	from (select n.now, m.endpoint, m.generation from n, m group by 1, 2, 3 order by 2, 3` + few + `) m
 	cross join lateral (
 		select p.num from {p}endpoint p
 		where p.num = m.endpoint and p.generation = m.generation and p.status <> 0
@@ -57,7 +56,7 @@ h as (
 		status = case when p.status = 2 then 1 else p.status end,
 		last_triggered_at = case when p.last_triggered_at <= n.now - $11::bigint then n.now else p.last_triggered_at end,
 		last_success_at = case when p.last_success_at <= n.now - $11::bigint then n.now else p.last_success_at end
-	from n, (select l.num from l limit (select 1000000000)) l where p.num = l.num)
+	from n, (select l.num from l` + few + `) l where p.num = l.num)
 select n.now, coalesce(m.id::text, '') from n left join m on true`
 
 // settleDelivered records what was delivered in one statement, which is its own

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -115,6 +116,11 @@ func sqliteSQL() statements {
 // healthColumns are what readHealth reads.
 const healthColumns = `num, id, account, status, version, generation, disabled_reason, disabled_at,
 	failures, failing_since, last_triggered_at, last_success_at, last_failure_at`
+
+// healthOf answers healthColumns of a table.
+func healthOf(table string) string {
+	return table + "." + strings.ReplaceAll(strings.Join(strings.Fields(healthColumns), " "), ", ", ", "+table+".")
+}
 
 // insertEventsReturning stores the events whose ids are new, where the statement
 // answers which they are.
