@@ -204,7 +204,7 @@ func scanAttempt(r *sql.Rows) (a webhook.Attempt, err error) {
 // not finished.
 func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (webhook.QueueStats, error) {
 	var q webhook.QueueStats
-	err := s.read(ctx, func(t *txn) error {
+	err := s.snapshot(ctx, func(t *txn) error {
 		q = webhook.QueueStats{}
 		now, err := t.clock(ctx)
 		if err != nil {
