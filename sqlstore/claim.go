@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -25,7 +26,7 @@ type claim struct {
 	events  map[key]*webhook.EventRecord
 }
 
-// claimed is one row of the queue that was leased.
+// claimed is one row of the queue that was leased, and what its delivery tells.
 type claimed struct {
 	k, event                    key
 	endpoint, version, due      int64
@@ -46,6 +47,7 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if err := s.dialect.claim(ctx, s, c); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)
 	}
+	s.leases.add(c.seen.micros, lease{due: later(c.seen.micros, c.terms.Lease), token: c.token}, len(c.rows))
 	if len(c.met) > 0 {
 		c.flag(ctx)
 	}
@@ -85,17 +87,54 @@ func claimInTx(ctx context.Context, s *Store, c *claim) error {
 		if err := s.dialect.pick(ctx, t, c); err != nil {
 			return err
 		}
-		due := later(c.seen.micros, c.terms.Lease)
-		leases := make([][]any, len(c.rows))
-		for i, row := range c.rows {
-			leases[i] = []any{due, c.token, row.k}
-		}
-		slices.SortFunc(leases, func(x, y []any) int { return compareKeys(x[2].(key), y[2].(key)) })
-		if err := t.bulk(ctx, &s.sql.Lease, leases, nil); err != nil {
+		if err := c.lease(ctx, t); err != nil {
 			return err
 		}
 		return c.read(ctx, t)
 	})
+}
+
+// lease takes the rows out of the queue and leases their deliveries.
+func (c *claim) lease(ctx context.Context, t *txn) error {
+	if len(c.rows) == 0 {
+		return nil
+	}
+	due := later(c.seen.micros, c.terms.Lease)
+	rows := make(map[key]*claimed, len(c.rows))
+	for i := range c.rows {
+		rows[c.rows[i].k] = &c.rows[i]
+	}
+	keys := slices.SortedFunc(maps.Keys(rows), compareKeys)
+	queued, leased, read := make([][]any, len(keys)), make([][]any, len(keys)), make([][]any, len(keys))
+	for i, k := range keys {
+		queued[i], leased[i], read[i] = []any{k}, []any{due, c.token, k}, []any{k}
+	}
+	scan := func(r *sql.Rows) error {
+		var k key
+		var row claimed
+		err := r.Scan(&k, &row.event, &row.attempts, &row.releases, &row.expired)
+		if at := rows[k]; at != nil {
+			at.event, at.attempts, at.releases, at.expired = row.event, row.attempts, row.releases, row.expired
+		}
+		return err
+	}
+	sq := c.s.sql
+	if err := t.bulk(ctx, &sq.DeleteQueue, queued, nil); err != nil {
+		return err
+	}
+	leasing := scan
+	if sq.Leased.text != "" {
+		leasing = nil
+	}
+	if err := t.bulk(ctx, &sq.Lease, leased, leasing); err != nil {
+		return err
+	}
+	if sq.Leased.text != "" {
+		if err := t.bulk(ctx, &sq.Leased, read, scan); err != nil {
+			return err
+		}
+	}
+	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
 }
 
 // read reads what goes with the rows: the targets and the events.

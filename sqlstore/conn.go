@@ -135,6 +135,25 @@ func (s *Store) read(ctx context.Context, f func(*txn) error) error {
 	return s.again(ctx, func() error { return f(&txn{s: s, q: s.db}) })
 }
 
+// snapshot is read where all of what f reads is of one moment.
+func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
+	var opts *sql.TxOptions // on SQLite, any transaction
+	if s.dialect.forUpdate != "" {
+		opts = &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	}
+	return s.again(ctx, func() error {
+		tx, err := s.db.BeginTx(ctx, opts)
+		if err != nil {
+			return err
+		}
+		err = f(&txn{s: s, q: tx})
+		if undo := tx.Rollback(); err == nil && undo != sql.ErrTxDone {
+			err = undo
+		}
+		return err
+	})
+}
+
 // write runs f in a transaction and commits it. f can run again after a
 // conflict with another transaction, so it has to begin from nothing each time.
 func (s *Store) write(ctx context.Context, f func(*txn) error) error {

@@ -86,7 +86,7 @@ type statements struct {
 
 	HasSchema, SchemaVersion string
 
-	EnsureAccount, LockAccount, CountEndpoints          string
+	TouchAccount, CountEndpoints                        string
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
@@ -96,19 +96,21 @@ type statements struct {
 	InsertEvents, ReadEvents, DropEvents, Match bulk
 	InsertDeliveries, InsertQueue               bulk
 	InsertUnmatched                             bulk
-	Enqueue, Delivered                          string // PostgreSQL
+	Enqueue, Delivered, MatchAll                string // PostgreSQL
 
-	Pick, PickStep, ReleaseToken  string // in the dialect's own way
+	Pick, PickStep, Unlease       string // in the dialect's own way
 	PickRows, Lease, Events       bulk
-	PickStates, Inserted          bulk // MySQL
+	PickStates, Inserted, Leased  bulk // MySQL
 	Look                          string
 	LockQueue, LockDeliveries     bulk
 	DeleteQueue, Finish, Requeue  bulk
-	InsertAttempts                bulk
+	InsertAttempts, EndLeases     bulk
 	Health, LockHealth, SetHealth bulk
 	SetMoving                     bulk
 
-	DueLeased, DueWaiting            string
+	InsertLease, CutLease            string
+	DueLeases, DueWaiting            string
+	Expire                           bulk
 	ReadyOf, HeldOf, HeldStep        string
 	Moving, ClearMoving              string
 	EndpointStates, MoveRows, Cancel bulk
@@ -121,10 +123,11 @@ type statements struct {
 	GetEvent, Attempts                      string
 	EndpointsFrom, EventsOf, UnmatchedOf    string
 	Delivery                                string
-	DeliveriesOf, CountMade, QueueAgain     bulk
+	DeliveriesOf, KeepSent, Restart         bulk
 	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
-	StatsAll, StatsOf                       string
+	StatsAll, StatsOf, Leases               string
+	ReadLeased                              bulk
 
 	InboxBegin, InboxState, InboxCommit string
 	InboxAbandon, InboxMark, InboxPurge string

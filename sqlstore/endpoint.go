@@ -20,6 +20,9 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 	}
 	var rec webhook.EndpointRecord
 	err = s.write(ctx, func(t *txn) error {
+		if err := s.touch(ctx, t, c.Record.AccountID); err != nil {
+			return err
+		}
 		if err := s.room(ctx, t, c.Record.AccountID, c.Max); err != nil {
 			return err
 		}
@@ -36,16 +39,20 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 	return rec, nil
 }
 
-// room locks the account against other creations and checks its limit.
+// touch locks the account and gives it a new version. Whoever changes an
+// endpoint's subscription, status or version does it before, and before the
+// endpoint is locked: see matches.
+func (s *Store) touch(ctx context.Context, t *txn, account string) error {
+	if checkText("", account, maxAccount) != nil {
+		return webhook.ErrNotFound // nothing has such an account
+	}
+	return t.exec(ctx, s.sql.TouchAccount, account)
+}
+
+// room checks the limit of an account that is locked.
 func (s *Store) room(ctx context.Context, t *txn, account string, limit int) error {
 	if limit <= 0 {
 		return nil
-	}
-	if err := t.exec(ctx, s.sql.EnsureAccount, account); err != nil {
-		return err
-	}
-	if err := t.row(ctx, s.sql.LockAccount, account).Scan(new(string)); err != nil {
-		return err
 	}
 	var n int
 	if err := t.row(ctx, s.sql.CountEndpoints, account).Scan(&n); err != nil {
@@ -143,6 +150,9 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 	}
 	var rec webhook.EndpointRecord
 	err = s.write(ctx, func(t *txn) error {
+		if err := s.touch(ctx, t, in.AccountID); err != nil {
+			return err
+		}
 		old, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, in.AccountID, in.ID)
 		if err != nil {
 			return err
@@ -255,6 +265,9 @@ func cursorBefore(cursor string, limit int) (int64, error) {
 // stays, so that the id is never used twice and old deliveries can name it.
 func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	return s.failed("delete endpoint", s.write(ctx, func(t *txn) error {
+		if err := s.touch(ctx, t, accountID); err != nil {
+			return err
+		}
 		_, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, accountID, id)
 		if err != nil {
 			return err

@@ -80,6 +80,7 @@ type intake struct {
 	ready    int
 	held     int
 	leased   []handed
+	handed   int // leased ones, those included that could not be handed out
 	micros   int64
 	token    int64
 	targets  map[int64]*webhook.Target
@@ -164,7 +165,7 @@ func same(a, b *webhook.EventRecord) bool {
 // restart forgets what an attempt that was rolled back found.
 func (in *intake) restart() {
 	in.errs = append(in.errs[:0], in.bad...)
-	in.ready, in.held, in.leased = 0, 0, nil
+	in.ready, in.held, in.leased, in.handed = 0, 0, nil, 0
 	in.token = newToken()
 	for _, ev := range in.events {
 		ev.fresh, ev.found = false, false
@@ -263,19 +264,21 @@ var errInvisible = errors.New("an event with this id was stored by a transaction
 
 // fanOut creates the deliveries.
 func (in *intake) fanOut(ctx context.Context, t *txn) error {
-	f, err := in.match(ctx, t)
+	m, err := in.askMatches(ctx, t)
 	if err != nil {
 		return err
 	}
-	deliveries, queue, unmatched := make([][]any, len(f.queue)), make([][]any, len(f.queue)), make([][]any, len(f.unmatched))
-	for i, d := range f.queue {
+	f := in.match(m)
+	due := later(in.micros, in.terms.Lease)
+	deliveries, queue, unmatched := make([][]any, len(f.deliveries)), make([][]any, 0, len(f.deliveries)), make([][]any, len(f.unmatched))
+	for i, d := range f.deliveries {
 		k, event, endpoint, state := d[0], d[1], d[2], d[3]
-		due, token := in.micros, int64(0)
-		if state == int64(stateLeased) {
-			due, token = later(in.micros, in.terms.Lease), in.token
+		if state == int64(stateHanded) {
+			deliveries[i] = []any{k, event, endpoint, statusLeased, in.token, due, in.micros}
+			continue
 		}
-		deliveries[i] = []any{k, event, endpoint, in.micros}
-		queue[i] = []any{k, event, endpoint, state, due, token}
+		deliveries[i] = []any{k, event, endpoint, statusQueued, int64(0), int64(0), in.micros}
+		queue = append(queue, []any{k, endpoint, state, in.micros})
 	}
 	for i, u := range f.unmatched {
 		unmatched[i] = []any{u[0], in.micros, u[1]}
@@ -289,36 +292,51 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 			return err
 		}
 	}
+	if len(in.leased) > 0 {
+		if err := t.exec(ctx, sq.InsertLease, due, in.token, in.leasedKeys()); err != nil {
+			return err
+		}
+	}
+	in.handed = len(in.leased)
 	return in.readTargets(ctx, t)
 }
 
-// fanned is what the new events lead to, as rows.
-type fanned struct {
-	queue     [][]any // key, event, endpoint, state
-	unmatched [][]any // account, event
+// leasedKeys answers the deliveries that are handed off, as a lease holds them.
+func (in *intake) leasedKeys() []byte {
+	keys := make([]key, len(in.leased))
+	for i, h := range in.leased {
+		keys[i] = h.k
+	}
+	return joinKeys(keys)
 }
 
-// match finds who wants the new events, and decides on the state of each
-// delivery.
-func (in *intake) match(ctx context.Context, t *txn) (f fanned, err error) {
-	subs, err := in.subscribers(ctx, t)
-	if err != nil {
-		return f, err
-	}
+// stateHanded is the state of a new delivery that is leased to the caller, and so
+// does not go to the queue.
+const stateHanded = 1
+
+// fanned is what the new events lead to, as rows.
+type fanned struct {
+	deliveries [][]any // key, event, endpoint, state
+	unmatched  [][]any // account, event
+}
+
+// match decides on the deliveries of the new events, and on the state of each.
+func (in *intake) match(m matches) (f fanned) {
+	f.deliveries = make([][]any, 0, len(in.events))
 	for _, ev := range in.events {
 		if !ev.fresh {
 			continue
 		}
-		wanting := subs.of(&ev.rec)
+		wanting := m[topic{ev.rec.AccountID, ev.rec.Type}].subs
 		for _, sub := range wanting {
 			k := newKey()
-			f.queue = append(f.queue, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
+			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
 		}
 		if len(wanting) == 0 {
 			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
 		}
 	}
-	return f, nil
+	return f
 }
 
 // readTargets reads where the deliveries go that are handed off.
@@ -345,75 +363,11 @@ func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
 		if free > 0 {
 			in.slots[sub.num] = free - 1
 			in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
-			return stateLeased
+			return stateHanded
 		}
 	}
 	in.ready++
 	return stateReady
-}
-
-// subscriber is an endpoint that wants a type of event.
-type subscriber struct {
-	num     int64
-	status  int
-	version int64
-}
-
-// subscribers are the endpoints by account and pattern.
-type subscribers map[[2]string][]subscriber
-
-// subscribers reads who wants the types of the new events.
-func (in *intake) subscribers(ctx context.Context, t *txn) (subscribers, error) {
-	subs := make(subscribers)
-	var rows [][]any
-	for _, ev := range in.events {
-		if !ev.fresh {
-			continue
-		}
-		for _, p := range ev.rec.Type.Patterns() {
-			at := [2]string{ev.rec.AccountID, string(p)}
-			if _, asked := subs[at]; !asked {
-				subs[at] = nil
-				rows = append(rows, []any{at[0], at[1]})
-			}
-		}
-	}
-	err := t.bulk(ctx, &in.s.sql.Match, rows, func(r *sql.Rows) error {
-		var at [2]string
-		var sub subscriber
-		err := r.Scan(&at[0], &at[1], &sub.num, &sub.status, &sub.version)
-		subs[at] = append(subs[at], sub)
-		return err
-	})
-	return subs, err
-}
-
-// of answers the endpoints that want the event, each once.
-func (m subscribers) of(rec *webhook.EventRecord) []subscriber {
-	var all []subscriber
-	var seen map[int64]bool
-	for _, p := range rec.Type.Patterns() {
-		subs := m[[2]string{rec.AccountID, string(p)}]
-		switch {
-		case len(subs) == 0:
-		case all == nil:
-			all = subs[:len(subs):len(subs)]
-		default:
-			if seen == nil {
-				seen = make(map[int64]bool, len(all))
-				for _, sub := range all {
-					seen[sub.num] = true
-				}
-			}
-			for _, sub := range subs {
-				if !seen[sub.num] {
-					seen[sub.num] = true
-					all = append(all, sub)
-				}
-			}
-		}
-	}
-	return all
 }
 
 // answer makes the answer of Enqueue, once everything is committed.
@@ -421,6 +375,7 @@ func (in *intake) answer(err error) (webhook.Enqueued, error) {
 	if err != nil {
 		return webhook.Enqueued{}, err
 	}
+	in.s.leases.add(in.micros, lease{due: later(in.micros, in.terms.Lease), token: in.token}, in.handed)
 	out := webhook.Enqueued{Errs: in.errs, Ready: in.ready, Held: in.held, Now: fromMicros(in.micros)}
 	records := make(map[*newEvent]*webhook.EventRecord, len(in.leased))
 	for _, h := range in.leased {

@@ -123,6 +123,26 @@ func (b *settling) disable(h *health, why webhook.DisabledReason) {
 	b.list(h)
 }
 
+// touchAccounts gives the accounts of endpoints that are to be disabled a new version,
+// those that have none yet. They are locked before their endpoints, unless others
+// have counted failures since these were read.
+func (b *settling) touchAccounts(ctx context.Context, t *txn, touched map[string]bool) error {
+	var accounts []string
+	for _, h := range b.failed {
+		if h.disabledNow != "" && !touched[h.account] {
+			touched[h.account] = true
+			accounts = append(accounts, h.account)
+		}
+	}
+	slices.Sort(accounts)
+	for _, account := range accounts {
+		if err := b.s.touch(ctx, t, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // list puts the endpoint into the answer, once.
 func (b *settling) list(h *health) {
 	if !h.listed {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -120,32 +122,32 @@ func fits(f *webhook.DeliveryFilter, d *webhook.Delivery) bool {
 		(f.Status == "" || d.Status == f.Status)
 }
 
-// deliveryRow is a delivery with its state in the queue, -1 when it is not
-// there.
+// deliveryRow is a delivery with its status in the log.
 type deliveryRow struct {
 	webhook.Delivery
-	state int64
+	status int
 }
 
 // scanDelivery reads deliveryColumns, before some others.
 func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
 	var k key
-	var status, made int
-	var due, created, done int64
+	var state, due, ends, created int64
 	dest := []any{
-		&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &status, &d.Reason, &d.Attempts,
-		&d.state, &made, &due, &created, &done,
+		&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &d.status, &d.Reason, &d.Attempts,
+		&state, &due, &ends, &created,
 	}
 	if err := row.Scan(append(dest, others...)...); err != nil {
 		return d, err
 	}
-	d.ID, d.Status = k.id(), statusWordOf(status, d.state)
-	d.CreatedAt, d.CompletedAt = fromMicros(created), fromMicros(done)
-	if d.state >= 0 {
-		d.Attempts = made
-	}
-	if d.Status == webhook.DeliveryPending {
+	d.ID, d.Status = k.id(), statusWordOf(d.status, state)
+	d.CreatedAt = fromMicros(created)
+	switch {
+	case d.status == statusLeased:
+		d.NextAttemptAt = fromMicros(ends)
+	case d.Status == webhook.DeliveryPending:
 		d.NextAttemptAt = fromMicros(due)
+	case d.status != statusQueued:
+		d.CompletedAt = fromMicros(ends)
 	}
 	return d, nil
 }
@@ -183,7 +185,7 @@ func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) 
 			a.DeliveryID = deliveryID
 			list = append(list, a)
 			return err
-		}, s.dialect.keyArg(k))
+		}, s.dialect.keyArg(k), s.dialect.keyArg(k))
 	})
 	return list, s.failed("list attempts", err)
 }
@@ -202,23 +204,55 @@ func scanAttempt(r *sql.Rows) (a webhook.Attempt, err error) {
 // not finished.
 func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (webhook.QueueStats, error) {
 	var q webhook.QueueStats
-	err := s.read(ctx, func(t *txn) error {
+	err := s.snapshot(ctx, func(t *txn) error {
 		q = webhook.QueueStats{}
 		now, err := t.clock(ctx)
 		if err != nil {
 			return err
 		}
-		text, args := s.sql.StatsAll, []any(nil)
+		text, args, only := s.sql.StatsAll, []any(nil), int64(0)
 		if endpointID != "" {
 			_, num, err := s.endpointWithNum(ctx, t, s.sql.GetEndpoint, accountID, endpointID)
 			if err != nil {
 				return err
 			}
-			text, args = s.sql.StatsOf, []any{num}
+			text, args, only = s.sql.StatsOf, []any{num}, num
+		}
+		if q.Leased, err = s.countLeased(ctx, t, only); err != nil {
+			return err
 		}
 		return t.query(ctx, text, func(r *sql.Rows) error { return countState(r, &q, now) }, args...)
 	})
 	return q, s.failed("queue stats", err)
+}
+
+// leasesAtOnce is how many leases are read in one piece.
+const leasesAtOnce = 100
+
+// countLeased counts what is leased, of one endpoint or, with 0, of all.
+func (s *Store) countLeased(ctx context.Context, t *txn, only int64) (n int, err error) {
+	for after := (lease{}); ; {
+		list, err := readLeases(ctx, t, s.sql.Leases, after.due, after.due, after.token, leasesAtOnce)
+		if err != nil || len(list) == 0 {
+			return n, err
+		}
+		tokens := make(map[key]int64)
+		for _, l := range list {
+			for _, k := range l.keys {
+				tokens[k] = l.token
+			}
+			after = l.lease
+		}
+		keys := slices.SortedFunc(maps.Keys(tokens), compareKeys)
+		err = readDeliveries(ctx, t, &s.sql.ReadLeased, keys, func(d loggedDelivery) {
+			if d.status == statusLeased && d.token == tokens[d.k] && (only == 0 || d.endpoint == only) {
+				n++
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // countState adds one line of the statistics.
@@ -230,8 +264,6 @@ func countState(r *sql.Rows, q *webhook.QueueStats, now int64) error {
 		return err
 	}
 	switch {
-	case state == stateLeased:
-		q.Leased += n
 	case state == stateWaiting:
 		q.Waiting += n
 	case state == stateReady && active:

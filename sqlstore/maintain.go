@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -38,12 +39,12 @@ type upkeep struct {
 func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 	left := m.limit
 	if seen.lease != 0 && seen.lease <= seen.micros {
-		if err := m.promote(ctx, m.s.sql.DueLeased, 1, &left); err != nil {
+		if err := m.expire(ctx, &left); err != nil {
 			return err
 		}
 	}
 	if seen.retry != 0 && seen.retry <= seen.micros {
-		if err := m.promote(ctx, m.s.sql.DueWaiting, 0, &left); err != nil {
+		if err := m.promote(ctx, &left); err != nil {
 			return err
 		}
 	}
@@ -68,7 +69,7 @@ type due struct {
 
 // promote makes what has become due ready, or what else its endpoint calls for.
 // It takes at most left rows.
-func (m *upkeep) promote(ctx context.Context, text string, expired int, left *int) error {
+func (m *upkeep) promote(ctx context.Context, left *int) error {
 	if *left == 0 {
 		m.out.More = true
 		return nil
@@ -76,7 +77,7 @@ func (m *upkeep) promote(ctx context.Context, text string, expired int, left *in
 	var c moved
 	err := m.s.write(ctx, func(t *txn) error {
 		c = moved{}
-		rows, err := m.dueRows(ctx, t, text, m.micros, *left)
+		rows, err := m.waiting(ctx, t, *left)
 		if err != nil {
 			return err
 		}
@@ -86,8 +87,14 @@ func (m *upkeep) promote(ctx context.Context, text string, expired int, left *in
 		}
 		c.more = len(rows) == *left
 		c.rows = len(rows)
-		return m.put(ctx, t, rows, states, expired, &c)
+		return m.put(ctx, t, rows, states, &c)
 	})
+	m.promoted(err, &c, left)
+	return err
+}
+
+// promoted adds what was committed to the answer.
+func (m *upkeep) promoted(err error, c *moved, left *int) {
 	if err == nil {
 		*left -= c.rows
 		m.out.Readied += c.ready
@@ -95,17 +102,120 @@ func (m *upkeep) promote(ctx context.Context, text string, expired int, left *in
 		m.out.Cancelled += c.cancelled
 		m.out.More = m.out.More || c.more
 	}
-	return err
 }
 
-func (m *upkeep) dueRows(ctx context.Context, t *txn, text string, now int64, limit int) (rows []due, err error) {
-	err = t.query(ctx, text, func(r *sql.Rows) error {
+func (m *upkeep) waiting(ctx context.Context, t *txn, limit int) (rows []due, err error) {
+	err = t.query(ctx, m.s.sql.DueWaiting, func(r *sql.Rows) error {
 		var d due
 		err := r.Scan(&d.k, &d.endpoint, &d.due)
 		rows = append(rows, d)
 		return err
-	}, now, limit)
+	}, m.micros, limit)
 	return rows, err
+}
+
+// expire makes ready what is still leased by leases that are over, or what else
+// its endpoint calls for. It takes at most left rows.
+func (m *upkeep) expire(ctx context.Context, left *int) error {
+	var c moved
+	err := m.s.write(ctx, func(t *txn) error {
+		c = moved{}
+		leases, err := readLeases(ctx, t, m.s.sql.DueLeases, m.micros, *left)
+		if err != nil {
+			return err
+		}
+		c.more = len(leases) == *left
+		rows, over, err := m.expired(ctx, t, leases, *left, &c)
+		if err != nil {
+			return err
+		}
+		states, err := m.statesOf(ctx, t, rows)
+		if err != nil {
+			return err
+		}
+		c.rows = len(rows)
+		if err := m.unlease(ctx, t, rows, states, &c); err != nil {
+			return err
+		}
+		return t.bulk(ctx, &m.s.sql.EndLeases, over, nil)
+	})
+	m.promoted(err, &c, left)
+	return err
+}
+
+// lookFactor bounds how many deliveries are looked at for each that may be made
+// ready: most of a lease that is over were settled.
+const lookFactor = 4
+
+// expired answers the deliveries that are still leased, at most limit, and the
+// leases that nothing is left of then. One of which something is left is cut to
+// that.
+func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit int, c *moved) (rows []due, over [][]any, err error) {
+	of := make(map[key]leaseRow)
+	var keys []key
+	for i, l := range leases {
+		if i > 0 && len(keys)+len(l.keys) > lookFactor*limit {
+			c.more, leases = true, leases[:i]
+			break
+		}
+		for _, k := range l.keys {
+			of[k] = l
+		}
+		keys = append(keys, l.keys...)
+	}
+	slices.SortFunc(keys, compareKeys)
+	rest := make(map[lease][]key)
+	err = readDeliveries(ctx, t, &m.s.sql.LockDeliveries, slices.Compact(keys), func(d loggedDelivery) {
+		switch l := of[d.k].lease; {
+		case d.status != statusLeased || d.token != l.token:
+		case len(rows) == limit:
+			rest[l] = append(rest[l], d.k)
+		default:
+			rows = append(rows, due{k: d.k, endpoint: d.endpoint, due: l.due})
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, l := range leases {
+		left := rest[l.lease]
+		if len(left) == 0 {
+			over = append(over, []any{l.due, l.token})
+			continue
+		}
+		c.more = true
+		if err := t.exec(ctx, m.s.sql.CutLease, joinKeys(left), l.due, l.token); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rows, over, nil
+}
+
+// unlease moves leased deliveries to where their endpoints want them.
+func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
+	var expire, queue, cancel [][]any
+	for _, d := range rows {
+		status := states[d.endpoint]
+		if status == endpointDeleted {
+			c.cancelled++
+			cancel = append(cancel, m.cancelled(d.k))
+			continue
+		}
+		expire = append(expire, []any{d.k})
+		queue = append(queue, []any{d.k, d.endpoint, c.count(stateAt(status, d.due, m.micros)), d.due})
+	}
+	if err := t.bulk(ctx, &m.s.sql.Expire, expire, nil); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, &m.s.sql.InsertQueue, queue, nil); err != nil {
+		return err
+	}
+	return t.bulk(ctx, &m.s.sql.Cancel, cancel, nil)
+}
+
+// cancelled answers a row of Cancel.
+func (m *upkeep) cancelled(k key) []any {
+	return []any{statusCancelled, m.micros, string(webhook.ReasonEndpointDeleted), k}
 }
 
 // statesOf answers the statuses of the rows' endpoints.
@@ -134,24 +244,28 @@ type moved struct {
 	more                         bool
 }
 
-// put moves rows to where their endpoints want them.
-func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]int, expired int, c *moved) error {
+// count counts a row that goes to a state, and answers that.
+func (c *moved) count(state int64) int64 {
+	if state == stateHeld {
+		c.held++
+	} else {
+		c.ready++
+	}
+	return state
+}
+
+// put moves rows of the queue to where their endpoints want them.
+func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
 	var move, ended, finish [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
 		if status == endpointDeleted {
 			c.cancelled++
 			ended = append(ended, []any{d.k})
-			finish = append(finish, []any{statusCancelled, m.micros, string(webhook.ReasonEndpointDeleted), d.k})
+			finish = append(finish, m.cancelled(d.k))
 			continue
 		}
-		state := stateAt(status, d.due, m.micros)
-		if state == stateHeld {
-			c.held++
-		} else {
-			c.ready++
-		}
-		move = append(move, []any{state, expired, d.k})
+		move = append(move, []any{c.count(stateAt(status, d.due, m.micros)), d.k})
 	}
 	if err := t.bulk(ctx, &m.s.sql.MoveRows, move, nil); err != nil {
 		return err
@@ -224,7 +338,7 @@ func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, er
 				return err
 			}
 			left -= len(rows)
-			if err := m.put(ctx, t, rows, map[int64]int{mv.num: mv.status}, 0, &c); err != nil {
+			if err := m.put(ctx, t, rows, map[int64]int{mv.num: mv.status}, &c); err != nil {
 				return err
 			}
 		}

@@ -33,12 +33,12 @@ func mysqlSQL() statements {
 	s.HasSchema = "select count(*) from information_schema.tables where concat(table_schema, '.', table_name) in " +
 		"(replace('{p}schema', '`', ''), concat(database(), '.', '{p}schema'))"
 	s.Clock = `timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))`
-	s.EnsureAccount = `insert into {p}account (account) values (?) on duplicate key update account = account`
+	s.TouchAccount = `insert into {p}account (account, version) values (?, 1) on duplicate key update version = version + 1`
 
 	s.ReadyOf = rowsOf(`state = 0`)
 	s.HeldOf = rowsOf(`state = 4`)
-	s.DueLeased = dueRows(`state = 1`)
-	s.DueWaiting = dueRows(`state = 5`)
+	s.DueWaiting = `
+		select id, endpoint, due from {p}queue force index (timer) where state = 5 and due <= ? order by due limit ? {skip}`
 
 	s.InsertSubscriptions = bulk{row: `(?, ?, ?)`, sep: `, `, text: `insert into {p}subscription (account, type, endpoint) values %ROWS%`}
 	s.EndpointNums = bulk{row: `?`, sep: `, `, text: `select id, num from {p}endpoint where id in (%ROWS%)`}
@@ -62,42 +62,52 @@ func mysqlSQL() statements {
 		select s.account, s.type, p.num, p.status, p.version
 		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
 		where (s.account, s.type) in (%ROWS%)`}
-	s.InsertDeliveries = bulk{row: `(unhex(?), unhex(?), ?, ?)`, sep: `, `, text: `
-		insert into {p}delivery (id, event, endpoint, created_at) values %ROWS%`}
-	s.InsertQueue = bulk{row: `(unhex(?), unhex(?), ?, ?, ?, ?)`, sep: `, `, text: `
-		insert into {p}queue (id, event, endpoint, state, due, token) values %ROWS%`}
+	s.InsertDeliveries = bulk{row: `(unhex(?), unhex(?), ?, ?, ?, ?, ?)`, sep: `, `, text: `
+		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
+	s.InsertQueue = bulk{row: `(unhex(?), ?, ?, ?)`, sep: `, `, text: `
+		insert into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.Pick = `
 		select endpoint from {p}queue where state = 0 and endpoint > ?
 		group by state, endpoint order by state, endpoint limit ?`
 	s.PickStates = bulk{row: `?`, sep: `, `, text: `select num, status, version, moving from {p}endpoint where num in (%ROWS%)`}
 	s.PickRows = bulk{
-		row: `(select id, endpoint, event, attempts, releases, expired from {p}queue force index (ready)
+		row: `(select id, endpoint from {p}queue force index (ready)
 			where state = 0 and endpoint = ? order by due, id limit ? for update skip locked)`,
 		sep: ` union all `, text: `%ROWS%`,
 	}
-	s.Lease = bulk{row: `select ? as due, ? as token, unhex(?) as id`, sep: ` union all `, text: `
-		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = 1, q.due = x.due, q.token = x.token`}
+	s.Lease = bulk{row: `select ? as ends_at, ? as token, unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.status = 1, d.ends_at = x.ends_at, d.token = x.token`}
+	s.Leased = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select id, event, attempts, releases, expired from {p}delivery force index (primary) where id in (%ROWS%)`}
 	s.Events = bulk{row: `unhex(?)`, sep: `, `, text: `
 		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
 
 	s.LockQueue = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select id, endpoint, state, attempts, made, releases, token
-		from {p}queue force index (primary) where id in (%ROWS%) order by id for update`}
+		select id from {p}queue force index (primary) where id in (%ROWS%) order by id for update`}
 	s.LockDeliveries = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select id, endpoint, status, attempts from {p}delivery force index (primary)
+		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery force index (primary)
 		where id in (%ROWS%) order by id for update`}
+	s.ReadLeased = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery force index (primary)
+		where id in (%ROWS%)`}
 	s.DeleteQueue = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}queue t force index (primary) on t.id = x.id`}
-	s.Finish = bulk{row: `select ? as status, ? as attempts, ? as done_at, ? as reason, unhex(?) as id`, sep: ` union all `, text: `
+	s.Finish = bulk{
+		row: `select ? as status, ? as ends_at, ? as attempts, ? as made, ? as reason, ? as sent_id, ? as sent_at,
+			? as sent_duration, ? as sent_code, cast(? as binary) as sent_body, unhex(?) as id`,
+		sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
-		set d.status = x.status, d.attempts = x.attempts, d.done_at = x.done_at, d.reason = x.reason`}
-	s.Requeue = bulk{
-		row: `select ? as state, ? as due, ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `,
-		text: `update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id
-		set q.state = x.state, q.due = x.due, q.attempts = x.attempts, q.made = x.made, q.releases = x.releases,
-			q.expired = 0, q.token = 0`,
+		set d.status = x.status, d.token = 0, d.ends_at = x.ends_at, d.attempts = x.attempts, d.made = x.made,
+			d.reason = x.reason, d.sent_id = x.sent_id, d.sent_at = x.sent_at, d.sent_duration = x.sent_duration,
+			d.sent_code = x.sent_code, d.sent_body = x.sent_body`,
 	}
+	s.Requeue = bulk{row: `select ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.attempts = x.attempts, d.made = x.made, d.releases = x.releases, d.status = 0, d.token = 0, d.ends_at = 0, d.expired = 0`}
+	s.EndLeases = bulk{row: `select ? as due, ? as token`, sep: ` union all `, text: `
+		delete t from (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token`}
 	s.InsertAttempts = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
 	s.Health = bulk{row: `?`, sep: `, `, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
@@ -116,12 +126,14 @@ func mysqlSQL() statements {
 	s.SetMoving = bulk{row: `?`, sep: `, `, text: `update {p}endpoint set moving = 1 where num in (%ROWS%)`}
 
 	s.EndpointStates = bulk{row: `?`, sep: `, `, text: `select num, status, version from {p}endpoint where num in (%ROWS%)`}
-	s.MoveRows = bulk{row: `select ? as state, ? as expired, unhex(?) as id`, sep: ` union all `, text: `
-		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id
-		set q.state = x.state, q.expired = q.expired + x.expired, q.token = 0`}
-	s.Cancel = bulk{row: `select ? as status, ? as done_at, ? as reason, unhex(?) as id`, sep: ` union all `, text: `
-		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id left join {p}queue q force index (primary) on q.id = d.id
-		set d.status = x.status, d.done_at = x.done_at, d.reason = x.reason, d.attempts = coalesce(q.made, d.attempts)`}
+	s.MoveRows = bulk{row: `select ? as state, unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = x.state`}
+	s.Expire = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.expired = d.expired + 1, d.status = 0, d.token = 0, d.ends_at = 0`}
+	s.Cancel = bulk{row: `select ? as status, ? as ends_at, ? as reason, unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.status = x.status, d.ends_at = x.ends_at, d.reason = x.reason, d.token = 0`}
 	s.HeldStep = `
 		select endpoint from {p}queue where state = 4 and endpoint > ?
 		group by state, endpoint order by state, endpoint limit ?`
@@ -135,12 +147,15 @@ func mysqlSQL() statements {
 		select e.uid from {p}event e where e.uid in (%ROWS%)
 		and not exists (select 1 from {p}delivery d where d.event = e.uid)`}
 	s.DeliveriesOf = bulk{row: `(unhex(?), ?)`, sep: `, `, text: `
-		select id, event, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
-	s.CountMade = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select d.id, coalesce(q.made, d.attempts) from {p}delivery d left join {p}queue q on q.id = d.id where d.id in (%ROWS%)`}
-	s.QueueAgain = bulk{row: `select ? as state, ? as due, unhex(?) as id`, sep: ` union all `, text: `
-		insert into {p}queue (id, event, endpoint, made, state, due)
-		select d.id, d.event, d.endpoint, d.attempts, x.state, x.due from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id`}
+		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
+	s.KeepSent = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
+		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id and d.sent_id is not null`}
+	s.Restart = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.status = 0, d.token = 0, d.ends_at = 0, d.attempts = 0, d.releases = 0, d.expired = 0, d.reason = '',
+			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_body = null`}
 
 	// The assignments are made from left to right: due, which the others ask
 	// for, is the last one.
@@ -160,10 +175,6 @@ func mysqlSQL() statements {
 // all of it would wait for transactions that have nothing to do with it.
 func rowsOf(state string) string {
 	return `select id, due from {p}queue force index (ready) where ` + state + ` and endpoint = ? order by due, id limit ? {skip}`
-}
-
-func dueRows(state string) string {
-	return `select id, endpoint, due from {p}queue force index (timer) where ` + state + ` and due <= ? order by due limit ? {skip}`
 }
 
 // bulkHex is bulkRows with keys as hexadecimal text.
@@ -281,7 +292,7 @@ func (c *claim) takeGroup(ctx context.Context, t *txn, nums []int64) error {
 	}
 	return t.bulk(ctx, &c.s.sql.PickRows, wanted, func(r *sql.Rows) error {
 		var row claimed
-		err := r.Scan(&row.k, &row.endpoint, &row.event, &row.attempts, &row.releases, &row.expired)
+		err := r.Scan(&row.k, &row.endpoint)
 		row.version = stops[row.endpoint].version
 		if len(c.rows) < c.terms.Max {
 			c.rows = append(c.rows, row)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // uuid answers the key as the text of a UUID.
@@ -61,70 +62,103 @@ func columns(kinds string, rows [][]any) []any {
 			args = append(args, data)
 			continue
 		}
-		buf := append(make([]byte, 0, 16*len(rows)), '{')
+		var b strings.Builder
+		b.Grow(columnSize(i, rows))
+		b.WriteByte('{')
 		for j, row := range rows {
 			if j > 0 {
-				buf = append(buf, ',')
+				b.WriteByte(',')
 			}
-			buf = appendElement(buf, row[i])
+			writeElement(&b, row[i])
 		}
-		args = append(args, string(append(buf, '}')))
+		b.WriteByte('}')
+		args = append(args, b.String())
 	}
 	return append(args, places...)
+}
+
+// columnSize answers about how long the text of a column is, so that it is
+// written in one piece.
+func columnSize(col int, rows [][]any) int {
+	n := 2
+	for _, row := range rows {
+		switch v := row[col].(type) {
+		case string:
+			n += len(v) + 3
+		case key:
+			n += 2*len(v) + 1
+		default:
+			n += 18
+		}
+	}
+	return n
 }
 
 // joined answers the bytes of one column in one piece, and arrays of the places
 // and sizes. Places count from 1, as in SQL.
 func joined(col int, rows [][]any) (data []byte, places []any) {
-	start, size := []byte{'{'}, []byte{'{'}
-	data = []byte{}
+	total := 0
+	for _, row := range rows {
+		total += len(row[col].([]byte))
+	}
+	data = make([]byte, 0, total)
+	start, size := make([]any, len(rows)), make([]any, len(rows))
 	for j, row := range rows {
-		if j > 0 {
-			start, size = append(start, ','), append(size, ',')
-		}
 		v := row[col].([]byte)
-		start = strconv.AppendInt(start, int64(len(data)+1), 10)
-		size = strconv.AppendInt(size, int64(len(v)), 10)
+		start[j], size[j] = len(data)+1, len(v)
 		data = append(data, v...)
 	}
-	return data, []any{string(append(start, '}')), string(append(size, '}'))}
+	return data, []any{arrayOf(start), arrayOf(size)}
 }
 
 // arrayOf answers the text of an array.
 func arrayOf(values []any) string {
-	buf := []byte{'{'}
+	var b strings.Builder
+	b.Grow(8*len(values) + 2)
+	b.WriteByte('{')
 	for i, v := range values {
 		if i > 0 {
-			buf = append(buf, ',')
+			b.WriteByte(',')
 		}
-		buf = appendElement(buf, v)
+		writeElement(&b, v)
 	}
-	return string(append(buf, '}'))
+	b.WriteByte('}')
+	return b.String()
 }
 
-func appendElement(buf []byte, v any) []byte {
+func writeElement(b *strings.Builder, v any) {
+	var digits [2 * len(key{})]byte
 	switch v := v.(type) {
+	case nil:
+		b.WriteString("null")
 	case int64:
-		return strconv.AppendInt(buf, v, 10)
+		b.Write(strconv.AppendInt(digits[:0], v, 10))
 	case int:
-		return strconv.AppendInt(buf, int64(v), 10)
+		b.Write(strconv.AppendInt(digits[:0], int64(v), 10))
 	case key:
-		return hex.AppendEncode(buf, v[:])
+		hex.Encode(digits[:], v[:])
+		b.Write(digits[:])
 	case string:
-		return appendQuoted(buf, v)
+		writeQuoted(b, v)
+	default:
+		writeQuoted(b, fmt.Sprint(v))
 	}
-	return appendQuoted(buf, fmt.Sprint(v))
 }
 
-// appendQuoted writes a text element: see "Array Value Input" in PostgreSQL's
+// writeQuoted writes a text element: see "Array Value Input" in PostgreSQL's
 // manual.
-func appendQuoted(buf []byte, s string) []byte {
-	buf = append(buf, '"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			buf = append(buf, '\\')
+func writeQuoted(b *strings.Builder, s string) {
+	b.WriteByte('"')
+	for {
+		i := strings.IndexAny(s, `"\\`)
+		if i < 0 {
+			break
 		}
-		buf = append(buf, s[i])
+		b.WriteString(s[:i])
+		b.WriteByte('\\')
+		b.WriteByte(s[i])
+		s = s[i+1:]
 	}
-	return append(buf, '"')
+	b.WriteString(s)
+	b.WriteByte('"')
 }

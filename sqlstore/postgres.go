@@ -26,6 +26,18 @@ var postgres = dialect{
 	migration:    migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
 }
 
+// few makes PostgreSQL expect one row of what it ends: a limit that it cannot see
+// counts as a tenth. A statement is planned once and kept; one that was planned
+// for more rows while its tables were small would read all of them until they are
+// analysed.
+const few = ` limit (select 1000000000)`
+
+// someKeys and someNums are what is looked up, in order, as a table x.
+const (
+	someKeys = `(select k.id from unnest($1::uuid[]) as k (id) order by 1` + few + `) x`
+	someNums = `(select k.num from unnest($1::bigint[]) as k (num) order by 1` + few + `) x`
+)
+
 // postgresSQL are the statements of PostgreSQL. Rows arrive as arrays, one for
 // each column, so that a statement has one text whatever the size of the batch.
 func postgresSQL() statements {
@@ -38,8 +50,8 @@ func postgresSQL() statements {
 		select * from unnest($1::text[], $2::text[], $3::bigint[])`}
 	s.EndpointNums = bulk{kinds: "t", text: `select id, num from {p}endpoint where id = any($1::text[])`}
 	s.Targets = bulk{kinds: "i", text: `
-		select num, id, account, url, headers, secrets, version, generation
-		from {p}endpoint where num = any($1::bigint[])`}
+		select p.num, p.id, p.account, p.url, p.headers, p.secrets, p.version, p.generation
+		from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 
 	s.InsertEvents = bulk{kinds: "utttiib", text: `
 		insert into {p}event (uid, account, id, type, at, created_at, data)
@@ -48,12 +60,13 @@ func postgresSQL() statements {
 			as x (uid, account, id, type, at, created_at, start, size)
 		on conflict (uid) do nothing returning uid`}
 	s.ReadEvents = bulk{kinds: "u", text: `
-		select uid, account, id, type, at, data from {p}event where uid = any($1::uuid[])`}
-	s.DropEvents = bulk{kinds: "u", text: `delete from {p}event where uid = any($1::uuid[])`}
+		select e.uid, e.account, e.id, e.type, e.at, e.data from ` + someKeys + ` join {p}event e on e.uid = x.id`}
+	s.DropEvents = bulk{kinds: "u", text: `delete from {p}event e using ` + someKeys + ` where e.uid = x.id`}
 	s.InsertUnmatched = bulk{kinds: "tiu", text: `
 		insert into {p}unmatched (account, created_at, event) select * from unnest($1::text[], $2::bigint[], $3::uuid[])`}
 	s.DropUnmatched = bulk{kinds: "tiu", text: `
-		delete from {p}unmatched u using unnest($1::text[], $2::bigint[], $3::uuid[]) as x (account, created_at, event)
+		delete from {p}unmatched u using (
+			select * from unnest($1::text[], $2::bigint[], $3::uuid[]) as x (account, created_at, event)` + few + `) x
 		where u.account = x.account and u.created_at = x.created_at and u.event = x.event`}
 	s.Match = bulk{kinds: "tt", text: `
 		select x.account, x.type, p.num, p.status, p.version
@@ -62,36 +75,58 @@ func postgresSQL() statements {
 			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
 		cross join lateral (
 			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
-	s.InsertDeliveries = bulk{kinds: "uuii", text: `
-		insert into {p}delivery (id, event, endpoint, created_at)
-		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])`}
-	s.InsertQueue = bulk{kinds: "uuiiii", text: `
-		insert into {p}queue (id, event, endpoint, state, due, token)
-		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[])`}
+	s.MatchAll = s.Match.text + `
+		union all
+		select a.account, '', 0, 0, a.version
+		from unnest((select $3::text[])) as x (account)
+		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`
+	s.InsertDeliveries = bulk{kinds: "uuiiiii", text: `
+		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
+		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])`}
+	s.InsertQueue = bulk{kinds: "uiii", text: `
+		insert into {p}queue (id, endpoint, state, due)
+		select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[])`}
 
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick = postgresPick
 	s.PickRows = bulk{text: postgresPickNamed}
 	s.Events = bulk{kinds: "u", text: `
-		select uid, id, account, type, at, created_at, data from {p}event where uid = any($1::uuid[])`}
-	s.ReleaseToken = `update {p}queue set state = 0, token = 0 where id = any($1::uuid[]) and token = $2`
+		select e.uid, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from ` + someKeys + ` join {p}event e on e.uid = x.id`}
+	s.Unlease = `
+		with d as (
+			update {p}delivery d set status = 0, token = 0, ends_at = 0
+			from ` + someKeys + ` where d.id = x.id and d.status = 1 and d.token = $2 returning d.id, d.endpoint)
+		insert into {p}queue (id, endpoint, state, due) select d.id, d.endpoint, 0, {clock} from d`
 
 	s.LockQueue = bulk{kinds: "u", text: `
-		select id, endpoint, state, attempts, made, releases, token
-		from {p}queue where id = any($1::uuid[]) order by id for update`}
+		select q.id from ` + someKeys + `
+		cross join lateral (select q.id from {p}queue q where q.id = x.id limit 1 for update) q`}
+	const logged = `d.id, d.endpoint, d.status, d.token, d.ends_at, d.attempts, d.made, d.releases`
+	s.ReadLeased = bulk{kinds: "u", text: `select ` + logged + ` from ` + someKeys + ` join {p}delivery d on d.id = x.id`}
 	s.LockDeliveries = bulk{kinds: "u", text: `
-		select id, endpoint, status, attempts from {p}delivery where id = any($1::uuid[]) order by id for update`}
-	s.DeleteQueue = bulk{kinds: "u", text: `delete from {p}queue where id = any($1::uuid[])`}
-	s.Finish = bulk{kinds: "iiitu", text: `
-		update {p}delivery d set status = x.status, attempts = x.attempts, done_at = x.done_at, reason = x.reason
-		from unnest($1::int[], $2::int[], $3::bigint[], $4::text[], $5::uuid[]) as x (status, attempts, done_at, reason, id)
-		where d.id = x.id and d.id = any($5::uuid[])`}
-	s.Requeue = bulk{kinds: "iiiiiu", text: `
-		update {p}queue q set state = x.state, due = x.due, attempts = x.attempts, made = x.made,
-			releases = x.releases, expired = 0, token = 0
-		from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::uuid[])
-			as x (state, due, attempts, made, releases, id)
-		where q.id = x.id and q.id = any($6::uuid[])`}
+		select ` + logged + ` from ` + someKeys + `
+		cross join lateral (select * from {p}delivery d where d.id = x.id limit 1 for update) d`}
+	s.DeleteQueue = bulk{kinds: "u", text: `delete from {p}queue q using ` + someKeys + ` where q.id = x.id`}
+	s.Finish = bulk{kinds: "iiiittiiibu", text: `
+		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
+			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
+			sent_code = x.sent_code,
+			sent_body = case when x.sent_id is not null then substring($10::bytea from x.start for x.size) end
+		from (
+			select * from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
+				$8::bigint[], $9::int[], $11::uuid[], $12::int[], $13::int[])
+			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, id, start, size)` + few + `) x
+		where d.id = x.id`}
+	s.Requeue = bulk{kinds: "iiiu", text: `
+		update {p}delivery d set attempts = x.attempts, made = x.made, releases = x.releases,
+			status = 0, token = 0, ends_at = 0, expired = 0
+		from (
+			select * from unnest($1::int[], $2::int[], $3::int[], $4::uuid[]) as x (attempts, made, releases, id)` + few + `) x
+		where d.id = x.id`}
+	s.EndLeases = bulk{kinds: "ii", text: `
+		delete from {p}lease l using (select * from unnest($1::bigint[], $2::bigint[]) as x (due, token)` + few + `) x
+		where l.due = x.due and l.token = x.token`}
 	s.InsertAttempts = bulk{kinds: "uitiiittb", text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 		select x.delivery, x.number, x.id, x.at, x.duration, x.status, x.failure, x.detail,
@@ -99,30 +134,37 @@ func postgresSQL() statements {
 		from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::text[],
 			$10::int[], $11::int[])
 			as x (delivery, number, id, at, duration, status, failure, detail, start, size)`}
-	s.Health = bulk{kinds: "i", text: `select ` + healthColumns + ` from {p}endpoint where num = any($1::bigint[])`}
+	s.Health = bulk{kinds: "i", text: `
+		select ` + healthOf("p") + ` from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 	s.LockHealth = bulk{kinds: "i", text: `
-		select ` + healthColumns + ` from {p}endpoint where num = any($1::bigint[]) order by num for update`}
+		select ` + healthOf("p") + ` from ` + someNums + `
+		cross join lateral (select * from {p}endpoint p where p.num = x.num limit 1 for update) p`}
 	s.SetHealth = bulk{kinds: "iiiitiiiiiii", text: `
 		update {p}endpoint p set status = x.status, moving = greatest(p.moving, x.moving), version = x.version,
 			generation = x.generation, disabled_reason = x.reason, disabled_at = x.disabled_at,
 			failures = x.failures, failing_since = x.since,
 			last_triggered_at = x.triggered, last_success_at = x.success, last_failure_at = x.failure
-		from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
-			$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure, num)
-		where p.num = x.num and p.num = any($12::bigint[])`}
-	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint set moving = 1 where num = any($1::bigint[])`}
+		from (
+			select * from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
+				$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure, num)` + few + `) x
+		where p.num = x.num`}
+	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}
 
-	s.EndpointStates = bulk{kinds: "i", text: `select num, status, version from {p}endpoint where num = any($1::bigint[])`}
-	s.MoveRows = bulk{kinds: "iiu", text: `
-		update {p}queue q set state = x.state, expired = q.expired + x.expired, token = 0
-		from unnest($1::int[], $2::int[], $3::uuid[]) as x (state, expired, id)
-		where q.id = x.id and q.id = any($3::uuid[])`}
+	s.EndpointStates = bulk{kinds: "i", text: `
+		select p.num, p.status, p.version from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
+	s.MoveRows = bulk{kinds: "iu", text: `
+		update {p}queue q set state = x.state
+		from (select * from unnest($1::int[], $2::uuid[]) as x (state, id)` + few + `) x
+		where q.id = x.id`}
+	s.Expire = bulk{kinds: "u", text: `
+		update {p}delivery d set expired = d.expired + 1, status = 0, token = 0, ends_at = 0
+		from ` + someKeys + ` where d.id = x.id`}
 	s.Cancel = bulk{kinds: "iitu", text: `
-		update {p}delivery d set status = x.status, done_at = x.done_at, reason = x.reason,
-			attempts = coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
-		from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, done_at, reason, id)
-		where d.id = x.id and d.id = any($4::uuid[])`}
+		update {p}delivery d set status = x.status, ends_at = x.ends_at, reason = x.reason, token = 0
+		from (
+			select * from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)` + few + `) x
+		where d.id = x.id`}
 	s.HeldStep = `
 		with recursive e (num) as (
 			(select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1)
@@ -131,24 +173,26 @@ func postgresSQL() statements {
 			from e where e.num is not null)
 		select num from e where num is not null limit ?`
 
-	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt where delivery = any($1::uuid[])`}
-	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery where id = any($1::uuid[])`}
-	s.LockEvents = bulk{kinds: "u", text: `select uid from {p}event where uid = any($1::uuid[]) order by uid for update`}
+	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
+	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}
+	s.LockEvents = bulk{kinds: "u", text: `
+		select e.uid from ` + someKeys + `
+		cross join lateral (select e.uid from {p}event e where e.uid = x.id limit 1 for update) e`}
 	s.Unreferenced = bulk{kinds: "u", text: `
-		select e.uid from {p}event e where e.uid = any($1::uuid[])
-		and (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
+		select e.uid from ` + someKeys + ` join {p}event e on e.uid = x.id
+		where (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
 	s.DeliveriesOf = bulk{kinds: "ui", text: `
-		select d.id, d.event, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
+		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
-	s.CountMade = bulk{kinds: "u", text: `
-		select d.id, coalesce((select q.made from {p}queue q where q.id = d.id), d.attempts)
-		from {p}delivery d where d.id = any($1::uuid[])`}
-	s.QueueAgain = bulk{kinds: "iiu", text: `
-		insert into {p}queue (id, event, endpoint, made, state, due)
-		select d.id, d.event, d.endpoint, d.attempts, x.state, x.due
-		from unnest($1::int[], $2::bigint[], $3::uuid[]) as x (state, due, id)
-		join {p}delivery d on d.id = x.id where d.id = any($3::uuid[])`}
+	s.KeepSent = bulk{kinds: "u", text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
+		from ` + someKeys + ` join {p}delivery d on d.id = x.id where d.sent_id is not null`}
+	s.Restart = bulk{kinds: "u", text: `
+		update {p}delivery d set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
+			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
+		from ` + someKeys + ` where d.id = x.id`}
 	return s
 }
 
@@ -194,10 +238,21 @@ c as materialized (
 		for update skip locked) r on true
 	where r.id is not null or not p.active and p.moving = 0
 	limit (select $2::bigint)),
+g as (
+	delete from {p}queue q using (
+		select k.at_row from unnest(array(select c.at_row from c where c.id is not null)) as k (at_row)` + few + `) c
+	where q.ctid = c.at_row),
 u as (
-	update {p}queue q set state = 1, due = (select now from n) + $6::bigint, token = $7::bigint
-	where q.ctid = any (array(select c.at_row from c where c.id is not null))
-	returning q.id, q.event, q.endpoint, q.attempts, q.releases, q.expired)
+	update {p}delivery d set status = 1, ends_at = (select now from n) + $6::bigint, token = $7::bigint
+	from (
+		select k.id, f.at_row from unnest(array(select c.id from c where c.id is not null order by 1)) as k (id)
+		cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = k.id limit 1) f` + few + `) c
+	where d.ctid = c.at_row and d.id = c.id
+	returning d.id, d.event, d.endpoint, d.attempts, d.releases, d.expired),
+k as (
+	insert into {p}lease (due, token, deliveries)
+	select (select now from n) + $6::bigint, $7::bigint, string_agg(uuid_send(c.id), ''::bytea)
+	from c where c.id is not null having count(*) > 0)
 select (select now from n), u.id::text, u.event::text, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
 from u join c on c.id = u.id
 union all
@@ -279,7 +334,7 @@ func (c *claim) giveBack(ctx context.Context, t *txn) {
 	for i, row := range c.rows {
 		keys[i] = row.k
 	}
-	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.ReleaseToken, arrayOf(keys), c.token)
+	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.Unlease, arrayOf(keys), c.token)
 }
 
 func heldAtOnce(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {

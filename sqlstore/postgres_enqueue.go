@@ -1,34 +1,47 @@
 package sqlstore
 
-import "context"
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
 
 // postgresEnqueue stores new events, their deliveries and their places in the
 // queue. Parameters: of each event the key, account, id, type and time; the data
 // of all, and where that of each begins and how long it is; of each delivery the
 // key, event, endpoint and state; of each event without one the account and key;
-// then the lease in microseconds and the token of what is handed off.
+// then the lease in microseconds, the token and the keys of what is handed off;
+// and accounts with the versions that they must have, without which nothing is
+// stored and nothing answered.
 //
 // An id that is there already breaks it off: what that means is for a
 // transaction to find out. Parameters stand in sub-selects, so that the planner
 // does not see how long an array is: it would plan each short one anew, which
 // takes longer than running it.
 const postgresEnqueue = `
-with n as materialized (select {clock} as now),
+with n as materialized (
+	select {clock} as now where not exists (
+		select from unnest((select $18::text[]), (select $19::bigint[])) as x (account, version)
+		where x.version <> coalesce((select a.version from {p}account a where a.account = x.account), 0))),
 e as (
 	insert into {p}event (uid, account, id, type, at, created_at, data)
 	select x.uid, x.account, x.id, x.type, x.at, n.now, substring($6::bytea from x.start for x.size)
 	from n cross join unnest((select $1::uuid[]), (select $2::text[]), (select $3::text[]), (select $4::text[]),
 		(select $5::bigint[]), (select $7::int[]), (select $8::int[])) as x (uid, account, id, type, at, start, size)),
 v as (
-	insert into {p}delivery (id, event, endpoint, created_at)
-	select x.id, x.event, x.endpoint, n.now
-	from n cross join unnest((select $9::uuid[]), (select $10::uuid[]), (select $11::bigint[])) as x (id, event, endpoint)),
-q as (
-	insert into {p}queue (id, event, endpoint, state, due, token)
-	select x.id, x.event, x.endpoint, x.state,
-		case when x.state = 1 then n.now + $15::bigint else n.now end, case when x.state = 1 then $16::bigint else 0 end
+	insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
+	select x.id, x.event, x.endpoint, case when x.state = 1 then 1 else 0 end,
+		case when x.state = 1 then $16::bigint else 0 end, case when x.state = 1 then n.now + $15::bigint else 0 end, n.now
 	from n cross join unnest((select $9::uuid[]), (select $10::uuid[]), (select $11::bigint[]), (select $12::smallint[]))
 		as x (id, event, endpoint, state)),
+q as (
+	insert into {p}queue (id, endpoint, state, due)
+	select x.id, x.endpoint, x.state, n.now
+	from n cross join unnest((select $9::uuid[]), (select $11::bigint[]), (select $12::smallint[])) as x (id, endpoint, state)
+	where x.state <> 1),
+l as (
+	insert into {p}lease (due, token, deliveries)
+	select n.now + $15::bigint, $16::bigint, $17::bytea from n where length($17::bytea) > 0),
 u as (
 	insert into {p}unmatched (account, created_at, event)
 	select x.account, n.now, x.event
@@ -36,34 +49,36 @@ u as (
 select now from n`
 
 // enqueueAtOnce stores everything in one statement, which is its own
-// transaction, after it has asked who wants it: two round trips in the place of
-// seven. An endpoint that changes in between is what it is for a transaction
-// that began before the change. What has an id that is used already it leaves to
-// a transaction.
+// transaction, in the place of seven. Who wants the events it mostly remembers,
+// and lets the statement find out whether that still holds; otherwise it asks
+// before. An endpoint that changes after it was asked for is what it is for a
+// transaction that began before the change. What has an id that is used already
+// it leaves to a transaction.
 func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err error) {
 	t := &txn{s: s, q: s.db}
 	events := in.rows()
 	if len(events) == 0 || arrayRows(events) < len(events) {
 		return false, nil
 	}
+	for _, ev := range in.events {
+		ev.fresh = true
+	}
+	topics := in.topics()
+	eventArgs := columns("utttib", events)
 	err = s.again(ctx, func() error {
-		in.restart()
-		for _, ev := range in.events {
-			ev.fresh = true
+		if known, ok := in.knownMatches(topics); ok {
+			if versions, ok := known.versionRows(); ok {
+				err := in.insertAtOnce(ctx, t, eventArgs, known, versions)
+				if !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+			}
 		}
-		var err error
-		if in.slots, err = s.slotsByNum(ctx, t, in.terms); err != nil {
-			return err
-		}
-		f, err := in.match(ctx, t)
+		fresh, err := in.freshMatches(ctx, t, topics)
 		if err != nil {
 			return err
 		}
-		args := columns("utttib", events)
-		args = append(args, columns("uuii", f.queue)...)
-		args = append(args, columns("tu", f.unmatched)...)
-		args = append(args, in.terms.Lease.Microseconds(), in.token)
-		return afterCommit(t.row(ctx, s.sql.Enqueue, args...).Scan(&in.micros))
+		return in.insertAtOnce(ctx, t, eventArgs, fresh, nil)
 	})
 	switch {
 	case kindOf(err) == kindData: // an id is used already, or the data is refused
@@ -73,6 +88,25 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 	}
 	in.handOff(ctx, t)
 	return true, nil
+}
+
+// insertAtOnce runs the statement. It answers sql.ErrNoRows, and nothing was
+// stored, when an account is of another version.
+func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m matches, versions [][]any) (err error) {
+	in.restart()
+	for _, ev := range in.events {
+		ev.fresh = true
+	}
+	if in.slots, err = in.s.slotsByNum(ctx, t, in.terms); err != nil {
+		return err
+	}
+	f := in.match(m)
+	args := append(make([]any, 0, 20), eventArgs...)
+	args = append(args, columns("uuii", f.deliveries)...)
+	args = append(args, columns("tu", f.unmatched)...)
+	args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys())
+	args = append(args, columns("ti", versions)...)
+	return afterCommit(t.row(ctx, in.s.sql.Enqueue, args...).Scan(&in.micros))
 }
 
 // rows answers the events as rows of postgresEnqueue.
@@ -92,6 +126,7 @@ func (in *intake) rows() [][]any {
 // that cannot be handed out, since that fails or their endpoint was deleted at
 // this moment, are left to Claim: the events are stored.
 func (in *intake) handOff(ctx context.Context, t *txn) {
+	in.handed = len(in.leased)
 	if err := in.readTargets(ctx, t); err != nil {
 		in.targets = nil
 	}
@@ -108,6 +143,6 @@ func (in *intake) handOff(ctx context.Context, t *txn) {
 	if len(lost) > 0 {
 		in.ready += len(lost)
 		// If this fails too, the leases end by themselves.
-		_ = t.exec(context.WithoutCancel(ctx), in.s.sql.ReleaseToken, arrayOf(lost), in.token)
+		_ = t.exec(context.WithoutCancel(ctx), in.s.sql.Unlease, arrayOf(lost), in.token)
 	}
 }

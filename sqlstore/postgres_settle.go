@@ -12,44 +12,51 @@ import (
 // postgresDelivered records deliveries that succeeded and are still leased to
 // the caller. Parameters: of each one the key, token, generation, and the
 // attempt's id, time, duration and status; the bodies of all, and where that of
-// each begins and how long it is; and how much an endpoint's times may lag, in
-// microseconds. It answers the keys that it recorded.
+// each begins and how long it is; how much an endpoint's times may lag, in
+// microseconds; of each lease that should be over the end, the token and how many
+// of its deliveries that takes; and the margin of its end. It answers the keys that
+// it recorded.
 //
-// It deletes the places in the queue in the order given, then locks the endpoints
-// that change (l) in theirs: those that are failing, or whose times are old. Rows
-// are looked up by their key and written where they were found (ctid): a place in
-// the queue that somebody else changed in between is not there any more, and
-// whoever writes a pending delivery changes its place in the queue first.
+// It writes the deliveries in the order given, then locks the endpoints that change
+// (l) in theirs: those that are failing, or whose times are old. Rows are looked up
+// by their key and written where they were found (ctid): one that somebody else
+// changed in between is not there any more, and left alone.
 const postgresDelivered = `
 with n as materialized (select {clock} as now),
 m as (
-	delete from {p}queue q using (
-		select x.*, f.at_row
+	update {p}delivery d set status = 2, token = 0, ends_at = n.now, attempts = d.attempts + 1, made = d.made + 1,
+		sent_id = x.attempt, sent_at = x.at, sent_duration = x.duration, sent_code = x.code,
+		sent_body = substring($8::bytea from x.start for x.size)
+	from n, (
+		select x.*, f.at_row, f.lease_end
 		from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
 			(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
-			as x (id, token, generation, attempt, at, duration, status, start, size)
-		cross join lateral (select f.ctid as at_row from {p}queue f where f.id = x.id limit 1) f) x
-	where q.ctid = x.at_row and q.id = x.id and q.state = 1 and q.token = x.token
-	returning x.*, q.endpoint, q.made + 1 as number),
-d as (
-	update {p}delivery d set status = 2, attempts = m.number, done_at = n.now, reason = ''
-	from n, m cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = m.id limit 1) f
-	where d.ctid = f.at_row),
-a as (
-	insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
-	select m.id, m.number, m.attempt, m.at, m.duration, m.status, '', '', substring($8::bytea from m.start for m.size) from m),
+			as x (id, token, generation, attempt, at, duration, code, start, size)
+		cross join lateral (
+			select f.ctid as at_row, f.ends_at as lease_end from {p}delivery f where f.id = x.id limit 1) f` + few + `) x
+	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
+	returning x.id, x.token, x.lease_end, x.generation, d.endpoint),
+o as (
+	delete from {p}lease k using n, (
+		select x.token, coalesce(y.due, x.due) as due
+		from unnest((select $12::bigint[]), (select $13::bigint[]), (select $14::int[])) as x (due, token, n)
+		left join (select m.token, max(m.lease_end) as due, count(*) as n from m group by m.token) y on y.token = x.token
+		where coalesce(y.n, 0) = x.n` + few + `) x
+	where k.due = x.due and k.token = x.token and k.due > n.now + $15::bigint),
 l as materialized (
-	select p.num from {p}endpoint p, n
-	where p.num = any (array(select distinct m.endpoint from m)) and p.status <> 0
-	and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $11::bigint or p.last_success_at <= n.now - $11::bigint)
-	and exists (select from m where m.endpoint = p.num and m.generation = p.generation)
-	order by p.num for update of p),
+	select p.num
+	from (select n.now, m.endpoint, m.generation from n, m group by 1, 2, 3 order by 2, 3` + few + `) m
+	cross join lateral (
+		select p.num from {p}endpoint p
+		where p.num = m.endpoint and p.generation = m.generation and p.status <> 0
+		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $11::bigint or p.last_success_at <= m.now - $11::bigint)
+		limit 1 for update) p),
 h as (
 	update {p}endpoint p set failures = 0, failing_since = 0,
 		status = case when p.status = 2 then 1 else p.status end,
 		last_triggered_at = case when p.last_triggered_at <= n.now - $11::bigint then n.now else p.last_triggered_at end,
 		last_success_at = case when p.last_success_at <= n.now - $11::bigint then n.now else p.last_success_at end
-	from n where p.num = any (array(select l.num from l)))
+	from n, (select l.num from l` + few + `) l where p.num = l.num)
 select n.now, coalesce(m.id::text, '') from n left join m on true`
 
 // settleDelivered records what was delivered in one statement, which is its own
@@ -70,7 +77,17 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	if arrayRows(rows) < len(rows) {
 		return items, nil
 	}
+	tokens := make(map[int64]int)
+	for _, it := range plain {
+		tokens[int64(it.Token)]++
+	}
+	over := s.leases.finished(tokens)
+	ends := make([][]any, len(over))
+	for i, f := range over {
+		ends[i] = []any{f.due, f.token, f.n}
+	}
 	args := append(columns("uiitiiib", rows), timesLag.Microseconds())
+	args = append(append(args, columns("iii", ends)...), leaseMargin.Microseconds())
 	done := make(map[key]bool, len(plain))
 	err = s.again(ctx, func() error {
 		clear(done)
@@ -94,13 +111,16 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	case err != nil:
 		return nil, err
 	}
+	clear(tokens)
 	for _, it := range plain {
 		if done[it.k] {
+			tokens[int64(it.Token)]++
 			out.Results[it.at] = webhook.SettleResult{Status: webhook.SettleApplied, Delivery: webhook.DeliveryDelivered}
 		} else {
 			rest = append(rest, it)
 		}
 	}
+	s.leases.settle(tokens, over)
 	return rest, nil
 }
 
@@ -110,7 +130,7 @@ func splitDelivered(items []item) (plain, rest []item) {
 	other := make(map[string]bool)
 	seen := make(map[key]bool, len(items))
 	for _, it := range items {
-		if it.Outcome != webhook.OutcomeDelivered || it.Attempt == nil || it.Attempt.Failure != "" || it.Attempt.Detail != "" || seen[it.k] {
+		if !it.delivers() || seen[it.k] {
 			other[it.EndpointID] = true
 		}
 		seen[it.k] = true

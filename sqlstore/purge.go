@@ -54,7 +54,7 @@ func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n
 			}
 			seen++
 			end = end || created >= before
-			if status != statusPending && done < before {
+			if status != statusQueued && status != statusLeased && done < before {
 				old = append(old, []any{last})
 				if !asked[event] {
 					asked[event] = true

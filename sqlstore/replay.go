@@ -20,7 +20,8 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 			return webhook.ErrNotFound
 		}
 		// Locked before it is read, in the order of Settle.
-		if err := s.lock(ctx, t, []key{k}); err != nil {
+		num, err := s.lock(ctx, t, k)
+		if err != nil {
 			return err
 		}
 		row, endpoint, err := s.deliveryAndEndpoint(ctx, t, accountID, deliveryID)
@@ -30,12 +31,12 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 		if err != nil {
 			return err
 		}
-		if row.state != stateLeased {
+		if row.status != statusLeased {
 			now, err := t.clock(ctx)
 			if err != nil {
 				return err
 			}
-			if err := s.restart(ctx, t, []restarted{{k: k, status: endpoint}}, now); err != nil {
+			if err := s.restart(ctx, t, []restarted{{k: k, endpoint: num, status: endpoint}}, now); err != nil {
 				return err
 			}
 			row, err = s.delivery(ctx, t, accountID, deliveryID)
@@ -49,51 +50,43 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 	return out, s.failed("redeliver", err)
 }
 
-// lock locks the rows of deliveries.
-func (s *Store) lock(ctx context.Context, t *txn, keys []key) error {
-	rows := make([][]any, len(keys))
-	for i, k := range keys {
-		rows[i] = []any{k}
+// lock locks the rows of a delivery and answers its endpoint.
+func (s *Store) lock(ctx context.Context, t *txn, k key) (endpoint int64, err error) {
+	if s.dialect.forUpdate != "" {
+		if err := t.bulk(ctx, &s.sql.LockQueue, [][]any{{k}}, ignoreRow); err != nil {
+			return 0, err
+		}
 	}
-	ignore := func(*sql.Rows) error { return nil }
-	if err := t.bulk(ctx, &s.sql.LockQueue, rows, ignore); err != nil {
-		return err
-	}
-	return t.bulk(ctx, &s.sql.LockDeliveries, rows, ignore)
+	err = readDeliveries(ctx, t, &s.sql.LockDeliveries, []key{k}, func(d loggedDelivery) { endpoint = d.endpoint })
+	return endpoint, err
 }
 
-// restarted is a delivery that gets a full schedule again, and the status of its
-// endpoint.
+// restarted is a delivery that gets a full schedule again, its endpoint, and the
+// status of that.
 type restarted struct {
-	k      key
-	status int
+	k        key
+	endpoint int64
+	status   int
 }
 
-// restart makes deliveries, which are locked and not leased, pending: their row
-// of the queue is made anew from the log.
+// restart makes deliveries, which are locked and not leased, pending.
 func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64) error {
-	var old, queue, log [][]any
+	slices.SortFunc(list, func(a, b restarted) int { return compareKeys(a.k, b.k) })
+	var queue [][]any
 	for _, d := range list {
-		old = append(old, []any{d.k})
-		queue = append(queue, []any{stateAt(d.status, now, now), now, d.k})
+		queue = append(queue, []any{d.k, d.endpoint, stateAt(d.status, now, now), now})
 	}
-	// What is unfinished has its attempts counted in the queue alone.
-	if err := t.bulk(ctx, &s.sql.CountMade, old, func(r *sql.Rows) error {
-		var k key
-		var made int
-		err := r.Scan(&k, &made)
-		log = append(log, []any{statusPending, made, 0, "", k})
-		return err
-	}); err != nil {
-		return err
+	// What ran a statement may have written its own form of the keys.
+	for _, b := range []*bulk{&s.sql.DeleteQueue, &s.sql.KeepSent, &s.sql.Restart} {
+		rows := make([][]any, len(list))
+		for i, d := range list {
+			rows[i] = []any{d.k}
+		}
+		if err := t.bulk(ctx, b, rows, nil); err != nil {
+			return err
+		}
 	}
-	if err := t.bulk(ctx, &s.sql.Finish, log, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &s.sql.DeleteQueue, old, nil); err != nil {
-		return err
-	}
-	return t.bulk(ctx, &s.sql.QueueAgain, queue, nil)
+	return t.bulk(ctx, &s.sql.InsertQueue, queue, nil)
 }
 
 // Replay implements [webhook.Log]. An event is found by its deliveries, or among
@@ -285,12 +278,13 @@ func (p *replay) advance(ctx context.Context, t *txn) error {
 func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[key]bool) (again []restarted, err error) {
 	status := statusNumber[p.rec.Status]
 	err = t.bulk(ctx, &p.s.sql.DeliveriesOf, pairs, func(r *sql.Rows) error {
-		var k, event key
+		d := restarted{status: status}
+		var event key
 		var was int
-		err := r.Scan(&k, &event, &was)
+		err := r.Scan(&d.k, &event, &d.endpoint, &was)
 		delete(found, event)
 		if was == statusExhausted || was == statusCancelled {
-			again = append(again, restarted{k: k, status: status})
+			again = append(again, d)
 		}
 		return err
 	})
@@ -304,8 +298,8 @@ func (p *replay) create(ctx context.Context, t *txn, events []key, found map[key
 	for _, event := range events {
 		if found[event] {
 			k := newKey()
-			deliveries = append(deliveries, []any{k, event, p.num, now})
-			queue = append(queue, []any{k, event, p.num, state, now, int64(0)})
+			deliveries = append(deliveries, []any{k, event, p.num, statusQueued, int64(0), int64(0), now})
+			queue = append(queue, []any{k, p.num, state, now})
 		}
 	}
 	if err := t.bulk(ctx, &p.s.sql.InsertDeliveries, deliveries, nil); err != nil {

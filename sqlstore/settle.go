@@ -96,23 +96,21 @@ type settling struct {
 
 	loaded map[key]delivery // as read
 	now    map[key]*delivery
-	log    [][]any           // attempts
+	log    [][]any           // attempts that did not deliver
+	ended  map[int64]int     // leased deliveries that were settled, by token
+	ends   map[int64]int64   // when the leases would end, by token
+	over   []finishing       // leases that are over with them
 	health map[int64]*health // by endpoint number
 	failed []*health         // whose failures were counted, or which were disabled
 }
 
 // delivery is what Settle knows of a delivery.
 type delivery struct {
-	k                        key
-	endpoint                 int64
-	queued                   bool // it has a row in the queue
-	state, token             int64
-	attempts, made, releases int
-	due                      int64
-
-	status  int
-	reason  webhook.DeliveryReason
-	changed bool
+	loggedDelivery
+	state, due int64 // in the queue, if it goes there
+	reason     webhook.DeliveryReason
+	sent       *webhook.Attempt // that delivered it
+	changed    bool
 }
 
 func (b *settling) run(ctx context.Context, t *txn) (err error) {
@@ -128,49 +126,48 @@ func (b *settling) run(ctx context.Context, t *txn) (err error) {
 	b.apply()
 	// Endpoints are locked only when they change, so that batches do not wait
 	// for each other; what they are then is read again.
+	touched := make(map[string]bool)
+	if err := b.touchAccounts(ctx, t, touched); err != nil {
+		return err
+	}
 	if dirty := b.dirty(); len(dirty) > 0 && b.s.dialect.forUpdate != "" {
 		if err := b.readHealth(ctx, t, &b.s.sql.LockHealth, dirty); err != nil {
 			return err
 		}
 		b.apply()
+		if err := b.touchAccounts(ctx, t, touched); err != nil {
+			return err
+		}
 	}
 	return b.store(ctx, t)
 }
 
-// load locks and reads the deliveries.
+// load locks and reads the deliveries. What can be in the queue, since it is a
+// success whose lease is over, is locked there before: that is the order of Claim.
 func (b *settling) load(ctx context.Context, t *txn) error {
 	b.loaded = make(map[key]delivery, len(b.items))
-	asked := make(map[key]bool, len(b.items))
-	var rows [][]any
+	keys, delivered := make([]key, 0, len(b.items)), [][]any(nil)
 	for _, it := range b.items {
-		if !asked[it.k] {
-			asked[it.k] = true
-			rows = append(rows, []any{it.k})
+		if _, asked := b.loaded[it.k]; !asked {
+			b.loaded[it.k] = delivery{}
+			keys = append(keys, it.k)
+			if it.Outcome == webhook.OutcomeDelivered {
+				delivered = append(delivered, []any{it.k})
+			}
 		}
 	}
-	err := t.bulk(ctx, &b.s.sql.LockQueue, rows, func(r *sql.Rows) error {
-		d := delivery{queued: true, status: statusPending}
-		err := r.Scan(&d.k, &d.endpoint, &d.state, &d.attempts, &d.made, &d.releases, &d.token)
-		b.loaded[d.k] = d
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	rows = rows[:0]
-	for _, it := range b.items {
-		if _, ok := b.loaded[it.k]; !ok && asked[it.k] && it.Outcome == webhook.OutcomeDelivered {
-			asked[it.k] = false
-			rows = append(rows, []any{it.k})
+	clear(b.loaded)
+	if b.s.dialect.forUpdate != "" {
+		if err := t.bulk(ctx, &b.s.sql.LockQueue, delivered, ignoreRow); err != nil {
+			return err
 		}
 	}
-	return t.bulk(ctx, &b.s.sql.LockDeliveries, rows, func(r *sql.Rows) error {
-		var d delivery
-		err := r.Scan(&d.k, &d.endpoint, &d.status, &d.made)
-		b.loaded[d.k] = d
-		return err
+	return readDeliveries(ctx, t, &b.s.sql.LockDeliveries, keys, func(d loggedDelivery) {
+		b.loaded[d.k] = delivery{loggedDelivery: d}
 	})
 }
+
+func ignoreRow(*sql.Rows) error { return nil }
 
 // apply works through the items in memory, from what was read.
 func (b *settling) apply() {
@@ -178,7 +175,7 @@ func (b *settling) apply() {
 	for k, d := range b.loaded {
 		b.now[k] = &d
 	}
-	b.log, b.failed = nil, nil
+	b.log, b.failed, b.ended, b.ends = nil, nil, make(map[int64]int), make(map[int64]int64)
 	for _, h := range b.health {
 		h.reset()
 	}
@@ -192,9 +189,13 @@ func (b *settling) one(it item) webhook.SettleResult {
 	if d == nil {
 		return webhook.SettleResult{Status: webhook.SettleStale}
 	}
-	owned := d.queued && d.state == stateLeased && d.token == int64(it.Token)
+	owned := d.status == statusLeased && d.token == int64(it.Token)
 	if !owned && (it.Outcome != webhook.OutcomeDelivered || d.status == statusDelivered) {
 		return webhook.SettleResult{Status: webhook.SettleStale}
+	}
+	if owned {
+		b.ended[d.token]++
+		b.ends[d.token] = d.ends
 	}
 	h := b.health[d.endpoint]
 	b.record(d, it)
@@ -205,7 +206,8 @@ func (b *settling) one(it item) webhook.SettleResult {
 	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.word()}
 }
 
-// record counts the attempt and writes its log row.
+// record counts the attempt and logs it: what delivered in the delivery's own
+// row.
 func (b *settling) record(d *delivery, it item) {
 	d.changed = true
 	if it.Outcome == webhook.OutcomeReleased {
@@ -216,16 +218,31 @@ func (b *settling) record(d *delivery, it item) {
 		d.releases = 0
 		d.attempts++
 	}
-	if a := it.Attempt; a != nil {
-		d.made++
-		body := a.ResponseBody
-		if body == nil {
-			body = []byte{}
-		}
-		b.log = append(b.log, []any{
-			d.k, d.made, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, string(a.Failure), a.Detail, body,
-		})
+	a := it.Attempt
+	if a == nil {
+		return
 	}
+	d.made++
+	if it.delivers() {
+		d.sent = a
+		return
+	}
+	b.log = append(b.log, []any{
+		d.k, d.made, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, string(a.Failure), a.Detail, bodyOf(a),
+	})
+}
+
+// delivers reports whether the attempt is logged in the delivery's row.
+func (it *item) delivers() bool {
+	a := it.Attempt
+	return it.Outcome == webhook.OutcomeDelivered && a != nil && a.Failure == "" && a.Detail == ""
+}
+
+func bodyOf(a *webhook.Attempt) []byte {
+	if a.ResponseBody == nil {
+		return []byte{}
+	}
+	return a.ResponseBody
 }
 
 // outcome sets the delivery's next state. What would have to wait or go on is
@@ -241,7 +258,7 @@ func (b *settling) outcome(d *delivery, it item, h *health) {
 	case h == nil || h.status == endpointDeleted:
 		d.end(statusCancelled, webhook.ReasonEndpointDeleted)
 	default:
-		d.due, d.token = later(b.micros, it.Delay), 0
+		d.due, d.status = later(b.micros, it.Delay), statusQueued
 		d.state = stateAt(h.status, d.due, b.micros)
 	}
 }
@@ -258,7 +275,7 @@ func stateAt(endpoint int, due, now int64) int64 {
 }
 
 func (d *delivery) end(status int, reason webhook.DeliveryReason) {
-	d.queued, d.status, d.reason = false, status, reason
+	d.status, d.reason = status, reason
 }
 
 // word answers the delivery's public status.
@@ -282,30 +299,58 @@ func statusWordOf(status int, state int64) webhook.DeliveryStatus {
 
 // store writes what apply found.
 func (b *settling) store(ctx context.Context, t *txn) error {
-	var ended, finish, requeue [][]any
+	var unqueue, finish, requeue, queue, over [][]any
 	for _, k := range b.keys() {
 		d := b.now[k]
 		switch {
 		case !d.changed:
-		case d.queued:
-			requeue = append(requeue, []any{d.state, d.due, d.attempts, d.made, d.releases, k})
+		case d.status == statusQueued:
+			requeue = append(requeue, []any{d.attempts, d.made, d.releases, k})
+			queue = append(queue, []any{k, d.endpoint, d.state, d.due})
 		default:
-			if b.loaded[k].queued {
-				ended = append(ended, []any{k})
+			if b.loaded[k].status == statusQueued {
+				unqueue = append(unqueue, []any{k})
 			}
-			finish = append(finish, []any{d.status, d.made, b.micros, string(d.reason), k})
+			finish = append(finish, d.finished(b.micros))
 		}
+	}
+	b.over = nil
+	for _, f := range b.s.leases.finished(b.ended) {
+		if ends, ok := b.ends[f.token]; ok {
+			f.due = ends
+		}
+		if f.due > b.micros+leaseMargin.Microseconds() {
+			over = append(over, []any{f.due, f.token})
+		}
+		b.over = append(b.over, f)
 	}
 	sq := b.s.sql
 	for _, step := range []struct {
 		b    *bulk
 		rows [][]any
-	}{{&sq.DeleteQueue, ended}, {&sq.Finish, finish}, {&sq.Requeue, requeue}, {&sq.InsertAttempts, b.log}, {&sq.SetHealth, b.healthRows()}} {
+	}{
+		{&sq.DeleteQueue, unqueue},
+		{&sq.Finish, finish},
+		{&sq.Requeue, requeue},
+		{&sq.InsertQueue, queue},
+		{&sq.InsertAttempts, b.log},
+		{&sq.SetHealth, b.healthRows()},
+		{&sq.EndLeases, over},
+	} {
 		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// finished answers the delivery as a row of Finish.
+func (d *delivery) finished(now int64) []any {
+	row := []any{d.status, now, d.attempts, d.made, string(d.reason), nil, int64(0), int64(0), 0, []byte(nil), d.k}
+	if a := d.sent; a != nil {
+		row[5], row[6], row[7], row[8], row[9] = a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, bodyOf(a)
+	}
+	return row
 }
 
 // keys answers the deliveries in the order in which every batch locks them.
@@ -315,6 +360,7 @@ func (b *settling) keys() []key {
 
 // report adds what was committed to the answer.
 func (b *settling) report(out *webhook.Settled) {
+	b.s.leases.settle(b.ended, b.over)
 	out.Now = fromMicros(b.micros)
 	for i, it := range b.items {
 		out.Results[it.at] = b.results[i]

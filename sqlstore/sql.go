@@ -7,8 +7,8 @@ const endpointColumns = `num, id, account, url, events, description, metadata, h
 
 // deliveryColumns are what scanDelivery reads, of delivery d, event e, endpoint
 // p and queue q.
-const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason, d.attempts,
-	coalesce(q.state, -1), coalesce(q.made, 0), coalesce(q.due, 0), d.created_at, d.done_at`
+const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason, d.made,
+	coalesce(q.state, -1), coalesce(q.due, 0), d.ends_at, d.created_at`
 
 const deliveryJoins = `
 	join {p}event e on e.uid = d.event
@@ -20,9 +20,10 @@ const deliveryJoins = `
 // read the table, in which what is asked for can lie behind all the rest.
 func portable() statements {
 	return statements{ // #nosec G101 -- SQL, some of which names a column called secrets
-		SchemaVersion:  `select coalesce(max(version), 0) from {p}schema`,
-		EnsureAccount:  `insert into {p}account (account) values (?) on conflict do nothing`,
-		LockAccount:    `select account from {p}account where account = ? {update}`,
+		SchemaVersion: `select coalesce(max(version), 0) from {p}schema`,
+		TouchAccount: `
+			insert into {p}account as a (account, version) values (?, 1)
+			on conflict (account) do update set version = a.version + 1`,
 		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
@@ -50,7 +51,7 @@ func portable() statements {
 
 		Moving: `select num, status, version from {p}endpoint where moving = 1 order by num limit ?`,
 		Look: `
-			select {clock}, coalesce((select min(due) from {p}queue where state = 1), 0),
+			select {clock}, coalesce((select min(due) from {p}lease), 0),
 				coalesce((select min(due) from {p}queue where state = 5), 0),
 				(select min(num) from {p}endpoint where moving = 1) is not null,
 				(select min(endpoint) from {p}queue where state = 0) is not null,
@@ -58,10 +59,13 @@ func portable() statements {
 		ClearMoving: `update {p}endpoint set moving = 0 where num = ? and version = ? and moving = 1`,
 		ReadyOf:     `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? {skip}`,
 		HeldOf:      `select id, due from {p}queue where state = 4 and endpoint = ? order by due, id limit ? {skip}`,
-		DueLeased:   `select id, endpoint, due from {p}queue where state = 1 and due <= ? order by due limit ? {skip}`,
+		DueLeases:   `select due, token, deliveries from {p}lease where due <= ? order by due, token limit ? {skip}`,
+		InsertLease: `insert into {p}lease (due, token, deliveries) values (?, ?, ?)`,
+		CutLease:    `update {p}lease set deliveries = ? where due = ? and token = ?`,
+		Leases:      `select due, token, deliveries from {p}lease where due > ? or due = ? and token > ? order by due, token limit ?`,
 		DueWaiting:  `select id, endpoint, due from {p}queue where state = 5 and due <= ? order by due limit ? {skip}`,
 
-		OldDeliveries: `select id, event, status, created_at, done_at from {p}delivery where id > ? order by id limit ?`,
+		OldDeliveries: `select id, event, status, created_at, ends_at from {p}delivery where id > ? order by id limit ?`,
 		OldUnmatched: `
 			select account, created_at, event from {p}unmatched where created_at < ? order by created_at limit ?`,
 
@@ -69,7 +73,11 @@ func portable() statements {
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
 			select number, id, at, duration, status, failure, detail, body
-			from {p}attempt where delivery = ? order by number`,
+			from {p}attempt where delivery = ?
+			union all
+			select made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
+			from {p}delivery where id = ? and sent_id is not null
+			order by 1`,
 		Delivery:      `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
 		EndpointsFrom: `select num from {p}endpoint where account = ? and num > ? order by num limit ?`,
 		EventsOf: `
@@ -114,15 +122,15 @@ func stats(where string) string {
 // States of a row of the queue table.
 const (
 	stateReady   = 0
-	stateLeased  = 1
 	stateHeld    = 4
 	stateWaiting = 5
 )
 
-// Statuses of a row of the delivery table. What is unfinished tells more in its
-// row of the queue table.
+// Statuses of a row of the delivery table. What is queued tells more in its row
+// of the queue table.
 const (
-	statusPending   = 0
+	statusQueued    = 0
+	statusLeased    = 1
 	statusDelivered = 2
 	statusExhausted = 3
 	statusCancelled = 4

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,33 +50,36 @@ func sqliteSQL() statements {
 		select s.account, s.type, p.num, p.status, p.version
 		from x cross join {p}subscription s on s.account = x.account and s.type = x.type
 		cross join {p}endpoint p on p.num = s.endpoint and p.status <> 0`}
-	s.InsertDeliveries = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert into {p}delivery (id, event, endpoint, created_at) values %ROWS%`}
-	s.InsertQueue = bulk{row: `(?,?,?,?,?,?)`, sep: `,`, text: `
-		insert into {p}queue (id, event, endpoint, state, due, token) values %ROWS%`}
+	s.InsertDeliveries = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
+	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
 		select q.endpoint, p.status, p.version, p.moving
 		from {p}queue q join {p}endpoint p on p.num = q.endpoint
 		where q.state = 0 and q.endpoint > ? order by q.endpoint limit 1`
 	s.PickRows = bulk{text: `
-		select id, event, attempts, releases, expired from {p}queue
-		where state = 0 and endpoint = ? order by due, id limit ?`}
+		select id from {p}queue where state = 0 and endpoint = ? order by due, id limit ?`}
 	s.Lease = bulk{row: `(?,?,?)`, sep: `,`, text: `
-		with x (due, token, id) as (values %ROWS%)
-		update {p}queue set state = 1, due = x.due, token = x.token from x where {p}queue.id = x.id`}
+		with x (ends_at, token, id) as (values %ROWS%)
+		update {p}delivery set status = 1, ends_at = x.ends_at, token = x.token from x where {p}delivery.id = x.id
+		returning {p}delivery.id, event, attempts, releases, expired`}
 	s.Events = bulk{row: `?`, sep: `,`, text: `
 		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
 
-	s.LockQueue = bulk{row: `?`, sep: `,`, text: `
-		select id, endpoint, state, attempts, made, releases, token from {p}queue where id in (%ROWS%)`}
-	s.LockDeliveries = bulk{text: `select id, endpoint, status, attempts from {p}delivery where id = ?`}
+	s.LockDeliveries = bulk{row: `?`, sep: `,`, text: `
+		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery where id in (%ROWS%)`}
+	s.ReadLeased = s.LockDeliveries
 	s.DeleteQueue = bulk{row: `?`, sep: `,`, text: `delete from {p}queue where id in (%ROWS%)`}
-	s.Finish = bulk{row: `(?,?,?,?,?)`, sep: `,`, text: `
-		with x (status, attempts, done_at, reason, id) as (values %ROWS%)
-		update {p}delivery set status = x.status, attempts = x.attempts, done_at = x.done_at, reason = x.reason
+	s.Finish = bulk{row: `(?,?,?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		with x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, sent_body, id) as (values %ROWS%)
+		update {p}delivery set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
+			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
+			sent_code = x.sent_code, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id`}
 	s.Requeue = bulk{text: `
-		update {p}queue set state = ?, due = ?, attempts = ?, made = ?, releases = ?, expired = 0, token = 0 where id = ?`}
+		update {p}delivery set attempts = ?, made = ?, releases = ?, status = 0, token = 0, ends_at = 0, expired = 0 where id = ?`}
+	s.EndLeases = bulk{text: `delete from {p}lease where due = ? and token = ?`}
 	s.InsertAttempts = bulk{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
 	s.Health = bulk{row: `?`, sep: `,`, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
@@ -86,11 +90,9 @@ func sqliteSQL() statements {
 	s.SetMoving = bulk{text: `update {p}endpoint set moving = 1 where num = ?`}
 
 	s.EndpointStates = bulk{text: `select num, status, version from {p}endpoint where num = ?`}
-	s.MoveRows = bulk{text: `update {p}queue set state = ?, expired = expired + ?, token = 0 where id = ?`}
-	s.Cancel = bulk{text: `
-		update {p}delivery set status = ?, done_at = ?, reason = ?,
-			attempts = coalesce((select made from {p}queue q where q.id = {p}delivery.id), attempts)
-		where id = ?`}
+	s.MoveRows = bulk{text: `update {p}queue set state = ? where id = ?`}
+	s.Expire = bulk{text: `update {p}delivery set expired = expired + 1, status = 0, token = 0, ends_at = 0 where id = ?`}
+	s.Cancel = bulk{text: `update {p}delivery set status = ?, ends_at = ?, reason = ?, token = 0 where id = ?`}
 	s.HeldStep = `select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1`
 
 	s.DeleteAttempts = bulk{text: `delete from {p}attempt where delivery = ?`}
@@ -99,18 +101,26 @@ func sqliteSQL() statements {
 	s.Unreferenced = bulk{text: `
 		select uid from {p}event where uid = ?
 		and not exists (select 1 from {p}delivery d where d.event = {p}event.uid)`}
-	s.DeliveriesOf = bulk{text: `select id, event, status from {p}delivery where event = ? and endpoint = ?`}
-	s.CountMade = bulk{text: `
-		select d.id, coalesce(q.made, d.attempts) from {p}delivery d left join {p}queue q on q.id = d.id where d.id = ?`}
-	s.QueueAgain = bulk{text: `
-		insert into {p}queue (id, event, endpoint, made, state, due)
-		select id, event, endpoint, attempts, ?, ? from {p}delivery where id = ?`}
+	s.DeliveriesOf = bulk{text: `select id, event, endpoint, status from {p}delivery where event = ? and endpoint = ?`}
+	s.KeepSent = bulk{text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
+		from {p}delivery where id = ? and sent_id is not null`}
+	s.Restart = bulk{text: `
+		update {p}delivery set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
+			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
+		where id = ?`}
 	return s
 }
 
 // healthColumns are what readHealth reads.
 const healthColumns = `num, id, account, status, version, generation, disabled_reason, disabled_at,
 	failures, failing_since, last_triggered_at, last_success_at, last_failure_at`
+
+// healthOf answers healthColumns of a table.
+func healthOf(table string) string {
+	return table + "." + strings.ReplaceAll(strings.Join(strings.Fields(healthColumns), " "), ", ", ", "+table+".")
+}
 
 // insertEventsReturning stores the events whose ids are new, where the statement
 // answers which they are.
@@ -216,7 +226,7 @@ func (c *claim) take(ctx context.Context, t *txn, ep stop) error {
 	}
 	return t.query(ctx, c.s.sql.PickRows.text, func(r *sql.Rows) error {
 		row := claimed{endpoint: ep.num, version: ep.version}
-		err := r.Scan(&row.k, &row.event, &row.attempts, &row.releases, &row.expired)
+		err := r.Scan(&row.k)
 		c.rows = append(c.rows, row)
 		return err
 	}, ep.num, n)

@@ -50,8 +50,10 @@ type Store struct {
 
 	targets *cache[int64, cachedTarget]
 	nums    *cache[string, int64] // endpoint id to its number
-	swept   atomic.Int64          // the endpoint whose held deliveries were looked at last
+	matches *cache[topic, match]
+	swept   atomic.Int64 // the endpoint whose held deliveries were looked at last
 	purged  purgeCursor
+	leases  leaseBook
 }
 
 var (
@@ -64,6 +66,7 @@ var (
 const (
 	cachedTargets = 1 << 13
 	cachedNums    = 1 << 15
+	cachedMatches = 1 << 14
 )
 
 // New makes a Store on db, which stays the caller's to configure and to close.
@@ -102,6 +105,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 		keys:    keys,
 		targets: newCache[int64, cachedTarget](cachedTargets),
 		nums:    newCache[string, int64](cachedNums),
+		matches: newCache[topic, match](cachedMatches),
 	}
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)

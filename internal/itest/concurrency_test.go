@@ -42,7 +42,7 @@ func TestFourEmitWhileFourClaim(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, webhook.QueueStats{}, q, "what is left in the queue")
 		assert.EqualValues(t, deliveries, first.number(t, "select count(*) from webhook_delivery where status = 2"))
-		assert.EqualValues(t, deliveries, first.number(t, "select count(*) from webhook_attempt where number = 1"))
+		assert.EqualValues(t, deliveries, first.number(t, "select count(*) from webhook_delivery where made = 1"))
 	})
 }
 

@@ -182,7 +182,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "attempt", "inbox"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "lease", "attempt", "inbox"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		p.mu.Lock()
@@ -217,8 +217,9 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "created_at", "updated_at"},
 		"event":     {"created_at"},
 		"unmatched": {"created_at"},
-		"delivery":  {"created_at", "done_at"},
+		"delivery":  {"created_at", "ends_at"},
 		"queue":     {"due"},
+		"lease":     {"due"},
 		"attempt":   {"at"},
 		"inbox":     {"due"},
 	}
@@ -233,9 +234,11 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 // endLeases lets the leases of dead processes end and retries fall due.
 func (s *testStore) endLeases(t testing.TB) {
 	t.Helper()
-	text := fmt.Sprintf("update webhook_queue set due = due - %d where state in (1, 5)", time.Minute.Microseconds())
 	for deadline := time.Now().Add(time.Minute); ; {
-		_, err := s.db.ExecContext(context.Background(), text)
+		_, err := s.db.ExecContext(context.Background(), fmt.Sprintf("update webhook_queue set due = due - %d where state = 5", time.Minute.Microseconds()))
+		if err == nil {
+			_, err = s.db.ExecContext(context.Background(), fmt.Sprintf("update webhook_lease set due = due - %d", time.Minute.Microseconds()))
+		}
 		if err == nil {
 			return
 		}
@@ -249,8 +252,8 @@ func (s *testStore) endLeases(t testing.TB) {
 // unfinished counts the deliveries that an engine has yet to finish.
 func (s *testStore) unfinished(t testing.TB) int64 {
 	t.Helper()
-	return s.number(t, `select count(*) from webhook_queue q
-		join webhook_endpoint p on p.num = q.endpoint where p.status in (1, 2)`)
+	return s.number(t, `select count(*) from webhook_delivery d
+		join webhook_endpoint p on p.num = d.endpoint where d.status in (0, 1) and p.status in (1, 2)`)
 }
 
 // rewindSecrets moves the expiry of secrets, which is stored beside each.

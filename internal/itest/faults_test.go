@@ -244,11 +244,15 @@ func TestOneRefusedSettlementLosesNoOther(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, c.Deliveries, 3)
 		var batch []webhook.Settlement
-		for _, l := range c.Deliveries {
-			batch = append(batch, delivered(l))
-		}
 		// A row that is there already, as after a restore that went wrong.
 		bad := c.Deliveries[1]
+		for _, l := range c.Deliveries {
+			st := delivered(l)
+			if l.DeliveryID == bad.DeliveryID {
+				st.Outcome, st.Attempt.StatusCode, st.Attempt.Failure = webhook.OutcomeRetry, 500, webhook.FailureHTTPStatus
+			}
+			batch = append(batch, st)
+		}
 		id := strings.TrimPrefix(bad.DeliveryID, "dlv_")
 		literal := map[sqlstore.Dialect]string{sqlstore.Postgres: "'" + id + "'", sqlstore.MySQL: "x'" + id + "'", sqlstore.SQLite: "x'" + id + "'"}[d.dialect]
 		s.exec(t, "insert into webhook_attempt (delivery, number, id, at, duration, status, failure, detail, body) values ("+literal+", 1, '', 1, 1, 1, '', '', '')")

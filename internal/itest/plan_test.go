@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
@@ -92,9 +93,10 @@ func (s *testStore) fill(t testing.TB, backlog, endpoints int, waitAt string) {
 	insert("subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", endpoints)
 	insert("event", "uid, "+eventColumns(s.dialect), event+", "+eventValues(s.dialect), backlog)
 	for state, values := range map[int]string{0: "1, 0, 1", 5: waitAt + ", 5, 9000000000000000"} {
-		insert("queue", "id, event, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+", "+event+", "+values, backlog)
+		insert("queue", "id, endpoint, state, due", strings.ReplaceAll(key, "state", fmt.Sprint(state))+", "+values, backlog)
 	}
-	insert("delivery", "id, event, endpoint, status, created_at, done_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 1, 1", backlog)
+	insert("lease", "due, token, deliveries", "9000000000000000, n, "+eventData(s.dialect), backlog/10)
+	insert("delivery", "id, event, endpoint, status, token, ends_at, created_at", strings.ReplaceAll(key, "state", "2")+", "+event+", 1, 2, 0, 1, 1", backlog)
 }
 
 func eventColumns(d sqlstore.Dialect) string {
@@ -104,11 +106,15 @@ func eventColumns(d sqlstore.Dialect) string {
 	return "account, id, type, at, created_at, data"
 }
 
-func eventValues(d sqlstore.Dialect) string {
-	values := "concat('b', n % 5000), concat('evt_', n), 'call.completed', 1, 1, ''"
+func eventData(d sqlstore.Dialect) string {
 	if d == sqlstore.Postgres {
-		return strings.Replace(values, "''", "''::bytea", 1)
+		return "''::bytea"
 	}
+	return "''"
+}
+
+func eventValues(d sqlstore.Dialect) string {
+	values := "concat('b', n % 5000), concat('evt_', n), 'call.completed', 1, 1, " + eventData(d)
 	if d == sqlstore.MySQL {
 		return values + ", 1"
 	}
@@ -159,6 +165,65 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	})
 }
 
+// A statement is planned once for each connection and kept. Planned while the
+// tables are small, it must not read all of them once they are not.
+func TestPlansKeptFromAnEmptyStoreUseTheIndexes(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		if d.dialect != sqlstore.Postgres {
+			t.Skip("skipped: it keeps no plan that depends on sizes")
+		}
+		s := d.store(t)
+		for _, id := range []string{"wh_full", "wh_1", "wh_2"} {
+			_, err := s.CreateEndpoint(ctx, endpoint(id))
+			require.NoError(t, err)
+		}
+		rec := &recorder{}
+		db, err := openRecorded(d.driver, s.dsn, rec)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = db.Close() })
+		hot, err := sqlstore.New(db, d.dialect, nil)
+		require.NoError(t, err)
+		conn, err := s.db.Conn(ctx)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		run := func(text string) string {
+			rows, err := conn.QueryContext(ctx, text)
+			require.NoError(t, err, text)
+			defer func() { _ = rows.Close() }()
+			var all strings.Builder
+			for rows.Next() {
+				var line string
+				require.NoError(t, rows.Scan(&line))
+				all.WriteString(line + "\n")
+			}
+			require.NoError(t, rows.Err())
+			return all.String()
+		}
+		run("set plan_cache_mode = force_generic_plan")
+		whole := regexp.MustCompile(`Seq Scan on webhook_(queue|lease|delivery|event|attempt|account)\b`)
+		seen := 0
+		for _, step := range hotSteps(t, hot, 0) {
+			for _, st := range rec.during(step.run) {
+				if !strings.Contains(st.text, "webhook_") {
+					continue
+				}
+				seen++
+				name := fmt.Sprintf("kept_%d", seen)
+				run("prepare " + name + " as " + st.text)
+				text := "explain execute " + name
+				if n := len(st.args); n > 0 {
+					text += "(null" + strings.Repeat(", null", n-1) + ")"
+				}
+				plan := run(text)
+				for _, bad := range whole.FindAllString(plan, -1) {
+					t.Errorf("%s: %s\n%s\n%s", step.name, bad, st.text, plan)
+				}
+			}
+		}
+		assert.Greater(t, seen, 15)
+	})
+}
+
 type hotStep struct {
 	name string
 	run  func()
@@ -202,8 +267,8 @@ func hotSteps(t *testing.T, s *sqlstore.Store, round int) []hotStep {
 
 // badPlans match what reads a whole table.
 var badPlans = map[sqlstore.Dialect]*regexp.Regexp{
-	sqlstore.Postgres: regexp.MustCompile(`Seq Scan on webhook_(queue|delivery|event|endpoint|subscription|attempt)\b`),
-	sqlstore.SQLite:   regexp.MustCompile(`SCAN (webhook_)?(queue|delivery|event|endpoint|subscription|attempt|q|d|e|p|s)\b(.{0,9}$)`),
+	sqlstore.Postgres: regexp.MustCompile(`Seq Scan on webhook_(queue|lease|delivery|event|endpoint|subscription|attempt)\b`),
+	sqlstore.SQLite:   regexp.MustCompile(`SCAN (webhook_)?(queue|lease|delivery|event|endpoint|subscription|attempt|q|d|e|p|s)\b(.{0,9}$)`),
 	sqlstore.MySQL:    regexp.MustCompile(`(?m)^\d+ \| (SELECT|UPDATE|DELETE|PRIMARY|SIMPLE|UNION|SUBQUERY|DEPENDENT SUBQUERY) \| (webhook_\w+|[qdpest]) \| ALL \|.*$`),
 }
 

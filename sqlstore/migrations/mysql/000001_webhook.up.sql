@@ -4,9 +4,12 @@
 -- itself, so every one of them can be run again.
 create table if not exists webhook_schema (version int not null) engine = InnoDB;
 
--- One row for each account that ever had an endpoint: it is locked while the
--- account's endpoints are counted.
-create table if not exists webhook_account (account varbinary(255) primary key) engine = InnoDB;
+-- One row for each account that ever had an endpoint. Whatever concerns which
+-- events lead where adds one to its version, and so locks it.
+create table if not exists webhook_account (
+	account varbinary(255) primary key,
+	version bigint not null
+) engine = InnoDB;
 
 create table if not exists webhook_endpoint (
 	num bigint auto_increment primary key,
@@ -67,37 +70,55 @@ create table if not exists webhook_unmatched (
 	key age (created_at)
 ) engine = InnoDB;
 
+-- The log: a row for each delivery, for as long as it is remembered. Statuses: 0
+-- unfinished, with a row in the queue; 1 leased; 2 delivered; 3 exhausted; 4
+-- cancelled. made counts all attempts, attempts those of the schedule it is in.
+-- ends_at is when it ended, or when its lease ends. What begins with sent tells of
+-- the attempt that delivered it, which is the one numbered made; a null id means
+-- that there is none.
 create table if not exists webhook_delivery (
 	id binary(16) primary key,
 	event binary(16) not null,
 	endpoint bigint not null,
-	status smallint not null default 0,
-	attempts int not null default 0,
-	reason varbinary(32) not null default '',
+	status smallint not null,
+	token bigint not null,
+	ends_at bigint not null,
 	created_at bigint not null,
-	done_at bigint not null default 0,
-	unique key event (event, endpoint),
-	key endpoint (endpoint, id)
-) engine = InnoDB;
-
--- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
--- 5 waiting for a retry. There are no partial indexes here: that this table is
--- small keeps its keys small.
-create table if not exists webhook_queue (
-	id binary(16) primary key,
-	event binary(16) not null,
-	endpoint bigint not null,
-	state smallint not null,
-	due bigint not null,
-	token bigint not null default 0,
 	attempts int not null default 0,
 	made int not null default 0,
 	releases int not null default 0,
 	expired int not null default 0,
+	sent_code int not null default 0,
+	sent_at bigint not null default 0,
+	sent_duration bigint not null default 0,
+	reason varbinary(32) not null default '',
+	sent_id varbinary(64),
+	sent_body mediumblob,
+	unique key event (event, endpoint),
+	key endpoint (endpoint, id)
+) engine = InnoDB;
+
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry. There are
+-- no partial indexes here: that this table is small keeps its keys small.
+create table if not exists webhook_queue (
+	id binary(16) primary key,
+	endpoint bigint not null,
+	state smallint not null,
+	due bigint not null,
 	key ready (state, endpoint, due, id),
 	key timer (state, due)
 ) engine = InnoDB;
 
+-- What was leased by one call, as the deliveries' ids one behind the other, and
+-- when that ends: who finds it then makes ready what is still leased.
+create table if not exists webhook_lease (
+	due bigint not null,
+	token bigint not null,
+	deliveries longblob not null,
+	primary key (due, token)
+) engine = InnoDB;
+
+-- The attempts that did not deliver.
 create table if not exists webhook_attempt (
 	delivery binary(16) not null,
 	number int not null,

@@ -1,9 +1,12 @@
 -- +goose Up
 create table webhook_schema (version integer not null);
 
--- One row for each account that ever had an endpoint: it is locked while the
--- account's endpoints are counted.
-create table webhook_account (account text collate "C" primary key);
+-- One row for each account that ever had an endpoint. Whatever concerns which
+-- events lead where adds one to its version, and so locks it.
+create table webhook_account (
+	account text collate "C" primary key,
+	version bigint not null
+) with (fillfactor = 70);
 
 create table webhook_endpoint (
 	num bigint generated always as identity primary key,
@@ -61,38 +64,55 @@ create table webhook_unmatched (
 );
 create index webhook_unmatched_age on webhook_unmatched (created_at);
 
+-- The log: a row for each delivery, for as long as it is remembered. Statuses: 0
+-- unfinished, with a row in the queue; 1 leased; 2 delivered; 3 exhausted; 4
+-- cancelled. made counts all attempts, attempts those of the schedule it is in.
+-- ends_at is when it ended, or when its lease ends. What begins with sent tells of
+-- the attempt that delivered it, which is the one numbered made; a null id means
+-- that there is none. Half of each page stays free, for that.
 create table webhook_delivery (
 	id uuid primary key,
 	event uuid not null,
 	endpoint bigint not null,
-	status smallint not null default 0,
-	attempts integer not null default 0,
-	reason text not null default '',
+	status smallint not null,
+	token bigint not null,
+	ends_at bigint not null,
 	created_at bigint not null,
-	done_at bigint not null default 0,
-	unique (event, endpoint)
-) with (fillfactor = 50);
-create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
-
--- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
--- 5 waiting for a retry.
-create table webhook_queue (
-	id uuid primary key,
-	event uuid not null,
-	endpoint bigint not null,
-	state smallint not null,
-	due bigint not null,
-	token bigint not null default 0,
 	attempts integer not null default 0,
 	made integer not null default 0,
 	releases integer not null default 0,
-	expired integer not null default 0
+	expired integer not null default 0,
+	sent_code integer not null default 0,
+	sent_at bigint not null default 0,
+	sent_duration bigint not null default 0,
+	reason text not null default '',
+	sent_id text,
+	sent_body bytea,
+	unique (event, endpoint)
+) with (fillfactor = 45);
+create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
+
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry.
+create table webhook_queue (
+	id uuid primary key,
+	endpoint bigint not null,
+	state smallint not null,
+	due bigint not null
 ) with (fillfactor = 85);
 create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
-create index webhook_queue_leased on webhook_queue (due) where state = 1;
 create index webhook_queue_waiting on webhook_queue (due) where state = 5;
 create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
 
+-- What was leased by one call, as the deliveries' ids one behind the other, and
+-- when that ends: who finds it then makes ready what is still leased.
+create table webhook_lease (
+	due bigint not null,
+	token bigint not null,
+	deliveries bytea not null,
+	primary key (due, token)
+);
+
+-- The attempts that did not deliver.
 create table webhook_attempt (
 	delivery uuid not null,
 	number integer not null,

@@ -1,9 +1,12 @@
 -- +goose Up
 create table webhook_schema (version integer not null);
 
--- One row for each account that ever had an endpoint: it is locked while the
--- account's endpoints are counted.
-create table webhook_account (account text primary key) without rowid;
+-- One row for each account that ever had an endpoint. Whatever concerns which
+-- events lead where adds one to its version, and so locks it.
+create table webhook_account (
+	account text primary key,
+	version integer not null
+) without rowid;
 
 create table webhook_endpoint (
 	num integer primary key,
@@ -61,38 +64,55 @@ create table webhook_unmatched (
 ) without rowid;
 create index webhook_unmatched_age on webhook_unmatched (created_at);
 
+-- The log: a row for each delivery, for as long as it is remembered. Statuses: 0
+-- unfinished, with a row in the queue; 1 leased; 2 delivered; 3 exhausted; 4
+-- cancelled. made counts all attempts, attempts those of the schedule it is in.
+-- ends_at is when it ended, or when its lease ends. What begins with sent tells of
+-- the attempt that delivered it, which is the one numbered made; a null id means
+-- that there is none.
 create table webhook_delivery (
 	id blob primary key,
 	event blob not null,
 	endpoint integer not null,
-	status integer not null default 0,
-	attempts integer not null default 0,
-	reason text not null default '',
+	status integer not null,
+	token integer not null,
+	ends_at integer not null,
 	created_at integer not null,
-	done_at integer not null default 0,
+	attempts integer not null default 0,
+	made integer not null default 0,
+	releases integer not null default 0,
+	expired integer not null default 0,
+	sent_code integer not null default 0,
+	sent_at integer not null default 0,
+	sent_duration integer not null default 0,
+	reason text not null default '',
+	sent_id text,
+	sent_body blob,
 	unique (event, endpoint)
 ) without rowid;
 create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
 
--- What is not finished, and nothing else. States: 0 ready, 1 leased, 4 held,
--- 5 waiting for a retry.
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry.
 create table webhook_queue (
 	id blob primary key,
-	event blob not null,
 	endpoint integer not null,
 	state integer not null,
-	due integer not null,
-	token integer not null default 0,
-	attempts integer not null default 0,
-	made integer not null default 0,
-	releases integer not null default 0,
-	expired integer not null default 0
+	due integer not null
 ) without rowid;
 create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
-create index webhook_queue_leased on webhook_queue (due) where state = 1;
 create index webhook_queue_waiting on webhook_queue (due) where state = 5;
 create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
 
+-- What was leased by one call, as the deliveries' ids one behind the other, and
+-- when that ends: who finds it then makes ready what is still leased.
+create table webhook_lease (
+	due integer not null,
+	token integer not null,
+	deliveries blob not null,
+	primary key (due, token)
+) without rowid;
+
+-- The attempts that did not deliver.
 create table webhook_attempt (
 	delivery blob not null,
 	number integer not null,

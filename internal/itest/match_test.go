@@ -1,0 +1,88 @@
+package itest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// What one process remembers of who wants what ends with any change by another:
+// an event that comes after it goes where the endpoints are then.
+func TestNobodyRemembersWhoWantsWhatTooLong(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		other := d.storeOn(t, s.dsn, nil)
+		n := 0
+		emit := func() webhook.Enqueued {
+			t.Helper()
+			n++
+			r := groups([]webhook.EventRecord{event(fmt.Sprintf("evt_%d", n))})
+			r.Handoff = terms(100, 100)
+			out, err := s.Enqueue(ctx, r)
+			require.NoError(t, err)
+			require.NoError(t, out.Errs[0])
+			return out
+		}
+		update := func(id string, change func(*webhook.EndpointRecord)) {
+			t.Helper()
+			rec, err := other.GetEndpoint(ctx, "a", id)
+			require.NoError(t, err)
+			change(&rec)
+			_, err = other.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: rec})
+			require.NoError(t, err)
+		}
+		for _, step := range []struct {
+			name         string
+			change       func()
+			leased, held int
+		}{
+			{"before there is one", func() {}, 0, 0},
+			{"created", func() {
+				_, err := other.CreateEndpoint(ctx, endpoint("wh_1"))
+				require.NoError(t, err)
+			}, 1, 0},
+			{"a second one", func() {
+				_, err := other.CreateEndpoint(ctx, endpoint("wh_2", "call.*"))
+				require.NoError(t, err)
+			}, 2, 0},
+			{"subscribed to something else", func() {
+				update("wh_2", func(r *webhook.EndpointRecord) { r.Events = []webhook.EventType{"agent.*"} })
+			}, 1, 0},
+			{"switched off", func() {
+				update("wh_1", func(r *webhook.EndpointRecord) { r.Status = webhook.EndpointInactive })
+			}, 0, 1},
+			{"switched on", func() {
+				update("wh_1", func(r *webhook.EndpointRecord) { r.Status = webhook.EndpointActive })
+			}, 1, 0},
+			{"gone", func() {
+				_, err := other.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
+				require.NoError(t, err)
+				c, err := other.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
+				require.NoError(t, err)
+				require.Len(t, c.Deliveries, 1, "the one that was held")
+				st := delivered(c.Deliveries[0])
+				st.Outcome, st.Attempt.StatusCode, st.Attempt.Failure = webhook.OutcomeGone, 410, webhook.FailureHTTPStatus
+				r, err := other.Settle(ctx, []webhook.Settlement{st})
+				require.NoError(t, err)
+				require.Len(t, r.Failing, 1)
+			}, 0, 1},
+			{"deleted", func() { require.NoError(t, other.DeleteEndpoint(ctx, "a", "wh_1")) }, 0, 0},
+		} {
+			step.change()
+			for range 2 { // the second one remembers
+				out := emit()
+				assert.Len(t, out.Leased, step.leased, step.name)
+				assert.Equal(t, step.held, out.Held, step.name)
+			}
+		}
+		// A new URL reaches what is handed off.
+		update("wh_2", func(r *webhook.EndpointRecord) { r.Events = []webhook.EventType{"*"} })
+		require.Len(t, emit().Leased, 1)
+		update("wh_2", func(r *webhook.EndpointRecord) { r.URL = "https://example.com/moved" })
+		assert.Equal(t, "https://example.com/moved", emit().Leased[0].Target.URL)
+	})
+}
