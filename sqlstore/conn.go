@@ -16,8 +16,20 @@ type txn struct {
 	q      Tx
 	tx     *sql.Tx // of the store's own; nil otherwise
 	micros int64   // the clock, once asked
+	steady bool    // statements do not watch their context, see unwatched
 	stmts  map[string]*sql.Stmt
 	wanted []string // to be prepared once the connection is back in the pool
+}
+
+// unwatched answers the context of a statement. In a transaction that holds
+// SQLite's write lock nothing waits for others and each statement is short, while
+// being ready to interrupt it takes the driver a goroutine and as long as the
+// statement itself: there a context is looked at between statements.
+func (t *txn) unwatched(ctx context.Context) (context.Context, error) {
+	if !t.steady {
+		return ctx, nil
+	}
+	return context.WithoutCancel(ctx), ctx.Err()
 }
 
 // clock answers the database's time in microseconds, the same one for the whole
@@ -41,6 +53,10 @@ func (t *txn) exec(ctx context.Context, text string, args ...any) error {
 }
 
 func (t *txn) execResult(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	ctx, err := t.unwatched(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if st := t.stmt(ctx, text); st != nil {
 		return st.ExecContext(ctx, args...)
 	}
@@ -55,7 +71,11 @@ func (t *txn) row(ctx context.Context, text string, args ...any) *sql.Row {
 }
 
 // query calls scan for each row.
-func (t *txn) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) (err error) {
+func (t *txn) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
+	ctx, err := t.unwatched(ctx)
+	if err != nil {
+		return err
+	}
 	var rows *sql.Rows
 	if st := t.stmt(ctx, text); st != nil {
 		rows, err = st.QueryContext(ctx, args...)
@@ -280,16 +300,17 @@ func lockFile(ctx context.Context, s *Store) (*ownTxn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, nil)
+	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	t := &ownTxn{txn: txn{s: s, q: tx, tx: tx}, conn: conn}
-	if err := t.exec(ctx, s.sql.Lock); err != nil {
+	if err := t.exec(ctx, s.sql.Lock); err != nil { // may wait for others
 		err = t.end(err)
 		_ = conn.Close()
 		return nil, err
 	}
+	t.steady = true
 	return t, nil
 }
