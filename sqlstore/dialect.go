@@ -93,10 +93,11 @@ type statements struct {
 	SecretsAfter, LockSecrets, SetSecrets               string
 	InsertSubscriptions, EndpointNums, Targets          bulk
 
-	InsertEvents, ReadEvents, DropEvents, Match bulk
-	InsertDeliveries, InsertQueue               bulk
-	InsertUnmatched                             bulk
-	Enqueue, Delivered, MatchAll                string // PostgreSQL
+	InsertEvents, ReadEvents, DropEvents bulk
+	Versions, Match                      bulk
+	InsertDeliveries, InsertQueue        bulk
+	InsertUnmatched                      bulk
+	Enqueue, Delivered, MatchAll         string // PostgreSQL
 
 	Pick, PickStep, Unlease       string // in the dialect's own way
 	PickRows, Lease, Events       bulk

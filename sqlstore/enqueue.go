@@ -264,7 +264,7 @@ var errInvisible = errors.New("an event with this id was stored by a transaction
 
 // fanOut creates the deliveries.
 func (in *intake) fanOut(ctx context.Context, t *txn) error {
-	m, err := in.askMatches(ctx, t)
+	m, err := in.matches(ctx, t)
 	if err != nil {
 		return err
 	}

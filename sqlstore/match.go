@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"maps"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -57,18 +58,59 @@ func patternRows(topics []topic) [][]any {
 	return rows
 }
 
-// askMatches asks the database who wants the new events.
-func (in *intake) askMatches(ctx context.Context, t *txn) (matches, error) {
+// matches answers who wants the new events, within a transaction: it asks which
+// version the accounts are of, and for what it does not remember as of that.
+func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 	topics := in.topics()
+	versions, err := in.versions(ctx, t, topics)
+	if err != nil {
+		return nil, err
+	}
+	m := make(matches, len(topics))
+	var missing []topic
+	for _, tp := range topics {
+		if known, ok := in.s.matches.get(tp); ok && known.version == versions[tp.account] {
+			m[tp] = known
+		} else {
+			missing = append(missing, tp)
+		}
+	}
 	found := make(map[topic][]subscriber)
-	err := t.bulk(ctx, &in.s.sql.Match, patternRows(topics), func(r *sql.Rows) error {
+	err = t.bulk(ctx, &in.s.sql.Match, patternRows(missing), func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
 		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.status, &sub.version)
 		found[at] = append(found[at], sub)
 		return err
 	})
-	return gather(topics, found, nil), err
+	if err != nil {
+		return nil, err
+	}
+	fresh := gather(missing, found, versions)
+	in.s.remember(fresh)
+	maps.Copy(m, fresh)
+	return m, nil
+}
+
+// versions answers the versions of the topics' accounts. One that never had an
+// endpoint has none.
+func (in *intake) versions(ctx context.Context, t *txn, topics []topic) (map[string]int64, error) {
+	versions := make(map[string]int64, len(topics))
+	rows := make([][]any, 0, len(topics))
+	for _, tp := range topics {
+		if _, asked := versions[tp.account]; !asked {
+			versions[tp.account] = 0
+			rows = append(rows, []any{tp.account})
+		}
+	}
+	err := t.bulk(ctx, &in.s.sql.Versions, rows, func(r *sql.Rows) error {
+		var account string
+		var version int64
+		err := r.Scan(&account, &version)
+		versions[account] = version
+		return err
+	})
+	return versions, err
 }
 
 // gather puts together what was found by pattern: each endpoint once.
@@ -138,12 +180,16 @@ func (in *intake) freshMatches(ctx context.Context, t *txn, topics []topic) (mat
 		return nil, err
 	}
 	m := gather(topics, found, versions)
+	in.s.remember(m)
+	return m, nil
+}
+
+func (s *Store) remember(m matches) {
 	for t, mt := range m {
 		if len(mt.subs) <= maxRemembered {
-			in.s.matches.put(t, mt)
+			s.matches.put(t, mt)
 		}
 	}
-	return m, nil
 }
 
 // versionRows answers the accounts' versions that matches depend on, as rows. ok

@@ -58,6 +58,7 @@ func mysqlSQL() statements {
 	s.DropUnmatched = bulk{row: `select ? as account, ? as created_at, unhex(?) as event`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}unmatched t force index (primary)
 		on t.account = x.account and t.created_at = x.created_at and t.event = x.event`}
+	s.Versions = bulk{row: `?`, sep: `, `, text: `select account, version from {p}account where account in (%ROWS%)`}
 	s.Match = bulk{row: `(?, ?)`, sep: `, `, text: `
 		select s.account, s.type, p.num, p.status, p.version
 		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0

@@ -68,6 +68,9 @@ func postgresSQL() statements {
 		delete from {p}unmatched u using (
 			select * from unnest($1::text[], $2::bigint[], $3::uuid[]) as x (account, created_at, event)` + few + `) x
 		where u.account = x.account and u.created_at = x.created_at and u.event = x.event`}
+	s.Versions = bulk{kinds: "t", text: `
+		select a.account, a.version from unnest($1::text[]) as x (account)
+		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`}
 	s.Match = bulk{kinds: "tt", text: `
 		select x.account, x.type, p.num, p.status, p.version
 		from unnest($1::text[], $2::text[]) as x (account, type)

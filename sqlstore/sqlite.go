@@ -45,6 +45,7 @@ func sqliteSQL() statements {
 	s.DropEvents = bulk{text: `delete from {p}event where uid = ?`}
 	s.InsertUnmatched = bulk{row: `(?,?,?)`, sep: `,`, text: `insert into {p}unmatched (account, created_at, event) values %ROWS%`}
 	s.DropUnmatched = bulk{text: `delete from {p}unmatched where account = ? and created_at = ? and event = ?`}
+	s.Versions = bulk{row: `?`, sep: `,`, text: `select account, version from {p}account where account in (%ROWS%)`}
 	s.Match = bulk{row: `(?,?)`, sep: `,`, text: `
 		with x (account, type) as (values %ROWS%)
 		select s.account, s.type, p.num, p.status, p.version
