@@ -108,6 +108,7 @@ type statements struct {
 	InsertAttempts, EndLeases     bulk
 	Health, LockHealth, SetHealth bulk
 	SetMoving                     bulk
+	Changing, Record              bulk // SQLite
 
 	InsertLease, CutLease            string
 	DueLeases, DueWaiting            string
@@ -195,9 +196,19 @@ func bulkChunks(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*s
 	if b.row == "" {
 		return bulkEach(ctx, t, b, rows, scan)
 	}
+	return inChunks(rows, func(part [][]any) error {
+		if text := t.s.chunkText(b, len(part)); scan == nil {
+			return t.exec(ctx, text, flat(part)...)
+		} else {
+			return t.query(ctx, text, scan, flat(part)...)
+		}
+	})
+}
+
+func inChunks(rows [][]any, f func([][]any) error) error {
 	for _, n := range chunks {
 		for ; len(rows) >= n; rows = rows[n:] {
-			if err := t.chunk(ctx, b, rows[:n], scan); err != nil {
+			if err := f(rows[:n]); err != nil {
 				return err
 			}
 		}
@@ -205,16 +216,13 @@ func bulkChunks(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*s
 	return nil
 }
 
-func (t *txn) chunk(ctx context.Context, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
+// flat answers the values of rows one behind the other.
+func flat(rows [][]any) []any {
 	args := make([]any, 0, len(rows)*len(rows[0]))
 	for _, row := range rows {
 		args = append(args, row...)
 	}
-	if text := t.s.chunkText(b, len(rows)); scan == nil {
-		return t.exec(ctx, text, args...)
-	} else {
-		return t.query(ctx, text, scan, args...)
-	}
+	return args
 }
 
 // chunkText answers the statement for n rows, made once.

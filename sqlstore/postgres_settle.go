@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"slices"
 
 	"github.com/ringyo-ai/webhook"
@@ -15,7 +14,7 @@ import (
 // each begins and how long it is; how much an endpoint's times may lag, in
 // microseconds; of each lease that should be over the end, the token and how many
 // of its deliveries that takes; and the margin of its end. It answers the keys that
-// it recorded.
+// it recorded, one behind the other.
 //
 // It writes the deliveries in the order given, then locks the endpoints that change
 // (l) in theirs: those that are failing, or whose times are old. Rows are looked up
@@ -57,7 +56,7 @@ h as (
 		last_triggered_at = case when p.last_triggered_at <= n.now - $11::bigint then n.now else p.last_triggered_at end,
 		last_success_at = case when p.last_success_at <= n.now - $11::bigint then n.now else p.last_success_at end
 	from n, (select l.num from l` + few + `) l where p.num = l.num)
-select n.now, coalesce(m.id::text, '') from n left join m on true`
+select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m) from n`
 
 // settleDelivered records what was delivered in one statement, which is its own
 // transaction: one round trip in the place of nine. It answers the items that it
@@ -91,19 +90,14 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	done := make(map[key]bool, len(plain))
 	err = s.again(ctx, func() error {
 		clear(done)
-		return afterCommit((&txn{s: s, q: s.db}).query(ctx, s.sql.Delivered, func(r *sql.Rows) error {
-			var micros int64
-			var id string
-			err := r.Scan(&micros, &id)
-			out.Now = fromMicros(micros)
-			if err != nil || id == "" {
-				return err
-			}
-			var k key
-			err = k.Scan(id)
+		var micros int64
+		var recorded []byte
+		err := (&txn{s: s, q: s.db}).row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded)
+		out.Now = fromMicros(micros)
+		for _, k := range splitKeys(recorded) {
 			done[k] = true
-			return err
-		}, args...))
+		}
+		return afterCommit(err)
 	})
 	switch {
 	case kindOf(err) == kindData: // a row that the database refuses: find out which
@@ -115,7 +109,7 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	for _, it := range plain {
 		if done[it.k] {
 			tokens[int64(it.Token)]++
-			out.Results[it.at] = webhook.SettleResult{Status: webhook.SettleApplied, Delivery: webhook.DeliveryDelivered}
+			out.Results[it.at] = applied
 		} else {
 			rest = append(rest, it)
 		}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"maps"
 	"slices"
 
@@ -65,11 +66,10 @@ func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) 
 	if len(items) == 0 {
 		return nil
 	}
-	var b *settling
-	err := s.write(ctx, func(t *txn) error {
-		b = &settling{s: s, items: items, results: make([]webhook.SettleResult, len(items))}
-		return b.run(ctx, t)
-	})
+	b, err := s.settleOnce(ctx, items, s.sql.Record.text != "")
+	if errors.Is(err, errNotLeased) {
+		b, err = s.settleOnce(ctx, items, false)
+	}
 	switch {
 	case err == nil:
 		b.report(out)
@@ -87,10 +87,31 @@ func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) 
 	return s.settle(ctx, items[half:], out)
 }
 
+// settleOnce makes one transaction; atOnce tries recordAtOnce first.
+func (s *Store) settleOnce(ctx context.Context, items []item, atOnce bool) (b *settling, err error) {
+	err = s.write(ctx, func(t *txn) (err error) {
+		b = &settling{s: s, items: items}
+		if b.micros, err = t.clock(ctx); err != nil {
+			return err
+		}
+		if atOnce {
+			if err := b.recordAtOnce(ctx, t); err != nil {
+				return err
+			}
+		}
+		return b.run(ctx, t)
+	})
+	return b, err
+}
+
+// applied is the result of a delivery that a dialect recorded at once.
+var applied = webhook.SettleResult{Status: webhook.SettleApplied, Delivery: webhook.DeliveryDelivered}
+
 // settling is one transaction of a Settle call.
 type settling struct {
 	s       *Store
 	micros  int64
+	atOnce  []item // recorded by recordAtOnce
 	items   []item
 	results []webhook.SettleResult // of items
 
@@ -113,10 +134,8 @@ type delivery struct {
 	changed    bool
 }
 
-func (b *settling) run(ctx context.Context, t *txn) (err error) {
-	if b.micros, err = t.clock(ctx); err != nil {
-		return err
-	}
+func (b *settling) run(ctx context.Context, t *txn) error {
+	b.results = make([]webhook.SettleResult, len(b.items))
 	if err := b.load(ctx, t); err != nil {
 		return err
 	}
@@ -178,6 +197,9 @@ func (b *settling) apply() {
 	b.log, b.failed, b.ended, b.ends = nil, nil, make(map[int64]int), make(map[int64]int64)
 	for _, h := range b.health {
 		h.reset()
+	}
+	for _, it := range b.atOnce {
+		b.ended[int64(it.Token)]++
 	}
 	for i, it := range b.items {
 		b.results[i] = b.one(it)
@@ -362,6 +384,9 @@ func (b *settling) keys() []key {
 func (b *settling) report(out *webhook.Settled) {
 	b.s.leases.settle(b.ended, b.over)
 	out.Now = fromMicros(b.micros)
+	for _, it := range b.atOnce {
+		out.Results[it.at] = applied
+	}
 	for i, it := range b.items {
 		out.Results[it.at] = b.results[i]
 	}

@@ -56,11 +56,11 @@ func sqliteSQL() statements {
 	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
-		select q.endpoint, p.status, p.version, p.moving
-		from {p}queue q join {p}endpoint p on p.num = q.endpoint
-		where q.state = 0 and q.endpoint > ? order by q.endpoint limit 1`
-	s.PickRows = bulk{text: `
-		select id from {p}queue where state = 0 and endpoint = ? order by due, id limit ?`}
+		select q.id, p.num, p.status, p.version, p.moving
+		from {p}queue q cross join {p}endpoint p on p.num = q.endpoint
+		where q.state = 0 and q.endpoint = (
+			select endpoint from {p}queue where state = 0 and endpoint > ? order by endpoint limit 1)
+		order by q.due, q.id limit ?`
 	s.Lease = bulk{row: `(?,?,?)`, sep: `,`, text: `
 		with x (ends_at, token, id) as (values %ROWS%)
 		update {p}delivery set status = 1, ends_at = x.ends_at, token = x.token from x where {p}delivery.id = x.id
@@ -78,6 +78,16 @@ func sqliteSQL() statements {
 			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id`}
+	s.Changing = bulk{row: `(?,?)`, sep: `,`, text: `
+		with x (num, since) as (values %ROWS%)
+		select x.num from x cross join {p}endpoint p on p.num = x.num
+		where p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
+	s.Record = bulk{row: `(?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_body) as (values %ROWS%)
+		update {p}delivery set status = 2, token = 0, ends_at = x.ends_at, attempts = attempts + 1, made = made + 1,
+			sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
+			sent_code = x.sent_code, sent_body = x.sent_body
+		from x where {p}delivery.id = x.id and {p}delivery.status = 1 and {p}delivery.token = x.token`}
 	s.Requeue = bulk{text: `
 		update {p}delivery set attempts = ?, made = ?, releases = ?, status = 0, token = 0, ends_at = 0, expired = 0 where id = ?`}
 	s.EndLeases = bulk{text: `delete from {p}lease where due = ? and token = ?`}
@@ -158,11 +168,16 @@ func pickByStep(ctx context.Context, t *txn, c *claim) error {
 	if c.terms.PerEndpoint <= 0 {
 		return c.pickNamed(ctx, t)
 	}
+	most := c.terms.PerEndpoint
+	for _, free := range c.slots {
+		most = max(most, free)
+	}
 	for after, wrapped := c.cursor, false; len(c.rows) < c.terms.Max; {
-		ep, found, err := c.step(ctx, t, after)
+		ep, err := c.step(ctx, t, after, most)
 		if err != nil {
 			return err
 		}
+		found := ep.num != 0
 		switch {
 		case wrapped && (!found || ep.num > c.cursor), !found && c.cursor == 0:
 			return nil
@@ -171,27 +186,30 @@ func pickByStep(ctx context.Context, t *txn, c *claim) error {
 			continue
 		}
 		after = ep.num
-		if err := c.take(ctx, t, ep); err != nil {
-			return err
-		}
+		c.take(ep)
 	}
 	return nil
 }
 
-// stop is an endpoint on the way of a claim.
+// stop is an endpoint on the way of a claim, and its oldest ready rows. 0 is no
+// endpoint's number.
 type stop struct {
 	num, version int64
 	status       int
 	moving       bool
+	ids          []key
 }
 
-// step answers the next endpoint behind the given one that has ready rows.
-func (c *claim) step(ctx context.Context, t *txn, after int64) (ep stop, found bool, err error) {
+// step answers the next endpoint behind the given one that has ready rows, with
+// at most so many of them.
+func (c *claim) step(ctx context.Context, t *txn, after int64, most int) (ep stop, err error) {
 	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
-		found = true
-		return r.Scan(&ep.num, &ep.status, &ep.version, &ep.moving)
-	}, after)
-	return ep, found, err
+		var id key
+		err := r.Scan(&id, &ep.num, &ep.status, &ep.version, &ep.moving)
+		ep.ids = append(ep.ids, id)
+		return err
+	}, after, min(most, c.terms.Max-len(c.rows)))
+	return ep, err
 }
 
 // pickNamed looks at the endpoints in Slots alone, since no other has room.
@@ -200,37 +218,29 @@ func (c *claim) pickNamed(ctx context.Context, t *txn) error {
 		if free <= 0 || len(c.rows) >= c.terms.Max {
 			continue
 		}
-		ep, found, err := c.step(ctx, t, num-1)
+		ep, err := c.step(ctx, t, num-1, free)
 		if err != nil {
 			return err
 		}
-		if found && ep.num == num {
-			if err := c.take(ctx, t, ep); err != nil {
-				return err
-			}
+		if ep.num == num {
+			c.take(ep)
 		}
 	}
 	return nil
 }
 
 // take takes the oldest rows of one endpoint, as many as have room.
-func (c *claim) take(ctx context.Context, t *txn, ep stop) error {
+func (c *claim) take(ep stop) {
 	if ep.status != endpointActive && ep.status != endpointFailing {
 		if !ep.moving {
 			c.met = append(c.met, ep.num)
 		}
-		return nil
+		return
 	}
-	n := min(c.free(ep.num), c.terms.Max-len(c.rows))
-	if n <= 0 {
-		return nil
+	n := max(0, min(c.free(ep.num), c.terms.Max-len(c.rows), len(ep.ids)))
+	for _, id := range ep.ids[:n] {
+		c.rows = append(c.rows, claimed{k: id, endpoint: ep.num, version: ep.version})
 	}
-	return t.query(ctx, c.s.sql.PickRows.text, func(r *sql.Rows) error {
-		row := claimed{endpoint: ep.num, version: ep.version}
-		err := r.Scan(&row.k)
-		c.rows = append(c.rows, row)
-		return err
-	}, ep.num, n)
 }
 
 func heldByStep(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
