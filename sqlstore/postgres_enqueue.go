@@ -7,12 +7,13 @@ import (
 )
 
 // postgresEnqueue stores new events, their deliveries and their places in the
-// queue. Parameters: of each event the key, account, id, type and time; the data
-// of all, and where that of each begins and how long it is; of each delivery the
-// key, event, endpoint and state; of each event without one the account and key;
-// then the lease in microseconds, the token and the keys of what is handed off;
-// and accounts with the versions that they must have, without which nothing is
-// stored and nothing answered.
+// queue. Parameters: of each event the key, account, id, type, time, and where its
+// data begins and how long it is; of each delivery the key, event, endpoint and
+// state; of each event without one the account and key; then the lease in
+// microseconds, the token and the keys of what is handed off; accounts with the
+// versions that they must have, without which nothing is stored and nothing
+// answered; and the data of all. That comes last because what follows the largest
+// parameter makes a driver's buffers grow, and copy it, once more.
 //
 // An id that is there already breaks it off: what that means is for a
 // transaction to find out. Parameters stand in sub-selects, so that the planner
@@ -21,31 +22,31 @@ import (
 const postgresEnqueue = `
 with n as materialized (
 	select {clock} as now where not exists (
-		select from unnest((select $18::text[]), (select $19::bigint[])) as x (account, version)
+		select from unnest((select $17::text[]), (select $18::bigint[])) as x (account, version)
 		where x.version <> coalesce((select a.version from {p}account a where a.account = x.account), 0))),
 e as (
 	insert into {p}event (uid, account, id, type, at, created_at, data)
-	select x.uid, x.account, x.id, x.type, x.at, n.now, substring($6::bytea from x.start for x.size)
+	select x.uid, x.account, x.id, x.type, x.at, n.now, substring($19::bytea from x.start for x.size)
 	from n cross join unnest((select $1::uuid[]), (select $2::text[]), (select $3::text[]), (select $4::text[]),
-		(select $5::bigint[]), (select $7::int[]), (select $8::int[])) as x (uid, account, id, type, at, start, size)),
+		(select $5::bigint[]), (select $6::int[]), (select $7::int[])) as x (uid, account, id, type, at, start, size)),
 v as (
 	insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
 	select x.id, x.event, x.endpoint, case when x.state = 1 then 1 else 0 end,
-		case when x.state = 1 then $16::bigint else 0 end, case when x.state = 1 then n.now + $15::bigint else 0 end, n.now
-	from n cross join unnest((select $9::uuid[]), (select $10::uuid[]), (select $11::bigint[]), (select $12::smallint[]))
+		case when x.state = 1 then $15::bigint else 0 end, case when x.state = 1 then n.now + $14::bigint else 0 end, n.now
+	from n cross join unnest((select $8::uuid[]), (select $9::uuid[]), (select $10::bigint[]), (select $11::smallint[]))
 		as x (id, event, endpoint, state)),
 q as (
 	insert into {p}queue (id, endpoint, state, due)
 	select x.id, x.endpoint, x.state, n.now
-	from n cross join unnest((select $9::uuid[]), (select $11::bigint[]), (select $12::smallint[])) as x (id, endpoint, state)
+	from n cross join unnest((select $8::uuid[]), (select $10::bigint[]), (select $11::smallint[])) as x (id, endpoint, state)
 	where x.state <> 1),
 l as (
 	insert into {p}lease (due, token, deliveries)
-	select n.now + $15::bigint, $16::bigint, $17::bytea from n where length($17::bytea) > 0),
+	select n.now + $14::bigint, $15::bigint, $16::bytea from n where length($16::bytea) > 0),
 u as (
 	insert into {p}unmatched (account, created_at, event)
 	select x.account, n.now, x.event
-	from n cross join unnest((select $13::text[]), (select $14::uuid[])) as x (account, event))
+	from n cross join unnest((select $12::text[]), (select $13::uuid[])) as x (account, event))
 select now from n`
 
 // enqueueAtOnce stores everything in one statement, which is its own
@@ -101,11 +102,13 @@ func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m m
 		return err
 	}
 	f := in.match(m)
-	args := append(make([]any, 0, 20), eventArgs...)
+	data := len("uttti") // the place of the data among the columns
+	args := append(make([]any, 0, 20), eventArgs[:data]...)
+	args = append(args, eventArgs[data+1:]...)
 	args = append(args, columns("uuii", f.deliveries)...)
 	args = append(args, columns("tu", f.unmatched)...)
 	args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys())
-	args = append(args, columns("ti", versions)...)
+	args = append(append(args, columns("ti", versions)...), eventArgs[data])
 	return afterCommit(t.row(ctx, in.s.sql.Enqueue, args...).Scan(&in.micros))
 }
 
