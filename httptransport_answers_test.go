@@ -161,6 +161,15 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 	}
 }
 
+// What is wrong with the answer is not laid at a header's door that can be sent.
+func TestAnswersThatAreNotHTTPToHeadersWithASpace(t *testing.T) {
+	t.Parallel()
+	url := rawServer(t, answerWith("SSH-2.0-x\r\n"))
+	req := &webhook.Request{URL: url, Header: http.Header{"X-Shop": {"two words\tand a tab"}}, Body: []byte(`{}`)}
+	_, err := newTestTransport(t, loopbackConfig()).Send(t.Context(), req)
+	assert.Equal(t, webhook.FailureProtocol, transportFailure(t, err).Kind)
+}
+
 func TestResetBeforeTheAnswer(t *testing.T) { // B7, B17
 	t.Parallel()
 	url := rawServer(t, func(c net.Conn) {

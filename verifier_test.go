@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -283,6 +285,25 @@ func TestMalformedIDsAndTimestamps(t *testing.T) {
 			h.Set(k, value)
 			require.ErrorIs(t, v.Verify(good.body, h), webhook.ErrInvalidHeader, "%s %q", k, value)
 		}
+	}
+}
+
+// Another sender's ids may have bytes that this one's have not: all of visible
+// ASCII but the dot.
+func TestIDsOfOthers(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(exampleSecret, "whsec_"))
+	require.NoError(t, err)
+	for _, id := range []string{"!~", strings.Repeat("~", 256)} {
+		ts := strconv.FormatInt(noon.Unix(), 10)
+		mac := hmac.New(sha256.New, key)
+		_, _ = mac.Write([]byte(id + "." + ts + ".body"))
+		h := http.Header{
+			"Webhook-Id": {id}, "Webhook-Timestamp": {ts},
+			"Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))},
+		}
+		assert.NoError(t, noonVerifier(t, s).Verify([]byte("body"), h), id)
 	}
 }
 
