@@ -146,6 +146,7 @@ func TestACutAtAnyByteOfEmitDoublesNothing(t *testing.T) {
 		far, p := direct.behind(t)
 		far.db.SetMaxOpenConns(1)
 		cuts, unknown := 0, 0
+		mustEnqueue(t, far, event("evt_first")) // from now on the store remembers who wants it
 		answered := p.count(func() { mustEnqueue(t, far, event("evt_whole")) })
 		for _, n := range places(answered) {
 			id := fmt.Sprintf("evt_%d", n)
