@@ -28,13 +28,26 @@ func TestOtherWaysToReachThemKeepTheContract(t *testing.T) {
 func contract(t *testing.T, d database) {
 	// Here, not in a case, since without the database it is t that is skipped.
 	p, owner := &pool{database: d, free: []string{d.create(t)}}, t
-	storetest.Run(t, storetest.Harness{
-		New:     func(t testing.TB) webhook.Store { return p.store(t, owner) },
+	storetest.Run(t, harness(d, func(t testing.TB) webhook.Store { return p.store(t, owner) }))
+}
+
+func harness(d database, create func(testing.TB) webhook.Store) storetest.Harness {
+	return storetest.Harness{
+		New:     create,
 		Advance: func(t testing.TB, s webhook.Store, by time.Duration) { s.(*testStore).rewind(t, by) },
 		Begin: func(t testing.TB, s webhook.Store) (webhook.Enqueuer, func() error, func() error) {
 			tx, q := s.(*testStore).begin(t)
 			return q, tx.Commit, tx.Rollback
 		},
 		OneWriter: d.dialect == sqlstore.SQLite,
-	})
+	}
+}
+
+// BenchmarkStore measures Enqueue, Claim and Settle on every database.
+func BenchmarkStore(b *testing.B) {
+	for _, d := range databases {
+		b.Run(d.name, func(b *testing.B) {
+			storetest.Benchmark(b, harness(d, func(t testing.TB) webhook.Store { return d.store(t) }))
+		})
+	}
 }
