@@ -190,6 +190,7 @@ func (f *feeder) claim(ctx context.Context) error {
 		f.hungry.Store(true)
 		return nil
 	}
+	terms.Max = min(terms.Max, f.e.sched.concurrency*claimFactor) // so that no transaction is long
 	f.mu.Lock()
 	cursor := f.cursor
 	f.mu.Unlock()

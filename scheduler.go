@@ -6,9 +6,17 @@ import (
 )
 
 const (
-	// bufferFactor is how many deliveries this process may hold unsent, per unit
-	// of Concurrency.
-	bufferFactor = 4
+	// ahead is for how long this process may hold what it has not sent, at the
+	// pace of its latest attempts, but no fewer deliveries than leastAhead per
+	// unit of Concurrency, and no more than mostAhead: what is handed off need not
+	// be claimed, but what is held when the process dies waits for the end of its
+	// lease.
+	ahead      = 100 * time.Millisecond
+	leastAhead = 4
+	mostAhead  = 16
+	// claimFactor is how many deliveries one claim asks for at most, per unit of
+	// Concurrency.
+	claimFactor = 8
 	// slowFactor is how many slow attempts there may be besides, per unit of
 	// Concurrency, and badFactor how many of these may be at endpoints that are
 	// known to hang: the rest is for those that turn out to.
@@ -41,9 +49,12 @@ type scheduler struct {
 	ready    laneRing // lanes with something queued and a free slot, in turn
 	readyBad laneRing // likewise, of endpoints that are known to hang
 	queued   int      // jobs in lanes
-	reserved int      // room promised to store calls under way
-	workers  int      // goroutines
-	flying   int      // attempts in flight
+	room     int      // how many there may be
+	paced    int      // attempts that ended since paceFrom
+	paceFrom time.Time
+	reserved int // room promised to store calls under way
+	workers  int // goroutines
+	flying   int // attempts in flight
 	quick    flightList
 	slow     int         // of those in flight, counted apart
 	tick     *time.Timer // looks for slow attempts while the limit is reached
@@ -53,6 +64,7 @@ type scheduler struct {
 func (s *scheduler) init(e *Engine) {
 	s.e, s.concurrency, s.perEndpoint = e, e.cfg.Concurrency, e.cfg.PerEndpoint
 	s.lanes = map[string]*lane{}
+	s.room = s.concurrency * leastAhead
 }
 
 func (s *scheduler) start() {
@@ -66,7 +78,7 @@ func (s *scheduler) start() {
 func (s *scheduler) reserve() (terms LeaseTerms, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := s.concurrency*bufferFactor - s.queued - s.reserved
+	free := s.room - s.queued - s.reserved
 	if !s.open || free <= 0 {
 		return LeaseTerms{}, func() {}
 	}
@@ -98,7 +110,19 @@ func (s *scheduler) wants() bool {
 
 // roomy leaves out what is reserved: stores under way that hand nothing off must
 // not keep the claims from what is waiting.
-func (s *scheduler) roomy() bool { return s.open && s.queued <= s.concurrency*bufferFactor/2 }
+func (s *scheduler) roomy() bool { return s.open && s.queued <= s.room/2 }
+
+// pace learns from an attempt that ended how many deliveries to hold.
+func (s *scheduler) pace(now time.Time) {
+	s.paced++
+	took := now.Sub(s.paceFrom)
+	if took < ahead {
+		return
+	}
+	enough := int(int64(s.paced) * int64(ahead) / int64(took))
+	s.room = min(max(enough, s.concurrency*leastAhead), s.concurrency*mostAhead)
+	s.paced, s.paceFrom = 0, now
+}
 
 // add takes on jobs. It answers those that it cannot take because it is closed.
 func (s *scheduler) add(jobs []job) []job {
@@ -297,9 +321,11 @@ func (s *scheduler) done(f *flight, v verdict) {
 		s.quick.remove(f)
 	}
 	s.flying--
+	now := time.Now()
+	s.pace(now)
 	l := f.lane
 	l.inFlight--
-	l.learn(v, time.Since(f.began), s.perEndpoint)
+	l.learn(v, now.Sub(f.began), s.perEndpoint)
 	s.enlist(l)
 	if known := l.backlog && len(l.queue) <= l.slots; known || s.queued <= s.concurrency {
 		s.e.feed.nudge(known)
