@@ -28,6 +28,10 @@ var sqlite = dialect{
 // sqliteSQL are the statements of SQLite. It runs in the process, so that a call
 // costs as much as what it does: the statements that every delivery needs take
 // several rows, see bulkChunks. The times are parameters.
+//
+// Those that write several rows say "or fail": otherwise SQLite copies each page
+// before it changes it, to undo the statement alone if one of its rows cannot be
+// stored. Whoever gets an error rolls the whole transaction back.
 func sqliteSQL() statements {
 	s := portable()
 	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
@@ -39,7 +43,7 @@ func sqliteSQL() statements {
 		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
 	s.InsertEvents = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
-		insert into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
+		insert or fail into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
 		on conflict (uid) do nothing returning uid`}
 	s.ReadEvents = bulk{text: `select uid, account, id, type, at, data from {p}event where uid = ?`}
 	s.DropEvents = bulk{text: `delete from {p}event where uid = ?`}
@@ -52,8 +56,8 @@ func sqliteSQL() statements {
 		from x cross join {p}subscription s on s.account = x.account and s.type = x.type
 		cross join {p}endpoint p on p.num = s.endpoint and p.status <> 0`}
 	s.InsertDeliveries = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
-		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
-	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert into {p}queue (id, endpoint, state, due) values %ROWS%`}
+		insert or fail into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
+	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert or fail into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
 		select q.id, p.num, p.status, p.version, p.moving
@@ -63,7 +67,7 @@ func sqliteSQL() statements {
 		order by q.due, q.id limit ?`
 	s.Lease = bulk{row: `(?,?,?)`, sep: `,`, text: `
 		with x (ends_at, token, id) as (values %ROWS%)
-		update {p}delivery set status = 1, ends_at = x.ends_at, token = x.token from x where {p}delivery.id = x.id
+		update or fail {p}delivery set status = 1, ends_at = x.ends_at, token = x.token from x where {p}delivery.id = x.id
 		returning {p}delivery.id, event, attempts, releases, expired`}
 	s.Events = bulk{row: `?`, sep: `,`, text: `
 		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
@@ -74,7 +78,7 @@ func sqliteSQL() statements {
 	s.DeleteQueue = bulk{row: `?`, sep: `,`, text: `delete from {p}queue where id in (%ROWS%)`}
 	s.Finish = bulk{row: `(?,?,?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		with x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, sent_body, id) as (values %ROWS%)
-		update {p}delivery set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
+		update or fail {p}delivery set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
 			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id`}
@@ -84,7 +88,7 @@ func sqliteSQL() statements {
 		where p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
 	s.Record = bulk{row: `(?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_body) as (values %ROWS%)
-		update {p}delivery set status = 2, token = 0, ends_at = x.ends_at, attempts = attempts + 1, made = made + 1,
+		update or fail {p}delivery set status = 2, token = 0, ends_at = x.ends_at, attempts = attempts + 1, made = made + 1,
 			sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id and {p}delivery.status = 1 and {p}delivery.token = x.token`}
