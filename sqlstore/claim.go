@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -67,14 +66,15 @@ func (c *claim) free(num int64) int {
 	return c.terms.PerEndpoint
 }
 
-// claimInTx picks and leases in one transaction. A poll that finds nothing
-// writes nothing: it asks before it begins.
+// claimInTx picks and leases in one transaction, and reads what goes with the
+// rows after it, when others can write again. A poll that finds nothing writes
+// nothing: it asks before it begins.
 func claimInTx(ctx context.Context, s *Store, c *claim) error {
 	var err error
 	if c.seen, err = s.look(ctx); err != nil || !c.seen.ready || c.terms.Max <= 0 {
 		return err
 	}
-	return s.write(ctx, func(t *txn) error {
+	err = s.write(ctx, func(t *txn) error {
 		c.restart()
 		now, err := t.clock(ctx)
 		if err != nil {
@@ -87,11 +87,33 @@ func claimInTx(ctx context.Context, s *Store, c *claim) error {
 		if err := s.dialect.pick(ctx, t, c); err != nil {
 			return err
 		}
-		if err := c.lease(ctx, t); err != nil {
+		return c.lease(ctx, t)
+	})
+	if err != nil || len(c.rows) == 0 {
+		return err
+	}
+	err = s.read(ctx, func(t *txn) error {
+		if err := c.readTargets(ctx, t); err != nil {
 			return err
 		}
-		return c.read(ctx, t)
+		return c.readLeased(ctx, t)
 	})
+	if err != nil {
+		c.release(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// release makes ready again what was leased but cannot be handed out. If that
+// fails too, the leases end by themselves.
+func (c *claim) release(ctx context.Context) {
+	items := make([]item, len(c.rows))
+	for i, row := range c.rows {
+		items[i] = item{k: row.k, at: i, Settlement: &webhook.Settlement{
+			DeliveryID: row.k.id(), Token: webhook.LeaseToken(c.token), Outcome: webhook.OutcomeReleased,
+		}}
+	}
+	_ = c.s.settleAll(ctx, items, &webhook.Settled{Results: make([]webhook.SettleResult, len(items))})
 }
 
 // lease takes the rows out of the queue and leases their deliveries.
@@ -100,57 +122,67 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		return nil
 	}
 	due := later(c.seen.micros, c.terms.Lease)
-	rows := make(map[key]*claimed, len(c.rows))
-	for i := range c.rows {
-		rows[c.rows[i].k] = &c.rows[i]
+	keys := make([]key, len(c.rows))
+	for i, row := range c.rows {
+		keys[i] = row.k
 	}
-	keys := slices.SortedFunc(maps.Keys(rows), compareKeys)
-	queued, leased, read := make([][]any, len(keys)), make([][]any, len(keys)), make([][]any, len(keys))
+	slices.SortFunc(keys, compareKeys)
+	queued, leased := make([][]any, len(keys)), make([][]any, len(keys))
 	for i, k := range keys {
-		queued[i], leased[i], read[i] = []any{k}, []any{due, c.token, k}, []any{k}
-	}
-	scan := func(r *sql.Rows) error {
-		var k key
-		var row claimed
-		err := r.Scan(&k, &row.event, &row.attempts, &row.releases, &row.expired)
-		if at := rows[k]; at != nil {
-			at.event, at.attempts, at.releases, at.expired = row.event, row.attempts, row.releases, row.expired
-		}
-		return err
+		queued[i], leased[i] = []any{k}, []any{due, c.token, k}
 	}
 	sq := c.s.sql
 	if err := t.bulk(ctx, &sq.DeleteQueue, queued, nil); err != nil {
 		return err
 	}
-	leasing := scan
-	if sq.Leased.text != "" {
-		leasing = nil
-	}
-	if err := t.bulk(ctx, &sq.Lease, leased, leasing); err != nil {
+	if err := t.bulk(ctx, &sq.Lease, leased, nil); err != nil {
 		return err
-	}
-	if sq.Leased.text != "" {
-		if err := t.bulk(ctx, &sq.Leased, read, scan); err != nil {
-			return err
-		}
 	}
 	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
 }
 
-// read reads what goes with the rows: the targets and the events.
-func (c *claim) read(ctx context.Context, t *txn) (err error) {
+// readLeased reads the deliveries and their events.
+func (c *claim) readLeased(ctx context.Context, t *txn) error {
+	rows := make(map[key]*claimed, len(c.rows))
+	keys := make([][]any, len(c.rows))
+	for i := range c.rows {
+		rows[c.rows[i].k] = &c.rows[i]
+		keys[i] = []any{c.rows[i].k}
+	}
+	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
+	return t.bulk(ctx, &c.s.sql.Leased, keys, func(r *sql.Rows) error {
+		var k, event key
+		var row claimed
+		rec, err := scanEvent(r, &k, &event, &row.attempts, &row.releases, &row.expired)
+		if at := rows[k]; at != nil {
+			at.event, at.attempts, at.releases, at.expired = event, row.attempts, row.releases, row.expired
+		}
+		if c.events[event] == nil {
+			c.events[event] = &rec
+		}
+		return err
+	})
+}
+
+// readTargets reads where the rows go.
+func (c *claim) readTargets(ctx context.Context, t *txn) (err error) {
 	want := make(map[int64]int64, len(c.rows))
+	for _, row := range c.rows {
+		want[row.endpoint] = row.version
+	}
+	c.targets, err = c.s.targetsOf(ctx, t, want)
+	return err
+}
+
+// readEvents reads the events of the rows.
+func (c *claim) readEvents(ctx context.Context, t *txn) error {
 	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
 	var keys [][]any
 	for _, row := range c.rows {
-		want[row.endpoint] = row.version
 		if _, asked := c.events[row.event]; !asked {
 			c.events[row.event] = nil
 			keys = append(keys, []any{row.event})
 		}
-	}
-	if c.targets, err = c.s.targetsOf(ctx, t, want); err != nil {
-		return err
 	}
 	return t.bulk(ctx, &c.s.sql.Events, keys, func(r *sql.Rows) error {
 		var k key

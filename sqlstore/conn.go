@@ -15,6 +15,7 @@ type txn struct {
 	s      *Store
 	q      Tx
 	tx     *sql.Tx // of the store's own; nil otherwise
+	pooled bool    // q is the pool
 	micros int64   // the clock, once asked
 	steady bool    // statements do not watch their context, see unwatched
 	stmts  map[string]*sql.Stmt
@@ -98,14 +99,18 @@ func (t *txn) query(ctx context.Context, text string, scan func(*sql.Rows) error
 // not help, in a caller's transaction, and the first time, since preparing takes
 // a connection and the transaction may hold the only one.
 func (t *txn) stmt(ctx context.Context, text string) *sql.Stmt {
-	if t.tx == nil || !t.s.dialect.prepare {
+	if t.tx == nil && !t.pooled || !t.s.dialect.prepare {
 		return nil
 	}
 	st, ok := t.stmts[text]
 	if !ok {
-		if p := t.s.prepared.get(text); p != nil {
+		p := t.s.prepared.get(text)
+		switch {
+		case p != nil && t.pooled:
+			st = p
+		case p != nil:
 			st = t.tx.StmtContext(ctx, p)
-		} else {
+		default:
 			t.wanted = append(t.wanted, text)
 		}
 		if t.stmts == nil {
@@ -150,9 +155,17 @@ func (p *preparedSet) add(ctx context.Context, db *sql.DB, texts []string) {
 	}
 }
 
+// pool answers what runs each statement on the pool.
+func (s *Store) pool() *txn { return &txn{s: s, q: s.db, pooled: true} }
+
 // read runs f on the pool. f can run again after an error.
 func (s *Store) read(ctx context.Context, f func(*txn) error) error {
-	return s.again(ctx, func() error { return f(&txn{s: s, q: s.db}) })
+	return s.again(ctx, func() error {
+		t := s.pool()
+		err := f(t)
+		s.prepared.add(ctx, s.db, t.wanted)
+		return err
+	})
 }
 
 // snapshot is read where all of what f reads is of one moment.

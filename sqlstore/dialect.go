@@ -74,8 +74,12 @@ type dialect struct {
 // bulk is a statement for many rows. text holds %ROWS% where the rows belong,
 // each written as row and separated by sep; with arrays, or one row at a time,
 // it holds none. kinds has a letter for each column: i integer, t text, u a
-// key, b bytes.
-type bulk struct{ text, row, sep, kinds string }
+// key, b bytes. The first same values, alike in all rows, stand once before them
+// (bulkChunks).
+type bulk struct {
+	text, row, sep, kinds string
+	same                  int
+}
 
 // statements are the texts of one dialect. In them {p} stands before a table's
 // name, {update} and {skip} are the locking clauses, and ? is a placeholder.
@@ -198,9 +202,9 @@ func bulkChunks(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*s
 	}
 	return inChunks(rows, func(part [][]any) error {
 		if text := t.s.chunkText(b, len(part)); scan == nil {
-			return t.exec(ctx, text, flat(part)...)
+			return t.exec(ctx, text, flat(b, part)...)
 		} else {
-			return t.query(ctx, text, scan, flat(part)...)
+			return t.query(ctx, text, scan, flat(b, part)...)
 		}
 	})
 }
@@ -217,10 +221,11 @@ func inChunks(rows [][]any, f func([][]any) error) error {
 }
 
 // flat answers the values of rows one behind the other.
-func flat(rows [][]any) []any {
+func flat(b *bulk, rows [][]any) []any {
 	args := make([]any, 0, len(rows)*len(rows[0]))
+	args = append(args, rows[0][:b.same]...)
 	for _, row := range rows {
-		args = append(args, row...)
+		args = append(args, row[b.same:]...)
 	}
 	return args
 }

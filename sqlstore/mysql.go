@@ -81,9 +81,8 @@ func mysqlSQL() statements {
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 1, d.ends_at = x.ends_at, d.token = x.token`}
 	s.Leased = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select id, event, attempts, releases, expired from {p}delivery force index (primary) where id in (%ROWS%)`}
-	s.Events = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
+		select d.id, d.event, d.attempts, d.releases, d.expired, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from {p}delivery d force index (primary) straight_join {p}event e on e.uid = d.event where d.id in (%ROWS%)`}
 
 	s.LockQueue = bulk{row: `unhex(?)`, sep: `, `, text: `
 		select id from {p}queue force index (primary) where id in (%ROWS%) order by id for update`}

@@ -288,11 +288,13 @@ func claimAtOnce(ctx context.Context, s *Store, c *claim) (err error) {
 		return err
 	}
 	c.sort()
-	if err := c.read(ctx, t); err != nil {
-		c.giveBack(ctx, t)
-		return err
+	if err = c.readTargets(ctx, t); err == nil {
+		err = c.readEvents(ctx, t)
 	}
-	return nil
+	if err != nil {
+		c.giveBack(ctx, t)
+	}
+	return err
 }
 
 // scan reads a row of postgresPick.

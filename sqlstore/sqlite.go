@@ -65,12 +65,11 @@ func sqliteSQL() statements {
 		where q.state = 0 and q.endpoint = (
 			select endpoint from {p}queue where state = 0 and endpoint > ? order by endpoint limit 1)
 		order by q.due, q.id limit ?`
-	s.Lease = bulk{row: `(?,?,?)`, sep: `,`, text: `
-		with x (ends_at, token, id) as (values %ROWS%)
-		update or fail {p}delivery set status = 1, ends_at = x.ends_at, token = x.token from x where {p}delivery.id = x.id
-		returning {p}delivery.id, event, attempts, releases, expired`}
-	s.Events = bulk{row: `?`, sep: `,`, text: `
-		select uid, id, account, type, at, created_at, data from {p}event where uid in (%ROWS%)`}
+	s.Lease = bulk{same: 2, row: `?`, sep: `,`, text: `
+		update or fail {p}delivery set status = 1, ends_at = ?, token = ? where id in (%ROWS%)`}
+	s.Leased = bulk{row: `?`, sep: `,`, text: `
+		select d.id, d.event, d.attempts, d.releases, d.expired, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from {p}delivery d cross join {p}event e on e.uid = d.event where d.id in (%ROWS%)`}
 
 	s.LockDeliveries = bulk{row: `?`, sep: `,`, text: `
 		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery where id in (%ROWS%)`}

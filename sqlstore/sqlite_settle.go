@@ -33,7 +33,7 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 	b.items = rest
 	recorded := int64(0)
 	err = inChunks(rows, func(part [][]any) error {
-		res, err := t.execResult(ctx, t.s.chunkText(&t.s.sql.Record, len(part)), flat(part)...)
+		res, err := t.execResult(ctx, t.s.chunkText(&t.s.sql.Record, len(part)), flat(&t.s.sql.Record, part)...)
 		if err != nil {
 			return err
 		}
