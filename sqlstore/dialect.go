@@ -113,6 +113,9 @@ type statements struct {
 	Health, LockHealth, SetHealth bulk
 	SetMoving                     bulk
 	Changing, Record              bulk // SQLite
+	HistoryEnd, AddHistory        string
+	SetHistoryEnd                 string
+	InsertHistory, DropHistory    bulk
 
 	InsertLease, CutLease            string
 	DueLeases, DueWaiting            string

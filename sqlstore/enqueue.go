@@ -284,13 +284,14 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 		unmatched[i] = []any{u[0], in.micros, u[1]}
 	}
 	sq := in.s.sql
-	for _, step := range []struct {
-		b    *bulk
-		rows [][]any
-	}{{&sq.InsertDeliveries, deliveries}, {&sq.InsertQueue, queue}, {&sq.InsertUnmatched, unmatched}} {
-		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
-			return err
-		}
+	if err := in.s.insertDeliveries(ctx, t, deliveries); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, &sq.InsertQueue, queue, nil); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, &sq.InsertUnmatched, unmatched, nil); err != nil {
+		return err
 	}
 	if len(in.leased) > 0 {
 		if err := t.exec(ctx, sq.InsertLease, due, in.token, in.leasedKeys()); err != nil {

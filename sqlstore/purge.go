@@ -42,20 +42,21 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n int, next key, err error) {
 	err = m.s.write(ctx, func(t *txn) error {
 		n, next = 0, key{}
-		var old, events [][]any
+		var old, history, events [][]any
 		asked := make(map[key]bool)
 		seen, last, end := 0, key{}, false
 		err := t.query(ctx, m.s.sql.OldDeliveries, func(r *sql.Rows) error {
 			var event key
-			var created, done int64
+			var endpoint, created, done int64
 			var status int
-			if err := r.Scan(&last, &event, &status, &created, &done); err != nil {
+			if err := r.Scan(&last, &event, &endpoint, &status, &created, &done); err != nil {
 				return err
 			}
 			seen++
 			end = end || created >= before
 			if status != statusQueued && status != statusLeased && done < before {
 				old = append(old, []any{last})
+				history = append(history, []any{endpoint, last})
 				if !asked[event] {
 					asked[event] = true
 					events = append(events, []any{event})
@@ -69,8 +70,10 @@ func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n
 		if !end && seen == m.limit {
 			next = last
 		}
-		n, err = m.deleteDeliveries(ctx, t, old, events)
-		return err
+		if n, err = m.deleteDeliveries(ctx, t, old, events); err != nil || m.s.sql.DropHistory.text == "" {
+			return err
+		}
+		return t.bulk(ctx, &m.s.sql.DropHistory, history, nil)
 	})
 	return n, next, err
 }

@@ -302,7 +302,7 @@ func (p *replay) create(ctx context.Context, t *txn, events []key, found map[key
 			queue = append(queue, []any{k, p.num, state, now})
 		}
 	}
-	if err := t.bulk(ctx, &p.s.sql.InsertDeliveries, deliveries, nil); err != nil {
+	if err := p.s.insertDeliveries(ctx, t, deliveries); err != nil {
 		return 0, err
 	}
 	return len(deliveries), t.bulk(ctx, &p.s.sql.InsertQueue, queue, nil)

@@ -65,7 +65,7 @@ func portable() statements {
 		Leases:      `select due, token, deliveries from {p}lease where due > ? or due = ? and token > ? order by due, token limit ?`,
 		DueWaiting:  `select id, endpoint, due from {p}queue where state = 5 and due <= ? order by due limit ? {skip}`,
 
-		OldDeliveries: `select id, event, status, created_at, ends_at from {p}delivery where id > ? order by id limit ?`,
+		OldDeliveries: `select id, event, endpoint, status, created_at, ends_at from {p}delivery where id > ? order by id limit ?`,
 		OldUnmatched: `
 			select account, created_at, event from {p}unmatched where created_at < ? order by created_at limit ?`,
 

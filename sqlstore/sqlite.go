@@ -124,6 +124,34 @@ func sqliteSQL() statements {
 		update {p}delivery set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
 		where id = ?`}
+
+	s.HistoryEnd = `select delivery from {p}history_end`
+	s.SetHistoryEnd = `update {p}history_end set delivery = (select max(id) from {p}delivery) where delivery < (select max(id) from {p}delivery)`
+	s.AddHistory = `
+		insert or ignore into {p}history (endpoint, delivery)
+		select endpoint, id from {p}delivery where id > (select delivery from {p}history_end) order by endpoint, id`
+	s.InsertHistory = bulk{row: `(?,?)`, sep: `,`, text: `insert or ignore into {p}history (endpoint, delivery) values %ROWS%`}
+	s.DropHistory = bulk{text: `delete from {p}history where endpoint = ? and delivery = ?`}
+	s.DeliveriesOfEndpoint = `
+		select ` + deliveryColumns + ` from (
+			select * from (
+				select * from {p}delivery
+				where id > (select delivery from {p}history_end) and id < ?2 and endpoint = ?1 order by id desc limit ?3)
+			union all select * from (
+				select o.* from {p}history h cross join {p}delivery o on o.id = h.delivery
+				where h.endpoint = ?1 and h.delivery < ?2 order by h.delivery desc limit ?3)
+			order by id desc limit ?3
+		) d` + deliveryJoins + ` order by d.id desc`
+	s.EventsOf = `
+		select d.id, e.uid, e.type, e.created_at from (
+			select * from (
+				select o.id, o.event from {p}history h cross join {p}delivery o on o.id = h.delivery
+				where h.endpoint = ?1 and h.delivery > ?2 order by h.delivery limit ?3)
+			union all select * from (
+				select id, event from {p}delivery
+				where id > (select delivery from {p}history_end) and id > ?2 and endpoint = ?1 order by id limit ?3)
+			order by id limit ?3
+		) d join {p}event e on e.uid = d.event order by d.id`
 	return s
 }
 

@@ -54,6 +54,8 @@ type Store struct {
 	swept   atomic.Int64 // the endpoint whose held deliveries were looked at last
 	purged  purgeCursor
 	leases  leaseBook
+
+	unlisted atomic.Int64 // deliveries inserted since the last of this process were added to the history
 }
 
 var (
@@ -107,6 +109,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 		nums:    newCache[string, int64](cachedNums),
 		matches: newCache[topic, match](cachedMatches),
 	}
+	s.unlisted.Store(historyLag) // what processes before this one have left
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)
 	}

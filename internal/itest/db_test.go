@@ -185,6 +185,10 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "lease", "attempt", "inbox"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
+		if s.dialect == sqlstore.SQLite {
+			s.exec(t, "delete from webhook_history")
+			s.exec(t, "update webhook_history_end set delivery = x''")
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.free = append(p.free, s.dsn)

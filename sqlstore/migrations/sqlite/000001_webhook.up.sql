@@ -90,7 +90,18 @@ create table webhook_delivery (
 	sent_body blob,
 	unique (event, endpoint)
 ) without rowid;
-create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
+
+-- The deliveries of an endpoint, in their order: an index of webhook_delivery that
+-- is brought up to date every so many deliveries, since one entry at a time would
+-- write a page for each endpoint of a batch. It holds all up to the one that
+-- webhook_history_end names.
+create table webhook_history (
+	endpoint integer not null,
+	delivery blob not null,
+	primary key (endpoint, delivery)
+) without rowid;
+create table webhook_history_end (delivery blob not null);
+insert into webhook_history_end (delivery) values (x'');
 
 -- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry.
 create table webhook_queue (
