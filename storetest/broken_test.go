@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,9 +107,15 @@ var brokenGeneral = []broken{
 		f.createIn = func(c *webhook.EndpointCreate) { c.Max = 0 }
 	}},
 	{rule: "EndpointLimitHoldsInARace", fault: func(f *faulty) { // counts, and then creates
+		var counting sync.WaitGroup
+		counting.Add(limitCallers)
 		f.createIn = func(c *webhook.EndpointCreate) {
+			if c.Max != racedLimit {
+				return
+			}
 			p, _ := f.Store.ListEndpoints(f.bg, webhook.EndpointFilter{AccountID: c.Record.AccountID, Limit: 100})
-			if f.crowd(); len(p.Items) < c.Max {
+			counting.Done()
+			if counting.Wait(); len(p.Items) < c.Max {
 				c.Max = 0
 			}
 		}
