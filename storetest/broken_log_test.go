@@ -13,10 +13,10 @@ var brokenMaintain = []broken{
 		f.maintainIn = func(r *webhook.MaintainRequest) { r.Limit = 1 << 20 }
 	}},
 	{rule: "HoldingAndReleasingGoInBatches", fault: func(f *faulty) { // releasing never has more
-		f.maintainOut = func(m *webhook.Maintained) { m.More = m.More && m.Released == 0 }
+		f.maintainOut = func(_ webhook.MaintainRequest, m *webhook.Maintained) { m.More = m.More && m.Released == 0 }
 	}},
 	{rule: "HoldingStopsWhenEnabledAgain", fault: func(f *faulty) { // it goes on with what it had begun
-		f.maintainOut = func(m *webhook.Maintained) {
+		f.maintainOut = func(_ webhook.MaintainRequest, m *webhook.Maintained) {
 			if m.Held == 5 {
 				f.remember("holding", true)
 			}
@@ -25,9 +25,10 @@ var brokenMaintain = []broken{
 			}
 		}
 	}},
-	{rule: "MaintainMayBeCalledByMany", fault: func(f *faulty) { // two count the same row
-		f.maintainOut = func(m *webhook.Maintained) {
-			if m.Readied > 0 && m.Readied <= 7 && f.crowd() {
+	{rule: "MaintainMayBeCalledByMany", fault: func(f *faulty) { // all who came at once count one row besides
+		together := meeting(racedMaintainers)
+		f.maintainOut = func(r webhook.MaintainRequest, m *webhook.Maintained) {
+			if r.Limit == racedBatch && together() {
 				m.Readied++
 			}
 		}
@@ -160,20 +161,22 @@ var brokenLog = []broken{
 	{rule: "LogsOfOthersAreNotFound", fault: func(f *faulty) {
 		f.attemptsIn = func(account *string, _ string) { *account = acct }
 	}},
-	{rule: "LiveLeasesAreNotShared", fault: func(f *faulty) { // two that read before either writes
-		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) {
-			if len(c.Deliveries) == 0 {
+	{rule: "LiveLeasesAreNotShared", fault: func(f *faulty) { // those who read before any of them writes hand off the same
+		together := meeting(racedEmitters)
+		f.enqueueOut = func(r webhook.EnqueueRequest, out *webhook.Enqueued) {
+			if r.Groups[0][0].Type != racedType || len(out.Leased) == 0 {
 				return
 			}
-			f.remember("claimed", c.Deliveries[0])
-			if f.crowd() {
-				c.Deliveries[0] = f.recall("claimed").(webhook.Leased)
+			f.remember("leased", out.Leased[0])
+			if together() {
+				out.Leased[0] = f.recall("leased").(webhook.Leased)
 			}
 		}
 	}},
 	{rule: "SameEventFromManyIsStoredOnce", fault: func(f *faulty) { // looks, and then inserts: a violation comes back as it is
+		together := meeting(racedTwins)
 		f.enqueueOut = func(r webhook.EnqueueRequest, out *webhook.Enqueued) {
-			if out.Ready == 0 && f.crowd() {
+			if r.Groups[0][0].Type == racedTwin && together() && out.Ready == 0 {
 				out.Errs[0] = errors.New("duplicate key")
 			}
 		}

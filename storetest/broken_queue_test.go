@@ -324,20 +324,22 @@ var brokenSettle = []broken{
 			}
 		}
 	}},
-	{rule: "TenFailuresDisableOnce", also: []string{"DisablingHappensOnceInARace"}, fault: func(f *faulty) { // at the eleventh
+	{rule: "TenFailuresDisableOnce", fault: func(f *faulty) { // at the eleventh
 		f.settleIn = func(s *webhook.Settlement) {
 			if s.DisableAfter == 10 {
 				s.DisableAfter = 11
 			}
 		}
 	}},
-	{rule: "DisablingHappensOnceInARace", fault: func(f *faulty) { // whoever finds it inactive says so
+	{rule: "DisablingHappensOnceInARace", fault: func(f *faulty) { // all who look after all have written say so
+		together := meeting(racedThreshold)
 		f.settleOut = func(batch []webhook.Settlement, out *webhook.Settled) {
-			for _, s := range batch {
-				r, err := f.Store.GetEndpoint(f.bg, acct, s.EndpointID)
-				if s.Counts && err == nil && r.Status == webhook.EndpointInactive && f.crowd() {
-					out.Failing = []webhook.EndpointFailures{{EndpointID: s.EndpointID, AccountID: acct, Disabled: webhook.DisabledFailing}}
-				}
+			if len(batch) == 0 || batch[0].DisableAfter != racedThreshold || !together() {
+				return
+			}
+			id := batch[0].EndpointID
+			if r, err := f.Store.GetEndpoint(f.bg, acct, id); err == nil && r.Status == webhook.EndpointInactive {
+				out.Failing = []webhook.EndpointFailures{{EndpointID: id, AccountID: acct, Disabled: webhook.DisabledFailing}}
 			}
 		}
 	}},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -107,15 +106,13 @@ var brokenGeneral = []broken{
 		f.createIn = func(c *webhook.EndpointCreate) { c.Max = 0 }
 	}},
 	{rule: "EndpointLimitHoldsInARace", fault: func(f *faulty) { // counts, and then creates
-		var counting sync.WaitGroup
-		counting.Add(limitCallers)
+		together := meeting(racedCallers)
 		f.createIn = func(c *webhook.EndpointCreate) {
 			if c.Max != racedLimit {
 				return
 			}
 			p, _ := f.Store.ListEndpoints(f.bg, webhook.EndpointFilter{AccountID: c.Record.AccountID, Limit: 100})
-			counting.Done()
-			if counting.Wait(); len(p.Items) < c.Max {
+			if together() && len(p.Items) < c.Max {
 				c.Max = 0
 			}
 		}

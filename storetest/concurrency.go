@@ -9,23 +9,35 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
+// The races of these and other cases have so many callers, and values that no other
+// case has: by them a store with a fault tells a race, and lets all callers in.
+const (
+	racedCallers, racedLimit     = 12, 5                              // EndpointLimitHoldsInARace
+	racedMaintainers, racedBatch = 6, 7                               // MaintainMayBeCalledByMany
+	racedThreshold               = 8                                  // DisablingHappensOnceInARace
+	racedEmitters, racedType     = 4, webhook.EventType("raced.emit") // LiveLeasesAreNotShared
+	racedTwins, racedTwin        = 6, webhook.EventType("raced.twin") // SameEventFromManyIsStoredOnce
+)
+
 var concurrencyRules = []rule{
 	{
 		name:     "LiveLeasesAreNotShared", // D12
 		sentence: "A method is safe for concurrent use: no delivery is in two live leases, none is lost and none is delivered twice.",
 		run: func(e *env) {
-			const emitters, claimers, endpoints, each = 4, 4, 3, 30
+			const claimers, endpoints, each = 4, 3, 30
 			for i := range endpoints {
 				e.endpoint(fmt.Sprint("wh_", i))
 			}
 			w := &witness{held: map[string]bool{}, done: map[string]bool{}}
 			var left atomic.Int32
-			left.Store(emitters)
-			parallel(emitters+claimers, func(i int) {
-				if i < emitters {
+			left.Store(racedEmitters)
+			parallel(racedEmitters+claimers, func(i int) {
+				if i < racedEmitters {
 					defer left.Add(-1)
 					for n := range each {
-						w.handedOff(e, e.emit(event(fmt.Sprintf("evt_%d_%d", i, n)), n%2))
+						ev := event(fmt.Sprintf("evt_%d_%d", i, n))
+						ev.Type = racedType
+						w.handedOff(e, e.emit(ev, n%2))
 					}
 					return
 				}
@@ -44,7 +56,7 @@ var concurrencyRules = []rule{
 				}
 			})
 			w.handedOff(e, e.claimAll())
-			same(e, "delivered", len(w.done), endpoints*emitters*each)
+			same(e, "delivered", len(w.done), endpoints*racedEmitters*each)
 			same(e, "unfinished deliveries", e.stats(""), webhook.QueueStats{})
 		},
 	},
@@ -55,8 +67,9 @@ var concurrencyRules = []rule{
 			e.endpoint("wh_1")
 			for n := range 5 {
 				var ready, stored atomic.Int32
-				parallel(6, func(i int) {
+				parallel(racedTwins, func(i int) {
 					a, b := event(fmt.Sprint("evt_same_", n)), event(fmt.Sprint("evt_other_", n))
+					a.Type = racedTwin
 					b.Data = fmt.Appendf(nil, `{"n":%d}`, i)
 					r, err := e.store.Enqueue(e.ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{{a}, {b}}})
 					if err != nil || r.Errs[0] != nil {

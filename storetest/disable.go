@@ -121,12 +121,12 @@ var disableRules = []rule{
 		sentence: "The threshold is crossed exactly once, however many processes settle at once.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
-			e.enqueue(events("evt", 40)...)
+			e.enqueue(events("evt", 5*racedThreshold)...)
 			l := e.claimAll()
 			var disabled, added atomic.Int32
-			parallel(8, func(i int) {
+			parallel(racedThreshold, func(i int) {
 				for _, x := range l[5*i : 5*i+5] {
-					r, err := e.store.Settle(e.ctx, []webhook.Settlement{failure(x, 10)})
+					r, err := e.store.Settle(e.ctx, []webhook.Settlement{failure(x, racedThreshold)})
 					if err != nil || r.Results[0].Status != webhook.SettleApplied {
 						e.Errorf("Settle: got %+v, %v", r.Results, err)
 						return
@@ -140,8 +140,8 @@ var disableRules = []rule{
 				}
 			})
 			same(e, "times disabled", disabled.Load(), 1)
-			same(e, "failures counted", added.Load(), 10)
-			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 10)
+			same(e, "failures counted", added.Load(), racedThreshold)
+			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, racedThreshold)
 		},
 	},
 	{

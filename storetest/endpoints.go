@@ -82,7 +82,7 @@ var endpointRules = []rule{
 		sentence: "The limit is checked so that two concurrent calls cannot both pass.",
 		run: func(e *env) {
 			var made atomic.Int32
-			parallel(limitCallers, func(i int) {
+			parallel(racedCallers, func(i int) {
 				_, err := e.store.CreateEndpoint(e.ctx, webhook.EndpointCreate{Record: record(acct, fmt.Sprint("wh_", i), "*"), Max: racedLimit})
 				switch {
 				case err == nil:
@@ -323,10 +323,6 @@ func sameSecrets(e *env, what string, got, want []webhook.EndpointSecret) {
 		}
 	}
 }
-
-// EndpointLimitHoldsInARace has so many callers for so many endpoints; no other
-// case has this limit.
-const racedLimit, limitCallers = 5, 12
 
 // parallel runs f n times at once and waits.
 func parallel(n int, f func(i int)) {

@@ -36,7 +36,7 @@ type faulty struct {
 	settleIn    func(*webhook.Settlement)
 	settleOut   func([]webhook.Settlement, *webhook.Settled)
 	maintainIn  func(*webhook.MaintainRequest)
-	maintainOut func(*webhook.Maintained)
+	maintainOut func(webhook.MaintainRequest, *webhook.Maintained)
 	eventOut    func(*webhook.EventRecord, *error)
 	listIn      func(*webhook.DeliveryFilter)
 	listOut     func(*webhook.Page[webhook.Delivery], *error)
@@ -50,8 +50,6 @@ type faulty struct {
 
 	mu    sync.Mutex
 	live  map[string]webhook.LeaseToken // the latest token of each delivery
-	busy  atomic.Int32                  // calls in crowd
-	came  atomic.Int32                  // calls of crowd so far
 	bg    context.Context
 	known map[string]any // whatever a fault has to remember
 }
@@ -61,17 +59,20 @@ func newFaulty(clock func() time.Time) *faulty {
 	return &faulty{Store: mem, mem: mem, live: map[string]webhook.LeaseToken{}, known: map[string]any{}, bg: context.Background()}
 }
 
-// crowd waits a little for another caller to be in the same method, and reports
-// whether there was one.
-func (f *faulty) crowd() bool {
-	mine := f.came.Add(1)
-	alone := f.busy.Add(1) == 1
-	defer f.busy.Add(-1)
-	for i := 0; alone && i < 2000; i++ {
-		runtime.Gosched()
-		alone = f.came.Load() == mine
+// meeting answers a function that keeps its first n callers until all n are in
+// it, and reports whether the caller was one of them: so a fault that takes a race
+// shows each time. A case whose callers are fewer waits for ever.
+func meeting(n int32) func() bool {
+	var came atomic.Int32
+	all := make(chan struct{})
+	return func() bool {
+		mine := came.Add(1)
+		if mine == n {
+			close(all)
+		}
+		<-all
+		return mine <= n
 	}
-	return !alone
 }
 
 func (f *faulty) leased(all []webhook.Leased) {
@@ -206,7 +207,7 @@ func (f *faulty) Maintain(ctx context.Context, r webhook.MaintainRequest) (webho
 	}
 	m, err := f.Store.Maintain(ctx, r)
 	if f.maintainOut != nil {
-		f.maintainOut(&m)
+		f.maintainOut(r, &m)
 	}
 	return m, err
 }

@@ -63,9 +63,9 @@ var maintainRules = []rule{
 			e.claimAll()
 			e.h.Advance(e.TB, e.store, 2*lease)
 			var readied atomic.Int32
-			parallel(6, func(int) {
+			parallel(racedMaintainers, func(int) {
 				for range 100 {
-					m, err := e.store.Maintain(e.ctx, webhook.MaintainRequest{Limit: 7})
+					m, err := e.store.Maintain(e.ctx, webhook.MaintainRequest{Limit: racedBatch})
 					if err != nil {
 						e.Errorf("Maintain: %v", err)
 						return
