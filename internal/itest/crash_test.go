@@ -282,7 +282,10 @@ func TestAPoisonDeliveryEnds(t *testing.T) {
 		for p.child(orders{Story: "poison"}, nil) {
 			p.look()
 			p.s.endLeases(t)
-			require.LessOrEqual(t, p.died, 2*3*6, "it does not end")
+			// An attempt takes three ended leases, and an attempt of the one can make
+			// up to two of the other's count for nothing: of two suspects that were
+			// claimed together one is given back as new.
+			require.LessOrEqual(t, p.died, 2*6*(3+2), "it does not end")
 		}
 		p.finish()
 		log := p.deliveries("wh_poison")
