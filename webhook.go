@@ -22,7 +22,8 @@ type Dispatcher interface {
 	// EmitTx stores events within the caller's own transaction, such as
 	// sqlstore's Tx makes of a *sql.Tx: they are delivered once it has
 	// committed, and never if it is rolled back. Errors of the database come
-	// back wrapped and nothing is retried. Call [Engine.Wake] after the commit to
+	// back wrapped and nothing is retried: roll back then, since part of the
+	// events may be in the transaction. Call [Engine.Wake] after the commit to
 	// save the wait for the next poll.
 	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 

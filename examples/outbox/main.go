@@ -44,7 +44,10 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "shop.db")+"?_pragma=journal_mode(WAL)&_txlock=immediate")
+	// The engine writes to the same file: transactions of one's own take the write
+	// lock at once and wait for it.
+	settings := "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "shop.db")+settings)
 	if err != nil {
 		return err
 	}
