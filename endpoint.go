@@ -44,7 +44,7 @@ type Endpoint struct {
 	// ConsecutiveFailures counts failures, as the [DisablePolicy] counts them,
 	// since the last success.
 	ConsecutiveFailures int       `json:"consecutive_failures"`
-	FailingSince        time.Time `json:"failing_since,omitzero"` // the first of them
+	FailingSince        time.Time `json:"failing_since,omitzero"` // when the first of them was recorded; zero again after a success or enabling
 
 	// The times below may lag by up to 10 s while an endpoint is busy, so that
 	// not every delivery has to write its endpoint.
@@ -65,7 +65,9 @@ type EndpointParams struct {
 	URL       string // https, unless the Transport allows http; at most 2,048 bytes
 
 	// Events are the types that it receives: exact ones, prefixes such as
-	// "call.*", or "*" for everything. 1 to 100.
+	// "call.*", or "*" for everything. 1 to 100. A prefix reaches every depth:
+	// "call.*" takes "call.recording.ready" too. What another one covers is left
+	// out of what is stored.
 	Events      []EventType
 	Description string            // at most 1,024 bytes
 	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
@@ -100,7 +102,8 @@ type EndpointQuery struct {
 
 // RotateParams say how [Engine.RotateSecret] replaces a secret.
 type RotateParams struct {
-	// Secret is the new one. The zero Secret means a new random one.
+	// Secret is the new one. The zero Secret means a new random one of the kind
+	// of the present one: [NewSecret] or [NewSigningKey].
 	Secret Secret
 	// Overlap is how long the present secrets remain valid. Defaults to
 	// Config.SecretOverlap; -1 ends them at once.

@@ -13,7 +13,8 @@ import (
 
 // CreateEndpoint registers a URL for some of an account's events and answers it
 // with its secret, which is shown here only: afterwards nothing but the Store
-// knows it.
+// knows it. Its Reveal is what the customer gets; of a signing key it is
+// Public().Reveal(), since the key itself could sign in your name.
 //
 // Errors: [*URLError] (Code "invalid_url"), [*ValidationError] for everything else
 // that is wrong (Code "invalid_events" when the events are), [*UnreachableError]
@@ -229,19 +230,20 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 	})
 }
 
-// RotateSecret gives an endpoint a new secret and answers it, shown here only.
+// RotateSecret gives an endpoint a new secret and answers it, shown here only, as
+// by [Engine.CreateEndpoint].
 // The present ones remain valid for the overlap: until it ends requests carry a
 // signature for each, so that the receiver may switch at any moment. It fails
 // with [ErrSecretLimit] when too many are valid, with a [*ValidationError] when the
 // new one cannot sign or is in use already, and with [ErrNotFound].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
-	if p.Secret.IsZero() {
-		p.Secret = NewSecret()
-	}
 	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
+	fresh := p.Secret.IsZero()
 	var v ValidationError
-	if err := e.checkSecret(&v, p.Secret); err != nil {
-		return Secret{}, err
+	if !fresh {
+		if err := e.checkSecret(&v, p.Secret); err != nil {
+			return Secret{}, err
+		}
 	}
 	if p.Overlap < -1 {
 		v.add("Overlap", "must not be negative, except -1 for none")
@@ -254,12 +256,33 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 		return Secret{}, err
 	}
 	_, err = e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		if fresh {
+			s, err := e.freshSecret(r.Secrets)
+			if err != nil {
+				return false, err
+			}
+			p.Secret = s
+		}
 		return true, e.rotate(r, p, now)
 	})
 	if err != nil {
 		return Secret{}, err
 	}
 	return p.Secret, nil
+}
+
+// freshSecret makes one of the kind of the present one: a customer who verifies
+// with a public key must get a new public key.
+func (e *Engine) freshSecret(present []EndpointSecret) (Secret, error) {
+	s := NewSecret()
+	if len(present) > 0 && present[0].Secret.is(kindPrivate) {
+		s = NewSigningKey()
+	}
+	var v ValidationError
+	if err := e.checkSecret(&v, s); err != nil {
+		return Secret{}, err
+	}
+	return s, v.orNil()
 }
 
 // rotate puts the new secret first and lets the valid ones expire.

@@ -184,6 +184,25 @@ func TestConcurrentUpdatesAllTakeEffect(t *testing.T) {
 	assert.Equal(t, webhook.EndpointInactive, got.Status)
 }
 
+func TestRotatingKeepsTheKindOfTheSecret(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	for _, given := range []webhook.Secret{webhook.NewSecret(), webhook.NewSigningKey()} {
+		ep, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}, Secret: given})
+		require.NoError(t, err)
+		for range 2 { // the second has one of each age to look at
+			fresh, err := r.RotateSecret(t.Context(), "acme", ep.ID, webhook.RotateParams{})
+			require.NoError(t, err)
+			assert.Equal(t, given.Public().IsZero(), fresh.Public().IsZero())
+			assert.True(t, fresh.Equal(secretOf(t, r, ep.ID)))
+		}
+		other := webhook.NewSecret()
+		fresh, err := r.RotateSecret(t.Context(), "acme", ep.ID, webhook.RotateParams{Secret: other})
+		require.NoError(t, err)
+		assert.True(t, fresh.Equal(other), "a given one may be of the other kind")
+	}
+}
+
 func TestD11RotationsAreCappedAndCanEndTheOverlap(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, status(200))
