@@ -131,7 +131,8 @@ func (r *Receiver) SetSecrets(secrets ...Secret) error {
 
 // On registers f for the events whose payload is P: On(r, func(ctx
 // context.Context, e Event, c CallCompleted) error {…}). A payload that does not
-// decode, since the sender is newer, goes to [Receiver.OnOther].
+// decode, since the sender is newer, goes to [Receiver.OnOther]; without one it is
+// acknowledged and dropped, with a warning in the log.
 func On[P Payload](r *Receiver, f func(ctx context.Context, e Event, data P) error) {
 	var p P
 	r.add(p.EventType(), func(ctx context.Context, e Event) error {
@@ -143,14 +144,16 @@ func On[P Payload](r *Receiver, f func(ctx context.Context, e Event, data P) err
 	})
 }
 
-// OnType registers f for the events of one type, known to the library or not.
+// OnType registers f for the events of one type, known to the library or not. Data
+// of a known type that does not decode goes to [Receiver.OnOther] instead.
 func (r *Receiver) OnType(t EventType, f func(ctx context.Context, e Event) error) {
 	r.add(t, f)
 }
 
 // OnOther registers f for the events that no handler is registered for, and for
 // those of known types whose data does not decode: their Data is the
-// json.RawMessage. Without it such events are acknowledged and dropped.
+// json.RawMessage. Without it such events are acknowledged and dropped; the log
+// names them, at debug level, or as a warning if their data did not decode.
 func (r *Receiver) OnOther(f func(ctx context.Context, e Event) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

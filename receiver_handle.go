@@ -86,10 +86,20 @@ func (r *Receiver) run(ctx context.Context, e Event) error {
 		r.cfg.Logger.Error("webhook: handler failed", "error", err, eventAttrs(e))
 		return fmt.Errorf("%w: %w", errHandler, err)
 	}
-	if len(handlers) == 0 {
+	switch {
+	case len(handlers) > 0:
+	case !e.Test && undecoded(e):
+		r.cfg.Logger.Warn("webhook: event dropped, its data does not decode and OnOther has no handler", eventAttrs(e))
+	default:
 		r.cfg.Logger.Debug("webhook: no handler for this event", "test", e.Test, eventAttrs(e))
 	}
 	return nil
+}
+
+// undecoded reports whether e is of a known type and its data did not decode.
+func undecoded(e Event) bool {
+	k := kindFor(e.Type)
+	return k != nil && !k.holds(e.Data)
 }
 
 func (r *Receiver) handlersOf(e Event) []handler {
@@ -98,7 +108,7 @@ func (r *Receiver) handlersOf(e Event) []handler {
 	if e.Test {
 		return r.test
 	}
-	if k := kindFor(e.Type); k != nil && !k.holds(e.Data) {
+	if undecoded(e) {
 		return r.other
 	}
 	if h := r.handlers[e.Type]; len(h) > 0 {

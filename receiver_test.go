@@ -136,6 +136,23 @@ func TestReceiverRoutesEvents(t *testing.T) {
 	}
 }
 
+func TestReceiverWarnsWhenItDropsWhatDoesNotDecode(t *testing.T) {
+	t.Parallel()
+	var log capture
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = log.logger() })
+	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { panic("not for this one") })
+	undecodable := func(id string) *http.Request {
+		return signedEvent(id, webhook.EventCallCompleted, `[1]`).request()
+	}
+	serve(r, signedEvent("evt_0", "agent.deleted", `{}`).request())
+	assert.Empty(t, log.text(), "an unknown type is expected")
+	serve(r, undecodable("evt_1"))
+	assert.Contains(t, log.text(), "evt_1")
+	r.OnOther(func(context.Context, webhook.Event) error { return nil })
+	serve(r, undecodable("evt_2"))
+	assert.NotContains(t, log.text(), "evt_2")
+}
+
 func TestReceiverAcknowledgesWhatNobodyHandles(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
