@@ -48,7 +48,7 @@ type Delivery struct {
 	Status        DeliveryStatus `json:"status"`
 	Reason        DeliveryReason `json:"reason,omitempty"`
 	Attempts      int            `json:"attempts"`                 // rows of the attempt log, over redeliveries too
-	NextAttemptAt time.Time      `json:"next_attempt_at,omitzero"` // while pending; not later than this plus the queue's delay
+	NextAttemptAt time.Time      `json:"next_attempt_at,omitzero"` // while pending: when it is due; in flight: the end of its lease
 	CreatedAt     time.Time      `json:"created_at"`
 	CompletedAt   time.Time      `json:"completed_at,omitzero"`
 }
@@ -165,7 +165,8 @@ const replayBatch = 200
 // endpoint was repaired or its subscription extended. Repeating it is safe: what
 // is pending is left alone. If it fails midway, the number tells what was done.
 // since is compared with the time at which the Store took the event in, and not
-// with its Timestamp. An unknown endpoint answers [ErrNotFound].
+// with its Timestamp; the zero time replays all that is kept, events from before
+// the endpoint existed too. An unknown endpoint answers [ErrNotFound].
 func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
 	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
 	n := 0

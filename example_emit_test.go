@@ -32,11 +32,11 @@ func Example_emit() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(endpoint.Status, secret) // secret.Reveal() is what the customer is shown, once
+	fmt.Println(endpoint.Status, secret) // the customer is shown secret.Reveal(), once
 
-	err = engine.Emit(ctx, webhook.NewCreditsLow("acme", webhook.CreditsLow{Balance: 40, Threshold: 100}))
-	if err != nil {
-		log.Fatal(err) // nothing was stored; repeating with the same event is safe
+	event := webhook.NewCreditsLow("acme", webhook.CreditsLow{Balance: 40, Threshold: 100})
+	if err := engine.Emit(ctx, event); err != nil {
+		log.Fatal(err) // or repeat with this same event: its id makes that safe
 	}
 
 	// A server calls engine.Start when it begins and engine.Stop when it ends.

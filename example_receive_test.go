@@ -25,6 +25,9 @@ func Example_receive() {
 			http.Error(w, "unauthorized", http.StatusUnauthorized) // log err, do not send it
 			return
 		}
+		if event.Test {
+			return // made up, by a button or SendTest: 200 and nothing else
+		}
 		if call, ok := event.Data.(webhook.CallCompleted); ok {
 			fmt.Println("call", call.CallID, "took", call.DurationSeconds, "s")
 		}

@@ -24,7 +24,7 @@ type Dispatcher interface {
 	// committed, and never if it is rolled back. Errors of the database come
 	// back wrapped and nothing is retried: roll back then, since part of the
 	// events may be in the transaction. Call [Engine.Wake] after the commit to
-	// save the wait for the next poll.
+	// save the wait for the next poll, at most Config.PollInterval.
 	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 	// Start begins delivering and returns at once; ctx bounds starting only. A
@@ -33,9 +33,10 @@ type Dispatcher interface {
 
 	// Stop ends delivering: it takes on nothing new, waits for the attempts in
 	// flight until ctx ends, and then cancels them and gives them back, which
-	// costs them no attempt. It answers nil when everything drained before that, otherwise
-	// an error that wraps ctx's. Before Start, and the second time, it does
-	// nothing.
+	// costs them no attempt; to record that takes up to Config.StoreTimeout and a
+	// second more. It answers nil when everything drained before ctx ended,
+	// otherwise an error that wraps ctx's. Before Start it does nothing; a second
+	// call waits for the first.
 	Stop(ctx context.Context) error
 }
 
@@ -127,8 +128,9 @@ type Config struct {
 	// to 1 h.
 	PurgeInterval time.Duration
 
-	// MaxPayload is the size of an event's data in bytes. Defaults to 1 MiB; -1
-	// sets no limit.
+	// MaxPayload is how many bytes an event's data may have. Defaults to 1 MiB; -1
+	// sets no limit. Receivers of this library refuse bodies above 2 MiB unless
+	// their MaxBody says otherwise.
 	MaxPayload int
 
 	// MaxEndpoints is the number of endpoints of one account. Defaults to 100;

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"log"
 	"os"
+	"os/signal"
+	"time"
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/sqlstore"
@@ -14,8 +16,9 @@ import (
 // The backend's database becomes the store, with signing secrets encrypted by a
 // key that is kept outside it. Migrate may run at every start.
 func ExampleNew() {
-	ctx := context.Background()
-	db, err := sql.Open("pgx", "postgres://localhost/shop") // with pgx imported
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	db, err := sql.Open("pgx", "postgres://localhost/shop") // import _ "github.com/jackc/pgx/v5/stdlib"
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,7 +37,14 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := engine.Start(ctx); err != nil { // and Stop when the process ends
+	if err := engine.Start(ctx); err != nil {
 		log.Fatal(err)
+	}
+	<-ctx.Done() // the server serves
+
+	ctx, cancel = context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := engine.Stop(ctx); err != nil {
+		log.Print(err) // what was cut off is sent again
 	}
 }

@@ -167,10 +167,11 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // Tx makes an Enqueuer of the caller's own transaction, for
 // [webhook.Dispatcher.EmitTx]: what it stores is there after the caller's commit
 // and never was after a rollback. tx is a *sql.Tx, or a *sql.Conn on which a
-// transaction was begun, or what sqlx and bun make of them. On SQLite the
-// transaction should have begun with BEGIN IMMEDIATE; otherwise a write after a
-// read can fail with SQLITE_BUSY, as the caller's own statements can. After an
-// error of EmitTx roll the transaction back: part of what it stores may be in it.
+// transaction was begun, or what sqlx and bun make of them; a pgx.Tx cannot be
+// joined, so begin on the *sql.DB. On SQLite the transaction should have begun
+// with BEGIN IMMEDIATE; otherwise a write after a read can fail with SQLITE_BUSY,
+// as the caller's own statements can. After an error of EmitTx roll the
+// transaction back: part of what it stores may be in it.
 func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: tx} }
 
 // Tx is what [Store.Tx] and [Store.MigrateTx] need of a transaction.

@@ -12,7 +12,8 @@
 //	booked := webhooktest.One[webhook.AppointmentCreated](rec, "acc_1")
 //
 // [Recorder.Begin] starts a transaction for [Recorder.EmitTx] that commits and
-// rolls back. [Recorder.FailNext] makes the next calls fail.
+// rolls back. [Recorder.FailNext] makes the next calls fail. Code that calls
+// Engine.Wake after its commit takes that as a func() beside the Dispatcher.
 //
 // # Code that receives
 //

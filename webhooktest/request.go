@@ -16,7 +16,7 @@ import (
 	"github.com/ringyo-ai/webhook/memstore"
 )
 
-// Sample makes an event of type t for the account, with the payload of
+// Sample makes an event of type typ for the account, with the payload of
 // [webhook.SampleData].
 func Sample(t testing.TB, accountID string, typ webhook.EventType) webhook.Event {
 	t.Helper()
