@@ -96,7 +96,22 @@ func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (Event, []by
 }
 
 // read answers the body of a request that has the form of a webhook.
-func (r *Receiver) read(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+func (r *Receiver) read(w http.ResponseWriter, req *http.Request) (body []byte, err error) {
+	if r.cfg.ReadTimeout > 0 {
+		// Not every ResponseWriter can do it; then the server's own limits hold.
+		c := http.NewResponseController(w)
+		if c.SetReadDeadline(time.Now().Add(r.cfg.ReadTimeout)) == nil {
+			// Of a refused request net/http reads the rest before it answers, and
+			// waits for that as long as this deadline lets it. It sets another one
+			// for the next request. Once everything is read, a deadline would only
+			// end the request's context under the handler.
+			defer func() {
+				if err == nil {
+					_ = c.SetReadDeadline(time.Time{})
+				}
+			}()
+		}
+	}
 	if req.Method != http.MethodPost {
 		return nil, errMethod
 	}
@@ -106,14 +121,7 @@ func (r *Receiver) read(w http.ResponseWriter, req *http.Request) ([]byte, error
 	if err := r.verifier.scheme.checkPresent(req.Header); err != nil {
 		return nil, err
 	}
-	if r.cfg.ReadTimeout > 0 {
-		// Not every ResponseWriter can do it; then the server's own limits hold.
-		c := http.NewResponseController(w)
-		if c.SetReadDeadline(time.Now().Add(r.cfg.ReadTimeout)) == nil {
-			defer func() { _ = c.SetReadDeadline(time.Time{}) }()
-		}
-	}
-	body, err := readBody(req, r.verifier.maxBody)
+	body, err = readBody(req, r.verifier.maxBody)
 	switch {
 	case err == nil, errors.Is(err, ErrBodyTooLarge), errors.Is(err, ErrBodyConsumed):
 		return body, err

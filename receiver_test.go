@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -317,6 +319,38 @@ func TestReceiverEndsSlowBodies(t *testing.T) { // H19
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	assert.Equal(t, http.StatusRequestTimeout, resp.StatusCode)
+}
+
+// net/http reads the rest of a refused body before it answers.
+func TestReceiverAnswersAlthoughTheRestOfTheBodyNeverComes(t *testing.T) { // H19
+	t.Parallel()
+	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.ReadTimeout, c.MaxBody = 50*time.Millisecond, 500 })
+	s := httptest.NewServer(r)
+	defer s.Close()
+	const signed = "Webhook-Id: a\r\nWebhook-Timestamp: 1\r\nWebhook-Signature: v1,x\r\n"
+	for name, c := range map[string]struct {
+		head string
+		want int
+	}{
+		"slow body":   {"POST / HTTP/1.1\r\n" + signed + "Content-Length: 400\r\n", http.StatusRequestTimeout},
+		"too large":   {"POST / HTTP/1.1\r\n" + signed + "Content-Length: 1000\r\n", http.StatusRequestEntityTooLarge},
+		"no headers":  {"POST / HTTP/1.1\r\nContent-Length: 1000\r\n", http.StatusUnauthorized},
+		"no webhook":  {"PUT / HTTP/1.1\r\nContent-Length: 1000\r\n", http.StatusMethodNotAllowed},
+		"not in JSON": {"POST / HTTP/1.1\r\n" + signed + "Content-Type: text/plain\r\nContent-Length: 1000\r\n", http.StatusUnsupportedMediaType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+			_, err = conn.Write([]byte(c.head + "Host: x\r\n\r\nabc"))
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			assert.Equal(t, c.want, resp.StatusCode)
+		})
+	}
 }
 
 func TestReceiverReloadsSecrets(t *testing.T) {
