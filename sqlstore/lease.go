@@ -131,6 +131,13 @@ func splitKeys(all []byte) (keys []key) {
 	return keys
 }
 
+// leasedKey is a delivery under a lease. Several leases can name one delivery,
+// in any order of their ends: only one of them has its token.
+type leasedKey struct {
+	k     key
+	token int64
+}
+
 // leaseRow is a row of the lease table.
 type leaseRow struct {
 	lease

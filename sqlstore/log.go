@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -236,16 +235,18 @@ func (s *Store) countLeased(ctx context.Context, t *txn, only int64) (n int, err
 		if err != nil || len(list) == 0 {
 			return n, err
 		}
-		tokens := make(map[key]int64)
+		of := make(map[leasedKey]bool)
+		var keys []key
 		for _, l := range list {
 			for _, k := range l.keys {
-				tokens[k] = l.token
+				of[leasedKey{k, l.token}] = true
 			}
+			keys = append(keys, l.keys...)
 			after = l.lease
 		}
-		keys := slices.SortedFunc(maps.Keys(tokens), compareKeys)
-		err = readDeliveries(ctx, t, &s.sql.ReadLeased, keys, func(d loggedDelivery) {
-			if d.status == statusLeased && d.token == tokens[d.k] && (only == 0 || d.endpoint == only) {
+		slices.SortFunc(keys, compareKeys)
+		err = readDeliveries(ctx, t, &s.sql.ReadLeased, slices.Compact(keys), func(d loggedDelivery) {
+			if d.status == statusLeased && of[leasedKey{d.k, d.token}] && (only == 0 || d.endpoint == only) {
 				n++
 			}
 		})

@@ -151,7 +151,7 @@ const lookFactor = 4
 // leases that nothing is left of then. One of which something is left is cut to
 // that.
 func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit int, c *moved) (rows []due, over [][]any, err error) {
-	of := make(map[key]leaseRow)
+	of := make(map[leasedKey]lease)
 	var keys []key
 	for i, l := range leases {
 		if i > 0 && len(keys)+len(l.keys) > lookFactor*limit {
@@ -159,15 +159,15 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 			break
 		}
 		for _, k := range l.keys {
-			of[k] = l
+			of[leasedKey{k, l.token}] = l.lease
 		}
 		keys = append(keys, l.keys...)
 	}
 	slices.SortFunc(keys, compareKeys)
 	rest := make(map[lease][]key)
 	err = readDeliveries(ctx, t, &m.s.sql.LockDeliveries, slices.Compact(keys), func(d loggedDelivery) {
-		switch l := of[d.k].lease; {
-		case d.status != statusLeased || d.token != l.token:
+		switch l, over := of[leasedKey{d.k, d.token}]; {
+		case d.status != statusLeased || !over:
 		case len(rows) == limit:
 			rest[l] = append(rest[l], d.k)
 		default:
@@ -371,6 +371,9 @@ func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64
 	return rows, err
 }
 
+// sweepAtOnce is how many endpoints one call looks at that have held deliveries.
+const sweepAtOnce = 500
+
 // sweep looks at some of the endpoints that have held deliveries, in turn, and
 // moves those of endpoints that are not inactive: a transaction that began while
 // its endpoint was inactive can hold a delivery long after that was enabled.
@@ -379,7 +382,7 @@ func (m *upkeep) sweep(ctx context.Context, left *int) error {
 	var movers []mover
 	err := m.s.read(ctx, func(t *txn) error {
 		movers = movers[:0]
-		nums, err := m.s.dialect.heldAfter(ctx, t, after, maxMovers)
+		nums, err := m.s.dialect.heldAfter(ctx, t, after, sweepAtOnce)
 		if err != nil {
 			return err
 		}
@@ -388,7 +391,7 @@ func (m *upkeep) sweep(ctx context.Context, left *int) error {
 		for _, num := range nums {
 			rows = append(rows, []any{num})
 		}
-		if len(nums) == maxMovers {
+		if len(nums) == sweepAtOnce {
 			after = nums[len(nums)-1]
 		}
 		return t.bulk(ctx, &m.s.sql.EndpointStates, rows, func(r *sql.Rows) error {

@@ -36,8 +36,18 @@ func (o *outlook) nextIn() time.Duration {
 	switch {
 	case o.moving:
 		return 0
+	case next == 0 && o.holding:
+		return sweepPause
 	case next == 0:
 		return -1
 	}
-	return max(0, time.Duration(next-o.micros)*time.Microsecond)
+	in := max(0, time.Duration(next-o.micros)*time.Microsecond)
+	if o.holding {
+		in = min(in, sweepPause)
+	}
+	return in
 }
+
+// sweepPause is the time until held deliveries are looked at again though nothing
+// tells that they have to move: see sweep.
+const sweepPause = 5 * time.Second

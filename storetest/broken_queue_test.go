@@ -121,7 +121,7 @@ var brokenEnqueue = []broken{
 			}
 		}
 	}},
-	{rule: "CommitMakesDurable", also: []string{"ConflictLeavesTheTransactionUsable", "LateCommitIsFound"}, fault: func(f *faulty) {
+	{rule: "CommitMakesDurable", also: []string{"ConflictLeavesTheTransactionUsable", "LateCommitIsFound", "LateHoldIsFound"}, fault: func(f *faulty) {
 		f.begin = func() (webhook.Enqueuer, func() error, func() error) {
 			tx := f.mem.Begin()
 			return tx, tx.Rollback, tx.Rollback
@@ -138,6 +138,15 @@ var brokenEnqueue = []broken{
 			tx := &aborting{Enqueuer: f.mem.Begin()}
 			inner := tx.Enqueuer.(interface{ Commit() error })
 			return tx, inner.Commit, func() error { return nil }
+		}
+	}},
+	{rule: "LateHoldIsFound", fault: func(f *faulty) { // what was inactive once is held for ever
+		f.begin = func() (webhook.Enqueuer, func() error, func() error) {
+			tx := f.mem.Begin()
+			if r, err := f.Store.GetEndpoint(f.bg, acct, "wh_1"); err == nil && r.Status == webhook.EndpointInactive {
+				return tx, tx.Rollback, tx.Rollback
+			}
+			return tx, tx.Commit, tx.Rollback
 		}
 	}},
 	{rule: "LateCommitIsFound", fault: func(f *faulty) { // what was begun before the last one seen is passed over
@@ -298,6 +307,18 @@ var brokenSettle = []broken{
 				if len(p.Items) == 1 && p.Items[0].Status == webhook.DeliveryHeld {
 					s.Outcome = webhook.OutcomeRetry
 				}
+			}
+		}
+	}},
+	{rule: "AnOlderLeaseHidesNothing", fault: func(f *faulty) { // expires with the longest
+		f.claimOut = func(r webhook.ClaimRequest, c *webhook.Claimed) {
+			c.Deliveries = slices.DeleteFunc(c.Deliveries, func(l webhook.Leased) bool {
+				longest, _ := f.recall(l.DeliveryID).(time.Duration)
+				f.remember(l.DeliveryID, max(longest, r.Lease))
+				return l.Expired > 0 && longest == lease && f.recall("short") != nil
+			})
+			if r.Lease == lease/2 {
+				f.remember("short", true)
 			}
 		}
 	}},

@@ -90,6 +90,27 @@ var txRules = []rule{
 		},
 	},
 	{
+		name:     "LateHoldIsFound", // D23
+		sentence: "What a transaction holds because its endpoint was inactive goes though that was enabled before the commit: Claim finds it, or NextIn asks for the Maintain that does.",
+		needs:    needsOpenTx,
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.disable("wh_1")
+			tx, commit, _ := e.h.Begin(e.TB, e.store)
+			e.must("Enqueue", e.groups(tx, webhook.LeaseTerms{}, []webhook.EventRecord{event("evt_late")}).Errs[0])
+			e.enable("wh_1")
+			e.maintain()
+			e.must("commit", commit())
+			c := e.claim(terms(100, 100))
+			if len(c.Deliveries) == 0 {
+				e.check(c.NextIn >= 0, "NextIn: got %v, want a time to look again", c.NextIn)
+				e.maintain()
+				c = e.claim(terms(100, 100))
+			}
+			same(e, "claimed", eventIDs(c.Deliveries), []string{"evt_late"})
+		},
+	},
+	{
 		name:     "LateCommitIsFound", // D23
 		sentence: "Nothing is decided by the last id seen: what a transaction commits ten minutes late is found like everything else.",
 		needs:    needsOpenTx,
