@@ -33,7 +33,7 @@ func mysqlSQL() statements {
 	s.HasSchema = "select count(*) from information_schema.tables where concat(table_schema, '.', table_name) in " +
 		"(replace('{p}schema', '`', ''), concat(database(), '.', '{p}schema'))"
 	s.Clock = `timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))`
-	s.TouchAccount = `insert into {p}account (account, version) values (?, 1) on duplicate key update version = version + 1`
+	s.TouchAccount = `insert into {p}account (account, version) values (?, ?) on duplicate key update version = values(version)`
 
 	s.ReadyOf = rowsOf(`state = 0`)
 	s.HeldOf = rowsOf(`state = 4`)

@@ -22,8 +22,8 @@ func portable() statements {
 	return statements{ // #nosec G101 -- SQL, some of which names a column called secrets
 		SchemaVersion: `select coalesce(max(version), 0) from {p}schema`,
 		TouchAccount: `
-			insert into {p}account as a (account, version) values (?, 1)
-			on conflict (account) do update set version = a.version + 1`,
+			insert into {p}account (account, version) values (?, ?)
+			on conflict (account) do update set version = excluded.version`,
 		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
