@@ -99,9 +99,17 @@ func claimInTx(ctx context.Context, s *Store, c *claim) error {
 		return c.readLeased(ctx, t)
 	})
 	if err != nil {
-		c.release(context.WithoutCancel(ctx))
+		ctx, cancel := parting(ctx)
+		defer cancel()
+		c.release(ctx)
 	}
 	return err
+}
+
+// parting is the context of tidying up after a failure, which may be the end of
+// ctx. It is short: the caller waits, and what is left behind ends by itself.
+func parting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 }
 
 // release makes ready again what was leased but cannot be handed out. If that

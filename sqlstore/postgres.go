@@ -339,7 +339,9 @@ func (c *claim) giveBack(ctx context.Context, t *txn) {
 	for i, row := range c.rows {
 		keys[i] = row.k
 	}
-	_ = t.exec(context.WithoutCancel(ctx), c.s.sql.Unlease, arrayOf(keys), c.token)
+	ctx, cancel := parting(ctx)
+	defer cancel()
+	_ = t.exec(ctx, c.s.sql.Unlease, arrayOf(keys), c.token)
 }
 
 func heldAtOnce(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {

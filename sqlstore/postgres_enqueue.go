@@ -146,6 +146,8 @@ func (in *intake) handOff(ctx context.Context, t *txn) {
 	if len(lost) > 0 {
 		in.ready += len(lost)
 		// If this fails too, the leases end by themselves.
-		_ = t.exec(context.WithoutCancel(ctx), in.s.sql.Unlease, arrayOf(lost), in.token)
+		ctx, cancel := parting(ctx)
+		defer cancel()
+		_ = t.exec(ctx, in.s.sql.Unlease, arrayOf(lost), in.token)
 	}
 }
