@@ -77,6 +77,33 @@ func TestG7PurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) {
 	})
 }
 
+// purgedInPages has so many pages of history that hold nothing to purge.
+type purgedInPages struct {
+	webhook.Store
+	left atomic.Int64
+}
+
+func (p *purgedInPages) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhook.Maintained, error) {
+	m, err := p.Store.Maintain(ctx, r)
+	if r.Retention > 0 && p.left.Add(-1) >= 0 {
+		m.More, m.PurgeMore = true, true
+	}
+	return m, err
+}
+
+func TestG7PurgingGoesPastWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &purgedInPages{}
+		p.left.Store(50)
+		r := newRig(t, status(200), func(c *webhook.Config) { p.Store, c.Store = c.Store, p })
+		r.start()
+		defer r.stop()
+		time.Sleep(time.Minute)
+		assert.EqualValues(t, -1, p.left.Load(), "all pages and once more, and not again within the hour")
+	})
+}
+
 func TestAPurgeThatFailsEndsNoDelivering(t *testing.T) {
 	t.Parallel()
 	for name, always := range map[string]bool{"purging fails": false, "all housekeeping fails": true} {

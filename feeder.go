@@ -169,7 +169,7 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 	}
 	f.e.clock.observe(begin, m.Now)
 	// A call that was not to purge leaves the time of the next purge alone.
-	if f.e.cfg.Retention < 0 || purging && m.Purged < maintainLimit {
+	if f.e.cfg.Retention < 0 || purging && !m.PurgeMore {
 		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
 	}
 	if m.More {

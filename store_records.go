@@ -243,6 +243,7 @@ type Maintained struct {
 	Cancelled int  // deliveries of deleted endpoints
 	Purged    int  // finished deliveries and events
 	More      bool // a limit was reached: call again
+	PurgeMore bool // More is set, and there may be more to purge: call again with Retention
 	Now       time.Time
 }
 

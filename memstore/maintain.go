@@ -124,7 +124,7 @@ func (s *Store) cancelSome(ep *endpoint, m *webhook.Maintained, limit int, now t
 func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 	for n := 0; s.finished.oldest != nil && s.finished.oldest.completed < before.UnixNano(); n++ {
 		if n == limit {
-			m.More = true
+			m.More, m.PurgeMore = true, true
 			break
 		}
 		m.Purged += s.purge(s.finished.oldest)
@@ -135,7 +135,7 @@ func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 			break
 		}
 		if n == limit {
-			m.More = true
+			m.More, m.PurgeMore = true, true
 			break
 		}
 		s.purgeEvent(f.Value.(*event))

@@ -31,9 +31,8 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 		return err
 	}
 	m.out.Purged += n + events
-	if n > 0 && next != (key{}) || seen == m.limit {
-		m.out.More = true
-	}
+	m.out.PurgeMore = next != (key{}) || seen == m.limit
+	m.out.More = m.out.More || m.out.PurgeMore
 	return nil
 }
 
@@ -42,8 +41,8 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n int, next key, err error) {
 	err = m.s.write(ctx, func(t *txn) error {
 		n, next = 0, key{}
-		var old, history, events [][]any
-		asked := make(map[key]bool)
+		old := make(map[key]oldDelivery)
+		var keys []key
 		seen, last, end := 0, key{}, false
 		err := t.query(ctx, m.s.sql.OldDeliveries, func(r *sql.Rows) error {
 			var event key
@@ -55,38 +54,63 @@ func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n
 			seen++
 			end = end || created >= before
 			if status != statusQueued && status != statusLeased && done < before {
-				old = append(old, []any{last})
-				history = append(history, []any{endpoint, last})
-				if !asked[event] {
-					asked[event] = true
-					events = append(events, []any{event})
-				}
+				old[last] = oldDelivery{event: event, endpoint: endpoint}
+				keys = append(keys, last)
 			}
 			return nil
 		}, m.s.dialect.keyArg(from), m.limit)
-		if err != nil || len(old) == 0 && (end || seen < m.limit) {
+		if err != nil {
 			return err
 		}
 		if !end && seen == m.limit {
 			next = last
 		}
-		if n, err = m.deleteDeliveries(ctx, t, old, events); err != nil || m.s.sql.DropHistory.text == "" {
-			return err
+		if len(keys) > 0 {
+			n, err = m.deleteDeliveries(ctx, t, keys, old, before)
 		}
-		return t.bulk(ctx, &m.s.sql.DropHistory, history, nil)
+		return err
 	})
 	return n, next, err
 }
 
-func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, old, events [][]any) (int, error) {
-	if err := t.bulk(ctx, &m.s.sql.DeleteAttempts, old, nil); err != nil {
+// oldDelivery is a delivery that seems to have ended long ago.
+type oldDelivery struct {
+	event    key
+	endpoint int64
+}
+
+// deleteDeliveries deletes those deliveries that have ended before the given
+// time. It locks them before it asks: a Redeliver or a Replay may have made one
+// pending again since it was read.
+func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, keys []key, old map[key]oldDelivery, before int64) (int, error) {
+	var gone, history, events [][]any
+	asked := make(map[key]bool)
+	err := readDeliveries(ctx, t, &m.s.sql.LockDeliveries, keys, func(d loggedDelivery) {
+		if d.status == statusQueued || d.status == statusLeased || d.ends >= before {
+			return
+		}
+		gone = append(gone, []any{d.k})
+		o := old[d.k]
+		history = append(history, []any{o.endpoint, d.k})
+		if !asked[o.event] {
+			asked[o.event] = true
+			events = append(events, []any{o.event})
+		}
+	})
+	if err != nil {
 		return 0, err
 	}
-	if err := t.bulk(ctx, &m.s.sql.DeleteDeliveries, old, nil); err != nil {
+	if err := t.bulk(ctx, &m.s.sql.DeleteAttempts, gone, nil); err != nil {
+		return 0, err
+	}
+	if err := t.bulk(ctx, &m.s.sql.DeleteDeliveries, gone, nil); err != nil {
 		return 0, err
 	}
 	n, err := m.deleteEvents(ctx, t, events)
-	return len(old) + n, err
+	if err != nil || m.s.sql.DropHistory.text == "" {
+		return len(gone) + n, err
+	}
+	return len(gone) + n, t.bulk(ctx, &m.s.sql.DropHistory, history, nil)
 }
 
 // deleteEvents deletes those of the events that have no delivery. Each is locked

@@ -124,9 +124,16 @@ var maintainRules = []rule{
 	},
 	{
 		name:     "RetentionGoesInBatches", // G7
-		sentence: "Purging too works on at most about Limit rows a call.",
+		sentence: "Purging too works on at most about Limit rows a call, and PurgeMore is set until it has gone past everything, what is held included.",
 		run: func(e *env) {
-			e.endpoint("wh_1")
+			e.endpoint("wh_held", webhook.EventCreditsLow)
+			e.disable("wh_held")
+			held := events("evt_held", 30)
+			for i := range held {
+				held[i].Type = webhook.EventCreditsLow
+			}
+			e.enqueue(held...)
+			e.endpoint("wh_1", webhook.EventCallCompleted)
 			e.enqueue(events("evt", 30)...)
 			e.deliver(e.claimAll()...)
 			e.h.Advance(e.TB, e.store, 2*time.Hour)
@@ -135,7 +142,8 @@ var maintainRules = []rule{
 				m, err := e.store.Maintain(e.ctx, webhook.MaintainRequest{Limit: 5, Retention: time.Hour})
 				e.must("Maintain", err)
 				sum += m.Purged
-				more = m.More
+				more = m.PurgeMore
+				e.check(m.More || !more, "PurgeMore is set without More")
 			}
 			same(e, "Purged", sum, 60)
 			e.check(calls >= 3, "60 rows were purged in %d calls with Limit 5", calls)

@@ -1,14 +1,17 @@
 package itest
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
 // A claim that has leased deliveries, and then cannot read them, gives them back:
@@ -40,5 +43,53 @@ func TestAClaimThatCannotReadGivesBack(t *testing.T) {
 		for _, l := range c.Deliveries {
 			assert.Zero(t, l.Attempts)
 		}
+	})
+}
+
+// A claim that can neither read what it leased nor give it back returns: the
+// leases end by themselves.
+func TestAClaimReturnsThoughNothingCanBeGivenBack(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		if d.dialect == sqlstore.SQLite {
+			t.Skip("skipped: no table can be locked")
+		}
+		s := d.store(t)
+		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		mustEnqueue(t, s, event("evt_1"))
+		conn, err := s.db.Conn(ctx)
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }()
+		lock, unlock := []string{"begin", "lock table webhook_queue in access exclusive mode"}, "rollback"
+		if d.dialect == sqlstore.MySQL {
+			lock, unlock = []string{"lock tables webhook_queue write"}, "unlock tables"
+		}
+		short, cancel := context.WithCancel(ctx)
+		defer cancel()
+		unlucky := s.hooked(t, s.dsn, &hooks{run: func(query string) error {
+			if !strings.Contains(query, ".data") && !strings.Contains(query, ", data from") {
+				return nil
+			}
+			for _, text := range lock {
+				if _, err := conn.ExecContext(ctx, text); err != nil {
+					return err
+				}
+			}
+			cancel()
+			return short.Err()
+		}})
+		done := make(chan error, 1)
+		go func() {
+			_, err := unlucky.Claim(short, webhook.ClaimRequest{LeaseTerms: terms(10, 10)})
+			done <- err
+		}()
+		select {
+		case err = <-done:
+			require.Error(t, err)
+		case <-time.After(20 * time.Second):
+			t.Error("it waits for the table")
+		}
+		_, err = conn.ExecContext(ctx, unlock)
+		require.NoError(t, err)
 	})
 }

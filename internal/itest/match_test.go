@@ -1,13 +1,16 @@
 package itest
 
 import (
+	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
 // What one process remembers of who wants what ends with any change by another:
@@ -84,5 +87,36 @@ func TestNobodyRemembersWhoWantsWhatTooLong(t *testing.T) {
 		require.Len(t, emit().Leased, 1)
 		update("wh_2", func(r *webhook.EndpointRecord) { r.URL = "https://example.com/moved" })
 		assert.Equal(t, "https://example.com/moved", emit().Leased[0].Target.URL)
+	})
+}
+
+// A transaction of the caller that reads ahead remembers who wanted what as of a
+// change that is undone. Nobody may take that for current after another change.
+func TestAnAccountsVersionIsGivenOutOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		if d.dialect != sqlstore.MySQL {
+			t.Skip("skipped: nothing reads what is not committed")
+		}
+		s := d.store(t)
+		first, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		emitted := false
+		undone := s.hooked(t, s.dsn, &hooks{run: func(query string) error {
+			if emitted || !strings.Contains(query, "webhook_endpoint") || !strings.Contains(query, "for update") {
+				return nil
+			}
+			emitted = true
+			tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadUncommitted})
+			require.NoError(t, err)
+			mustEnqueue(t, s.Tx(tx), event("evt_1"))
+			return tx.Commit()
+		}})
+		first.Version = 99
+		_, err = undone.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: first})
+		require.ErrorIs(t, err, webhook.ErrVersionConflict)
+		require.True(t, emitted)
+		_, err = s.CreateEndpoint(ctx, endpoint("wh_2"))
+		require.NoError(t, err)
+		assert.Equal(t, 2, mustEnqueue(t, s, event("evt_2")).Ready)
 	})
 }
