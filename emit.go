@@ -238,7 +238,7 @@ func (e *Engine) enqueueAlone(ctx context.Context, group []EventRecord) error {
 // enqueue stores groups and takes on what is handed off; it answers one error
 // per group.
 func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
-	terms, release := e.sched.reserve()
+	terms, release := e.sched.handOff()
 	begin := time.Now()
 	answer, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
 		return e.store.Enqueue(ctx, EnqueueRequest{Groups: groups, Handoff: terms})

@@ -19,6 +19,12 @@ const maintainGap = 20 * time.Millisecond
 // without it: a purge that takes too long must not end all delivering.
 const purgeRetry = time.Minute
 
+// claimWait is for how long new events may be handed off past a claim that waits
+// for room. A claim brings half of what is sent in the time called ahead, or more:
+// so at least a tenth of what is sent has waited in the store. Handing off is
+// cheaper than claiming; with 200 ms bursts on PostgreSQL lost 7 % of their rate.
+const claimWait = 5 * ahead
+
 // feeder brings work from the store to the scheduler: one goroutine that asks
 // when something may be there, and once per poll interval in any case.
 type feeder struct {
@@ -28,6 +34,7 @@ type feeder struct {
 
 	mu         sync.Mutex
 	maintainAt time.Time // zero: nothing known to do
+	claimedAt  time.Time // when the latest claim began
 	cursor     string
 
 	stop context.CancelFunc // ends the goroutine, after the call it is in
@@ -60,6 +67,16 @@ func (f *feeder) nudge(known bool) {
 	if f.hungry.Load() {
 		f.poke()
 	}
+}
+
+// overdue reports whether what waits in the store has waited for long.
+func (f *feeder) overdue() bool {
+	if !f.hungry.Load() {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.claimedAt) > claimWait
 }
 
 // maintainIn says that housekeeping will have something to do in d.
@@ -185,7 +202,7 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 func (f *feeder) claim(ctx context.Context) error {
 	// Before the room is looked at: what is told from here on counts again.
 	f.hungry.Store(false)
-	terms, release := f.e.sched.reserve()
+	terms, release := f.e.sched.claimable()
 	if terms.Max == 0 {
 		f.hungry.Store(true)
 		return nil
@@ -193,8 +210,9 @@ func (f *feeder) claim(ctx context.Context) error {
 	terms.Max = min(terms.Max, f.e.sched.concurrency*claimFactor) // so that no transaction is long
 	f.mu.Lock()
 	cursor := f.cursor
-	f.mu.Unlock()
 	begin := time.Now()
+	f.claimedAt = begin
+	f.mu.Unlock()
 	c, err := call(ctx, f.e.store, func(ctx context.Context) (Claimed, error) {
 		return f.e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
 	})

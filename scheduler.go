@@ -73,12 +73,30 @@ func (s *scheduler) start() {
 	s.open = true
 }
 
-// reserve answers what this process can take on and keeps a share of that room
-// until release is called.
-func (s *scheduler) reserve() (terms LeaseTerms, release func()) {
+// handOff answers what this process can take on of new events, as claimable does.
+// When others have waited in the store for long it leaves half of the room to
+// these: they are older, and nobody would claim them as long as new ones fill what
+// becomes free.
+func (s *scheduler) handOff() (terms LeaseTerms, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := s.room - s.queued - s.reserved
+	room := s.room
+	if s.e.feed.overdue() {
+		room /= 2
+	}
+	return s.reserve(room)
+}
+
+// claimable answers what this process can take on and keeps a share of that room
+// until release is called.
+func (s *scheduler) claimable() (terms LeaseTerms, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserve(s.room)
+}
+
+func (s *scheduler) reserve(room int) (terms LeaseTerms, release func()) {
+	free := room - s.queued - s.reserved
 	if !s.open || free <= 0 {
 		return LeaseTerms{}, func() {}
 	}

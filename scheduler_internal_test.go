@@ -48,7 +48,7 @@ func TestWhatIsHeldFollowsThePace(t *testing.T) {
 		}
 	}
 	room := func() int {
-		terms, release := s.reserve()
+		terms, release := s.claimable()
 		release()
 		return terms.Max
 	}
