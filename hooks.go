@@ -15,7 +15,8 @@ import (
 // another, by a goroutine of their own: a slow hook delays no delivery and holds
 // no lease or transaction, a panic is recovered and logged. Up to 4,096 calls
 // wait; further ones are dropped and counted in [Stats] and the log. A hook is a
-// notification and not a promise: one can get lost when the process dies. In
+// notification and not a promise: one can get lost when the process dies, and come
+// twice when the connection to the database broke at a commit. In
 // [Engine.DeliverDue] they are called before it returns.
 //
 // A hook may call every method of the Engine, with the hook's own context: Stop

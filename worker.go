@@ -110,6 +110,7 @@ type result struct {
 	sent       bool // a request was made, or tried
 	answered   bool
 	stopped    bool // cut off by us
+	unanswered bool // a call that was to record it ended without an answer: perhaps it did
 	last       Result
 	detail     string
 	err        error
