@@ -112,18 +112,29 @@ func (r *hookRunner) enqueue(f func(context.Context)) {
 
 func (r *hookRunner) run() {
 	ctx := context.WithValue(context.Background(), hookKey{}, r)
+	var batch []func(context.Context)
+	ended := false
+	defer func() {
+		if !ended { // by the hook, as testing's FailNow does: the others go on
+			r.mu.Lock()
+			r.queue = append(batch, r.queue...)
+			r.mu.Unlock()
+			go r.run()
+		}
+	}()
 	for {
 		r.mu.Lock()
-		batch := r.queue
-		r.queue = nil
+		batch, r.queue = r.queue, nil
 		if len(batch) == 0 {
-			r.running = false
+			r.running, ended = false, true
 			close(r.idle)
 			r.mu.Unlock()
 			return
 		}
 		r.mu.Unlock()
-		for _, f := range batch {
+		for len(batch) > 0 {
+			f := batch[0]
+			batch = batch[1:]
 			r.call(ctx, f)
 		}
 	}

@@ -155,7 +155,9 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	results := make([]result, len(deliveries))
 	var wg sync.WaitGroup
 	for i, leased := range deliveries {
-		wg.Go(func() { results[i] = e.attempt(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}) })
+		wg.Go(func() {
+			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) { results[i] = r })
+		})
 	}
 	wg.Wait()
 	if len(results) > 0 {

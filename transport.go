@@ -77,7 +77,7 @@ func (k FailureKind) Ours() bool {
 // TransportError is an error of [Transport.Send] that says what kind it is.
 type TransportError struct {
 	Kind   FailureKind
-	Detail string // fixed words, safe to show to the endpoint's owner
+	Detail string // fixed words, safe to show to the endpoint's owner; at most 1,024 bytes are kept
 	Err    error  // the cause, for the operator's log alone; may be nil
 }
 

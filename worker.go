@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // poisonLeases is how many leases in a row may end without a result before they
@@ -17,15 +19,41 @@ const poisonLeases = 3
 
 // work attempts deliveries until there is none for it.
 func (e *Engine) work() {
+	ended := false
+	defer func() {
+		if !ended { // by the Transport: another goroutine takes its place
+			go e.work()
+		}
+	}()
 	for {
 		j, f, ok := e.sched.next()
 		if !ok {
+			ended = true
 			return
 		}
-		r := e.attempt(e.life.ctx, j)
-		e.sched.done(f, r.verdict)
-		e.settler.add(r)
+		e.attemptThen(e.life.ctx, j, func(r result) {
+			e.sched.done(f, r.verdict)
+			e.settler.add(r)
+		})
 	}
+}
+
+// attemptThen hands the result of an attempt to then, though the Transport ends
+// the goroutine, as testing's FailNow does.
+func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
+	begin, returned := time.Now(), false
+	r := result{job: j}
+	defer func() {
+		if !returned {
+			e.log.Error("webhook: the Transport ended its goroutine")
+			r.sent, r.duration = true, time.Since(begin)
+			r.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, e.clock.time())
+			e.conclude(&r, nil, begin)
+		}
+		then(r)
+	}()
+	r = e.attempt(ctx, j)
+	returned = true
 }
 
 // take hands leased deliveries to the scheduler, or gives them back when it is
@@ -235,7 +263,10 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
 		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
-		r.last.Failure, r.detail = te.Kind, te.Detail
+		r.last.Failure, r.detail = te.Kind, storable(te.Detail)
+		if len(te.Kind) > maxFailureKind || storable(string(te.Kind)) != string(te.Kind) {
+			r.last.Failure = FailureConnection
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		r.last.Failure, r.detail = FailureTimeout, "no answer in time"
 	default:
@@ -244,6 +275,24 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 	if r.last.Failure == FailureTimeout || r.last.Failure == FailureConnectTimeout {
 		r.verdict = verdictTimeout
 	}
+}
+
+// What a Transport of one's own may say of a failure, in bytes.
+const (
+	maxFailureKind = 64
+	maxDetail      = 1024
+)
+
+// storable makes a Transport's words fit for every store: valid UTF-8 without
+// control characters, and not long.
+func storable(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxDetail)], "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // conclude turns the judgement into a settlement.
