@@ -30,9 +30,8 @@ type ReceiverConfig struct {
 	// number.
 	MaxBody int64
 
-	// ReadTimeout bounds the time that a body may take to arrive, for servers
-	// without a ReadTimeout of their own. Defaults to 10 seconds; -1 leaves it to
-	// the server.
+	// ReadTimeout bounds the time that a body may take to arrive, in place of the
+	// server's own ReadTimeout. Defaults to 10 seconds; -1 leaves it to the server.
 	ReadTimeout time.Duration
 
 	// Deduper recognises duplicates. Defaults to a [MemoryDeduper] of its

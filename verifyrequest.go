@@ -11,7 +11,8 @@ import (
 
 // VerifyRequest reads the body of r, verifies it and answers the event in it.
 // Nothing is parsed before it is verified, and no body is read for a request
-// without signature headers. The body of r is then used up.
+// without signature headers. The body of r is then used up. How long it may take
+// to arrive is up to the server: give it a ReadTimeout.
 //
 // The errors are those of [Verify], for which the answer is 401; [ErrBodyTooLarge]
 // beyond MaxBody, for which it is 413; [ErrBodyConsumed] when something read
