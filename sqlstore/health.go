@@ -106,8 +106,10 @@ func (b *settling) countFailure(h *health, it item) {
 	h.failures++
 	h.added++
 	b.list(h)
+	// The first failure may be of a transaction that began after this one.
+	failing := max(0, b.micros-h.since)
 	if it.Outcome != webhook.OutcomeGone && it.DisableAfter > 0 && h.failures >= it.DisableAfter &&
-		b.micros-h.since >= it.MinFailing.Microseconds() {
+		failing >= it.MinFailing.Microseconds() {
 		b.disable(h, webhook.DisabledFailing)
 	}
 }
@@ -117,7 +119,7 @@ func (b *settling) disable(h *health, why webhook.DisabledReason) {
 		return
 	}
 	h.status, h.reason, h.disabledAt = endpointInactive, string(why), b.micros
-	h.version++
+	h.version = nextVersion(h.version)
 	h.generation++
 	h.disabledNow = why
 	b.list(h)
