@@ -53,8 +53,8 @@ type EndpointStore interface {
 
 	// UpdateEndpoint replaces the configuration of u.Record.ID (URL, Events,
 	// Description, Metadata, Headers, Secrets), switches it on or off by
-	// u.Record.Status, and answers the endpoint as it then is, with Version one
-	// higher. It changes nothing and fails with [ErrVersionConflict] unless the
+	// u.Record.Status, and answers the endpoint as it then is, with a higher
+	// Version. It changes nothing and fails with [ErrVersionConflict] unless the
 	// stored Version is u.Record.Version, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
 	//

@@ -48,10 +48,23 @@ func (s *Store) touch(ctx context.Context, t *txn, account string) error {
 	if checkText("", account, maxAccount) != nil {
 		return webhook.ErrNotFound // nothing has such an account
 	}
-	// At random: the next number could be given out twice, after a rollback that
-	// somebody read ahead of, or by a replica that lost the last commits.
 	return t.exec(ctx, s.sql.TouchAccount, account, 1+rand.Int64N(math.MaxInt64)) // #nosec G404 -- no secret
 }
+
+// nextVersion answers a version that is higher and that nobody has seen: the next
+// number could be given out twice, after a rollback that somebody read ahead of,
+// or by a database that lost the last commits. What processes remember of
+// accounts and endpoints is good for one version. An account's need not be higher.
+func nextVersion(v int64) int64 {
+	if v > math.MaxInt64-2*versionStep {
+		v = 0
+	}
+	return v + 1 + rand.Int64N(versionStep) // #nosec G404 -- no secret
+}
+
+// versionStep leaves room for two billion versions, each of which meets another
+// one by chance once in four billion times.
+const versionStep = 1 << 32
 
 // room checks the limit of an account that is locked.
 func (s *Store) room(ctx context.Context, t *txn, account string, limit int) error {
@@ -83,7 +96,7 @@ func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRe
 		status, reason, at = endpointInactive, disabledReason(r.DisabledReason), now
 	}
 	err = t.exec(ctx, s.sql.InsertEndpoint, r.ID, r.AccountID, r.URL, row.events, r.Description,
-		row.metadata, row.headers, row.secrets, status, reason, at, now, now)
+		row.metadata, row.headers, row.secrets, status, nextVersion(0), reason, at, now, now)
 	if kindOf(err) == kindData {
 		return errors.Join(webhook.ErrIDConflict, err) // somebody else was faster
 	} else if err != nil {
@@ -185,7 +198,7 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 	in := u.Record
 	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
 	r.UpdatedAt = fromMicros(now)
-	r.Version++
+	r.Version = nextVersion(r.Version)
 	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
 	switch {
 	case on && !want:

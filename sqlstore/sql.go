@@ -29,7 +29,7 @@ func portable() statements {
 		InsertEndpoint: `
 			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,
 				status, version, generation, disabled_reason, disabled_at, created_at, updated_at)
-			values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, ?, ?)`,
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)`,
 		GetEndpoint:  `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0`,
 		LockEndpoint: `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0 {update}`,
 		ListEndpoints: `

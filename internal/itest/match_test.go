@@ -120,3 +120,59 @@ func TestAnAccountsVersionIsGivenOutOnce(t *testing.T) {
 		assert.Equal(t, 2, mustEnqueue(t, s, event("evt_2")).Ready)
 	})
 }
+
+// A database that lost its last changes, by a failover or since a copy of it was
+// restored, gives out the same numbers once more: nobody may take for current
+// what was remembered of the lost ones.
+func TestWhereRequestsGoIsForgottenWithWhatTheDatabaseLost(t *testing.T) {
+	target := func(t *testing.T, s *testStore, ev webhook.EventRecord) *webhook.Target {
+		t.Helper()
+		mustEnqueue(t, s, ev)
+		c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
+		require.NoError(t, err)
+		require.Len(t, c.Deliveries, 1)
+		return c.Deliveries[0].Target
+	}
+	onEach(t, func(t *testing.T, d database) {
+		t.Run("a new URL", func(t *testing.T) {
+			s := d.store(t)
+			other := d.storeOn(t, s.dsn, nil)
+			first, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+			require.NoError(t, err)
+			lost, kept := first, first
+			lost.URL, kept.URL = "https://example.com/lost", "https://example.com/kept"
+			_, err = s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: lost})
+			require.NoError(t, err)
+			require.Equal(t, lost.URL, target(t, s, event("evt_1")).URL)
+			s.exec(t, fmt.Sprintf("update webhook_endpoint set url = '%s', version = %d", first.URL, first.Version))
+			_, err = other.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: kept})
+			require.NoError(t, err)
+			assert.Equal(t, kept.URL, target(t, s, event("evt_2")).URL)
+		})
+		t.Run("another account", func(t *testing.T) {
+			s := d.store(t)
+			other := d.storeOn(t, s.dsn, nil)
+			lost, kept := endpoint("wh_lost"), endpoint("wh_kept")
+			lost.Record.AccountID = "lost"
+			_, err := s.CreateEndpoint(ctx, lost)
+			require.NoError(t, err)
+			num := s.number(t, "select num from webhook_endpoint")
+			ev := event("evt_1")
+			ev.AccountID = "lost"
+			require.Equal(t, "lost", target(t, s, ev).AccountID)
+			for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "lease"} {
+				s.exec(t, "delete from webhook_"+table)
+			}
+			switch d.dialect {
+			case sqlstore.Postgres:
+				s.exec(t, fmt.Sprintf("alter table webhook_endpoint alter column num restart with %d", num))
+			case sqlstore.MySQL:
+				s.exec(t, fmt.Sprintf("alter table webhook_endpoint auto_increment = %d", num))
+			}
+			_, err = other.CreateEndpoint(ctx, kept)
+			require.NoError(t, err)
+			require.Equal(t, num, s.number(t, "select num from webhook_endpoint"))
+			assert.Equal(t, "a", target(t, s, event("evt_2")).AccountID)
+		})
+	})
+}
