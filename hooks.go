@@ -15,9 +15,10 @@ import (
 // another, by a goroutine of their own: a slow hook delays no delivery and holds
 // no lease or transaction, a panic is recovered and logged. Up to 4,096 calls
 // wait; further ones are dropped and counted in [Stats] and the log. A hook is a
-// notification and not a promise: one can get lost when the process dies, and come
-// twice when the connection to the database broke at a commit. In
-// [Engine.DeliverDue] they are called before it returns.
+// notification and not a promise: one can get lost when the process dies, and when
+// the connection to the database breaks at a commit OnEndpointFailing can get lost
+// and the others can come twice. In [Engine.DeliverDue] they are called before it
+// returns.
 //
 // A hook may call every method of the Engine, with the hook's own context: Stop
 // then answers [ErrStopFromHook], and DeliverDue does not wait for hooks. With

@@ -3,7 +3,6 @@ package webhook
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -281,69 +280,13 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 				unseen = append(unseen, &batch[i])
 			}
 		default:
+			batch[i].unanswered = true // the store may have lost the answer to a part of the call
 			failed, err = append(failed, batch[i]), cmp.Or(res.Err, errRefused)
 		}
 	}
 	e.endpointsFailing(answer.Failing)
 	e.unseen(ctx, unseen)
 	return failed, true, err
-}
-
-// unseen follows up results that an earlier call has recorded whose answer was
-// lost: nobody else was told of what it did. Another process may have recorded
-// one instead, after its lease; then the hooks say some things twice.
-func (e *Engine) unseen(ctx context.Context, results []*result) {
-	asked := make(map[string]bool)
-	for _, r := range results {
-		s := &r.settlement
-		status := DeliveryPending
-		switch s.Outcome {
-		case OutcomeDelivered:
-			status = DeliveryDelivered
-		case OutcomeExhausted, OutcomeGone:
-			if !e.exhausted(ctx, r) {
-				continue
-			}
-			status = DeliveryExhausted
-		}
-		e.applied(r, SettleResult{Status: SettleApplied, Delivery: status})
-		if (s.Counts || s.Outcome == OutcomeGone) && s.Attempt != nil && !asked[s.EndpointID] {
-			asked[s.EndpointID] = true
-			e.disabledSince(ctx, r.Target, s.Attempt.At)
-		}
-	}
-}
-
-// exhausted reports whether a delivery is recorded as exhausted: one that was not
-// recorded could have been cancelled, or gone to another process.
-func (e *Engine) exhausted(ctx context.Context, r *result) bool {
-	page, err := call(context.WithoutCancel(ctx), e.store, func(ctx context.Context) (Page[Delivery], error) {
-		return e.store.ListDeliveries(ctx, DeliveryFilter{AccountID: r.Target.AccountID, DeliveryID: r.DeliveryID, Limit: 1})
-	})
-	if err != nil {
-		e.log.Error("webhook: it is not known whether a delivery was recorded as exhausted", "delivery", r.DeliveryID, "error", err)
-	}
-	return len(page.Items) > 0 && page.Items[0].Status == DeliveryExhausted
-}
-
-// clockSlack is how far the engine's idea of the store's clock may be off here.
-const clockSlack = time.Second
-
-// disabledSince tells that an endpoint was disabled by its failures, if it was
-// since the given time.
-func (e *Engine) disabledSince(ctx context.Context, t *Target, since time.Time) {
-	rec, err := call(context.WithoutCancel(ctx), e.store, func(ctx context.Context) (EndpointRecord, error) {
-		return e.store.GetEndpoint(ctx, t.AccountID, t.EndpointID)
-	})
-	switch {
-	case errors.Is(err, ErrNotFound):
-	case err != nil:
-		e.log.Error("webhook: it is not known whether an endpoint was disabled", "endpoint", t.EndpointID, "account", t.AccountID, "error", err)
-	case rec.Status == EndpointInactive && rec.DisabledReason != DisabledManually && rec.DisabledAt.After(since.Add(-clockSlack)):
-		e.endpointsFailing([]EndpointFailures{{
-			EndpointID: t.EndpointID, AccountID: t.AccountID, Failures: rec.ConsecutiveFailures, Disabled: rec.DisabledReason,
-		}})
-	}
 }
 
 // applied follows up one recorded result.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,34 @@ func TestHooksDoNotTellOfWhatWasCancelledMeanwhile(t *testing.T) {
 		_, _ = r.DeliverDue(t.Context())
 		assert.EqualValues(t, 2, lost.settled.Load(), "it was told again")
 		assert.Zero(t, told.Load())
+	})
+}
+
+// slowToList answers lists only when the context of the call ends.
+type slowToList struct{ webhook.Store }
+
+func (s slowToList) ListDeliveries(ctx context.Context, _ webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
+	<-ctx.Done()
+	return webhook.Page[webhook.Delivery]{}, ctx.Err()
+}
+
+func TestAskingWhatWasRecordedTakesASecondInAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(500), func(cfg *webhook.Config) {
+			cfg.Store = &cutStore{Store: slowToList{cfg.Store}}
+			cfg.Retry = webhook.Schedule{}
+		})
+		r.endpoint(hookURL)
+		r.emit(20)
+		for begin := time.Now(); ; {
+			n, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+			if n == 0 {
+				assert.Less(t, time.Since(begin), 3*time.Second)
+				break
+			}
+		}
 	})
 }
 

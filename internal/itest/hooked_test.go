@@ -11,13 +11,14 @@ import (
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
-// hooks are called by a database driver before it does what it is asked to. Each
-// may be nil; an error is answered instead.
+// hooks are called by a database driver before it does what it is asked to, and
+// committed after it has. Each may be nil; an error is answered instead.
 type hooks struct {
-	begin    func(driver.TxOptions) error
-	run      func(query string) error
-	commit   func() error
-	rollback func() error // the connection is closed before its error is answered
+	begin     func(driver.TxOptions) error
+	run       func(query string) error
+	commit    func() error
+	committed func() error
+	rollback  func() error // the connection is closed before its error is answered
 }
 
 // hooked opens a second store on the database of s, with hooks in its driver.
@@ -142,7 +143,10 @@ func (t *hookedTx) Commit() error {
 			return err
 		}
 	}
-	return t.Tx.Commit()
+	if err := t.Tx.Commit(); err != nil || t.c.h.committed == nil {
+		return err
+	}
+	return t.c.h.committed()
 }
 
 func (t *hookedTx) Rollback() error {
