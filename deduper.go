@@ -158,6 +158,7 @@ func NewMemoryDeduper(cfg MemoryDeduperConfig) (*MemoryDeduper, error) {
 	if d.logger == nil {
 		d.logger = slog.Default()
 	}
+	d.logger = slog.New(safeHandler{d.logger.Handler()})
 	if d.clock == nil {
 		d.clock = time.Now
 	}

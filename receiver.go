@@ -202,6 +202,7 @@ func (c *ReceiverConfig) complete(verifierErr error) error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.Logger = slog.New(safeHandler{c.Logger.Handler()})
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 10 * time.Second
 	}

@@ -34,9 +34,9 @@ func statusOf(err error) int {
 		err    error
 		status int
 	}{
+		{errHandler, http.StatusInternalServerError}, // first: it wraps what the handler answered
 		{ErrDuplicate, http.StatusOK},
 		{ErrInProgress, http.StatusConflict},
-		{errHandler, http.StatusInternalServerError},
 		{ErrMissingHeader, http.StatusUnauthorized},
 		{ErrInvalidHeader, http.StatusUnauthorized},
 		{ErrSignature, http.StatusUnauthorized},

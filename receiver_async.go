@@ -40,6 +40,7 @@ type AsyncConfig struct {
 var (
 	errGateFull   = errors.New("webhook: the queue is full")
 	errGateClosed = errors.New("webhook: the receiver is shutting down")
+	errGoexit     = errors.New("webhook: the handler ended its goroutine")
 	errCutOff     = errors.New("webhook: Shutdown or the lease ended before a worker was free")
 )
 
@@ -73,15 +74,23 @@ func (r *Receiver) work(ctx context.Context, e Event, m Mark) {
 	defer r.gate.leave()
 	ctx, cancel := r.handlerContext(ctx, m)
 	defer cancel()
+	ended := false
+	defer func() {
+		if !ended {
+			r.lost(ctx, e, m, errGoexit)
+		}
+	}()
 	for attempt := 1; ; attempt++ {
 		last := r.gate.isClosed()
 		err := r.runInTurn(ctx, e)
 		if err == nil {
+			ended = true
 			r.settle(ctx, e, m, true)
 			return
 		}
 		pause, again := r.nextTry(attempt)
 		if last || !again || ctx.Err() != nil {
+			ended = true
 			r.lost(ctx, e, m, err)
 			return
 		}
@@ -129,11 +138,14 @@ func (r *Receiver) lost(ctx context.Context, e Event, m Mark, err error) {
 	}
 }
 
+// lostTime is how long Shutdown waits for reports of what is lost.
+const lostTime = 5 * time.Second
+
 // Shutdown refuses further requests with 503 and waits for the events that are
 // being handled or queued. When ctx ends first it ends the handlers' contexts,
-// reports what was still waiting as lost, and returns ctx's error; a second call
-// then waits for handlers that have not returned yet. Call it after
-// http.Server's Shutdown. A Receiver cannot be used again.
+// reports what was still waiting as lost, for up to 5 seconds, and returns ctx's
+// error; a second call then waits for handlers that have not returned yet. Call
+// it after http.Server's Shutdown. A Receiver cannot be used again.
 func (r *Receiver) Shutdown(ctx context.Context) error {
 	r.gate.close()
 	select {
@@ -142,8 +154,14 @@ func (r *Receiver) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		r.stop()
-		return ctx.Err()
 	}
+	t := time.NewTimer(lostTime)
+	defer t.Stop()
+	select {
+	case <-r.gate.handlersOnly():
+	case <-t.C:
+	}
+	return ctx.Err()
 }
 
 // gate counts the events inside a Receiver, so that they can be bounded and
@@ -153,22 +171,25 @@ type gate struct {
 	closing chan struct{} // closed by close
 	empty   chan struct{} // closed when closed and nobody is inside
 
-	mu     sync.Mutex
-	inside int
-	closed bool
+	mu      sync.Mutex
+	inside  int
+	running int           // of those, in a handler
+	only    chan struct{} // closed when only these are left; nil: nobody asks
+	closed  bool
 }
 
 func newGate(limit int) *gate {
 	return &gate{limit: limit, closing: make(chan struct{}), empty: make(chan struct{})}
 }
 
-func (g *gate) enter() error {
+// enter lets an event in; bounded, if there is room.
+func (g *gate) enter(bounded bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
 		return errGateClosed
-	case g.limit > 0 && g.inside >= g.limit:
+	case bounded && g.limit > 0 && g.inside >= g.limit:
 		return errGateFull
 	}
 	g.inside++
@@ -181,6 +202,41 @@ func (g *gate) leave() {
 	g.inside--
 	if g.closed && g.inside == 0 {
 		close(g.empty)
+	}
+	g.tell()
+}
+
+// begin and end enclose a handler.
+func (g *gate) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running++
+	g.tell()
+}
+
+func (g *gate) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running--
+}
+
+// handlersOnly answers a channel that is closed once all who are inside are in a
+// handler.
+func (g *gate) handlersOnly() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.only == nil {
+		g.only = make(chan struct{})
+	}
+	only := g.only
+	g.tell()
+	return only
+}
+
+func (g *gate) tell() {
+	if g.only != nil && g.running == g.inside {
+		close(g.only)
+		g.only = nil
 	}
 }
 

@@ -14,24 +14,26 @@ const dedupeTimeout = 3 * time.Second
 
 // process handles or queues a verified event and answers the status.
 func (r *Receiver) process(ctx context.Context, e Event) int {
-	if e.Test {
-		return statusOf(r.run(ctx, e))
-	}
-	if err := r.gate.enter(); err != nil {
+	queued := r.cfg.Async != nil && !e.Test
+	if err := r.gate.enter(queued); err != nil {
 		return statusOf(err)
 	}
-	if r.cfg.Async != nil {
+	if queued {
 		return r.queue(ctx, e)
 	}
 	defer r.gate.leave()
+	if e.Test {
+		return statusOf(r.run(ctx, e))
+	}
 	m, err := r.begin(ctx, e)
 	if err != nil {
 		return statusOf(err)
 	}
 	ctx, cancel := r.handlerContext(ctx, m)
 	defer cancel()
+	err = errHandler
+	defer func() { r.settle(ctx, e, m, err == nil) }() // though the handler ends its goroutine
 	err = r.run(ctx, e)
-	r.settle(ctx, e, m, err == nil)
 	return statusOf(err)
 }
 
@@ -77,6 +79,8 @@ func (r *Receiver) handlerContext(ctx context.Context, m Mark) (context.Context,
 
 // run calls the handlers of e and logs what goes wrong in them.
 func (r *Receiver) run(ctx context.Context, e Event) error {
+	r.gate.begin()
+	defer r.gate.end()
 	handlers := r.handlersOf(e)
 	for _, h := range handlers {
 		err := rescue(func() error { return h(ctx, e) })

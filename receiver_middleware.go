@@ -1,9 +1,11 @@
 package webhook
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 )
 
@@ -20,9 +22,9 @@ func EventFromContext(ctx context.Context) (Event, bool) {
 // with the raw body still to be read. It is for code that handles the request
 // itself; handlers registered with [On] and its like do not run, except those of
 // [Receiver.OnTest]: test events go no further. An answer of next other than 2xx,
-// or a panic, leaves the event unhandled, and the sender's retry gets in. The
-// request's context outlives a sender that hangs up, as it does for handlers.
-// [AsyncConfig] has no effect here.
+// a panic, or Hijack before a 2xx, leaves the event unhandled, and the sender's
+// retry gets in. The request's context outlives a sender that hangs up, as it does
+// for handlers. [AsyncConfig] has no effect here.
 func (r *Receiver) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		e, body, status := r.accept(w, req)
@@ -42,7 +44,7 @@ func (r *Receiver) Middleware(next http.Handler) http.Handler {
 // pass hands a verified request on. It answers the status of a refusal, or 0
 // when next has answered.
 func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e Event, body []byte) int {
-	if err := r.gate.enter(); err != nil {
+	if err := r.gate.enter(false); err != nil {
 		return statusOf(err)
 	}
 	defer r.gate.leave()
@@ -57,6 +59,8 @@ func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Requ
 	defer func() { r.settle(ctx, e, m, returned && s.succeeded()) }() // after a panic too
 	req = req.WithContext(context.WithValue(ctx, eventKey{}, e))
 	req.Body = io.NopCloser(bytes.NewReader(body))
+	r.gate.begin()
+	defer r.gate.end()
 	next.ServeHTTP(s, req)
 	returned = true
 	return 0
@@ -65,7 +69,8 @@ func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Requ
 // statusWriter notes the status that a handler answers with.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status   int
+	hijacked bool
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -85,5 +90,15 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// succeeded counts a handler that wrote nothing: net/http answers 200 for it.
-func (w *statusWriter) succeeded() bool { return w.status/100 == 2 || w.status == 0 }
+// Hijack notes that the handler answers past this writer.
+func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	w.hijacked = w.hijacked || err == nil
+	return conn, rw, err
+}
+
+// succeeded counts a handler that wrote nothing: net/http answers 200 for it. Not
+// so after Hijack: what is answered then is not known.
+func (w *statusWriter) succeeded() bool {
+	return w.status/100 == 2 || w.status == 0 && !w.hijacked
+}
