@@ -22,6 +22,10 @@ import (
 // of working later: a handler that only writes the event, or a job, to a table
 // of its own has answered within milliseconds and loses nothing.
 //
+// With that mark the event is handled. So a type whose handler calls InTx or
+// [Inbox.Mark] has no other handler, and what that does afterwards must not fail:
+// nothing would be tried again.
+//
 // A row is about 100 bytes; rows go when their window ends. An Inbox is safe for
 // concurrent use.
 type Inbox struct {
@@ -37,6 +41,10 @@ var (
 	// ErrMarkLost means that the lease of the event's mark is over and somebody
 	// else has taken it. The transaction must be rolled back; [Inbox.InTx] does.
 	ErrMarkLost = errors.New("sqlstore: the event was taken over when its lease ended")
+	// ErrAlreadyMarked means that the event of this handler's context was marked
+	// as handled before, by another handler of its type or an earlier run of this
+	// one. The transaction must be rolled back; [Inbox.InTx] does. See [Inbox].
+	ErrAlreadyMarked = errors.New("sqlstore: the event is marked as handled already")
 	// ErrNoMark means that the context is not that of a handler whose Receiver
 	// has this Inbox as its Deduper.
 	ErrNoMark = errors.New("sqlstore: no mark in the context: is the Inbox the Receiver's Deduper?")
@@ -91,6 +99,11 @@ func (i *Inbox) Begin(ctx context.Context, key webhook.DedupeKey, lease time.Dur
 	case errors.Is(err, sql.ErrNoRows): // abandoned in between: the next retry gets it
 		return webhook.Mark{}, webhook.ErrInProgress
 	case err != nil:
+		// The mark may be there, and would keep the sender's retries out for the
+		// time of its lease, though nobody handles the event.
+		ctx, cancel := parting(ctx)
+		defer cancel()
+		_ = i.Abandon(ctx, m)
 		return webhook.Mark{}, i.s.failed("inbox", err)
 	case state == inboxHandled:
 		return webhook.Mark{}, webhook.ErrDuplicate
@@ -140,8 +153,8 @@ func (i *Inbox) purge(ctx context.Context) error {
 // Mark marks the event whose handler got ctx as handled, in a transaction that
 // the caller began on the same database: the mark is there after the caller's
 // commit, together with everything else in the transaction, and never was after
-// a rollback. It fails with [ErrMarkLost] when the event has been taken over;
-// the caller then rolls back. It belongs at the end of the transaction, since
+// a rollback. It fails with [ErrMarkLost] when the event has been taken over,
+// with [ErrAlreadyMarked] the second time; the caller then rolls back. It belongs at the end of the transaction, since
 // duplicates wait for its lock.
 func (i *Inbox) Mark(ctx context.Context, tx Tx) error {
 	if tx == nil {
@@ -159,14 +172,21 @@ func (i *Inbox) mark(ctx context.Context, t *txn) error {
 	if err != nil {
 		return i.s.failed("inbox", err)
 	}
-	res, err := t.execResult(ctx, i.s.sql.InboxMark, later(now, i.window), inboxID(m.Key), int64(m.Token))
+	id := inboxID(m.Key)
+	res, err := t.execResult(ctx, i.s.sql.InboxMark, later(now, i.window), id, int64(m.Token))
 	if err != nil {
 		return i.s.failed("inbox", err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(ErrMarkLost, err)
+	n, err := res.RowsAffected()
+	if err == nil && n == 1 {
+		return nil
 	}
-	return nil
+	var state int
+	var holder webhook.LeaseToken
+	if t.row(ctx, i.s.sql.InboxState, id).Scan(&state, &holder) == nil && state == inboxHandled && holder == m.Token {
+		return ErrAlreadyMarked
+	}
+	return errors.Join(ErrMarkLost, err)
 }
 
 // InTx runs f in a transaction of its own and marks the event whose handler got

@@ -207,3 +207,49 @@ func TestInboxForgetsWhatIsOld(t *testing.T) {
 		assert.EqualValues(t, 1, s.number(t, "select count(*) from webhook_inbox"))
 	})
 }
+
+// The second handler of a type is told why it cannot mark, and not that somebody
+// took the event over.
+func TestInboxMarksAnEventOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		i := inboxOf(t, s)
+		write := effects(t, s)
+		r := inboxReceiver(t, i)
+		var first, second error
+		r.OnOther(func(ctx context.Context, e webhook.Event) error {
+			first = i.InTx(ctx, func(tx *sql.Tx) error { return write(tx, e) })
+			return first
+		})
+		r.OnOther(func(ctx context.Context, e webhook.Event) error {
+			second = i.InTx(ctx, func(tx *sql.Tx) error { return write(tx, e) })
+			return second
+		})
+		assert.Equal(t, http.StatusInternalServerError, answer(r, inboxRequest(t, "evt_1")))
+		require.NoError(t, first)
+		require.ErrorIs(t, second, sqlstore.ErrAlreadyMarked)
+		assert.NotErrorIs(t, second, sqlstore.ErrMarkLost)
+		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+	})
+}
+
+// A mark whose taking was cut off keeps nobody out: nothing handles the event.
+func TestInboxLeavesNoMarkWhenBeginFails(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		cutOff, cancel := context.WithCancel(ctx)
+		defer cancel()
+		slow := s.hooked(t, s.dsn, &hooks{run: func(query string) error {
+			if !strings.Contains(query, "select state, token") {
+				return nil
+			}
+			cancel()
+			return cutOff.Err()
+		}})
+		key := webhook.DedupeKey{EndpointID: "wh_1", EventID: "evt_1"}
+		_, err := inboxOf(t, slow).Begin(cutOff, key, time.Hour)
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = inboxOf(t, s).Begin(ctx, key, time.Hour)
+		require.NoError(t, err)
+	})
+}
