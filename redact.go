@@ -12,7 +12,7 @@ func (s Secret) redacted() string {
 	if s.IsZero() {
 		return "[no secret]"
 	}
-	return string(s.key.kind) + "[redacted]"
+	return string(s.key.load().kind) + "[redacted]"
 }
 
 // Format prints s redacted under every verb.

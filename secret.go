@@ -26,11 +26,13 @@ import (
 // Compare two with [Secret.Equal]: the operator == compares identity.
 type Secret struct{ key *keyBox }
 
-// keyBox is behind a pointer so that a copy of a Secret is one word. It holds a
-// second pointer because fmt cannot call the methods of a Secret in an
-// unexported field: for a verb that does not fit, it then follows the first
-// pointer, and prints the second one as an address.
-type keyBox struct{ *secretKey }
+// keyBox is behind a pointer so that a copy of a Secret is one word. The second
+// pointer is one that reflection does not follow: fmt cannot call the methods of
+// a Secret in an unexported field, and the printers of test libraries do not want
+// to, so they print what they reach.
+type keyBox struct{ key atomic.Pointer[secretKey] }
+
+func (b *keyBox) load() *secretKey { return b.key.Load() }
 
 type secretKey struct {
 	text string // as shown to the customer
@@ -152,7 +154,11 @@ func decodeSecret(s string) (kind secretKind, key []byte, problem string) {
 	return "", nil, `must begin with "whsec_", "whsk_" or "whpk_"`
 }
 
-func boxed(k *secretKey) Secret { return Secret{&keyBox{k}} }
+func boxed(k *secretKey) Secret {
+	b := new(keyBox)
+	b.key.Store(k)
+	return Secret{b}
+}
 
 func sharedSecret(raw []byte) Secret {
 	text := string(kindShared) + base64.StdEncoding.EncodeToString(raw)
@@ -172,10 +178,10 @@ func publicSecret(text string, key ed25519.PublicKey) Secret {
 // handed to the customer. It is the zero Secret for a shared secret, which has
 // no public half.
 func (s Secret) Public() Secret {
-	if s.IsZero() || s.key.public == nil {
+	if s.IsZero() || s.key.load().public == nil {
 		return Secret{}
 	}
-	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.public), s.key.public)
+	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.load().public), s.key.load().public)
 }
 
 // Reveal answers the text of the secret, to be shown once or stored. It is
@@ -184,7 +190,7 @@ func (s Secret) Reveal() string {
 	if s.IsZero() {
 		return ""
 	}
-	return s.key.text
+	return s.key.load().text
 }
 
 // IsZero reports whether s is the zero Secret.
@@ -198,7 +204,7 @@ func (s Secret) Equal(o Secret) bool {
 }
 
 // is reports whether s is of the kind k. The zero Secret is of none.
-func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.kind == k }
+func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.load().kind == k }
 
 // byText answers the HMAC key that is the text itself.
 func (k *secretKey) byText() *hmacKey {

@@ -189,6 +189,11 @@ func TestSecretIsRedactedEverywhere(t *testing.T) {
 	assert.Equal(t, "[no secret]", webhook.Secret{}.String())
 }
 
+// said is a test that keeps what it is told.
+type said []string
+
+func (s *said) Errorf(format string, args ...any) { *s = append(*s, fmt.Sprintf(format, args...)) }
+
 func renderings(t *testing.T, s webhook.Secret) map[string]string {
 	t.Helper()
 	type holder struct {
@@ -207,6 +212,10 @@ func renderings(t *testing.T, s webhook.Secret) map[string]string {
 			out[verb+" "+name] = fmt.Sprintf(verb, v)
 		}
 	}
+	var diff said
+	assert.Equal(&diff, h, holder{P: new(webhook.Secret)}) // its printer goes by reflection alone
+	require.NotEmpty(t, diff)
+	out["testify"] = strings.Join(diff, "\n")
 	out["Errorf"] = fmt.Errorf("x: %w %v", errors.New("y"), s).Error()
 	b, err := json.Marshal(map[string]any{"v": h, "m": map[webhook.Secret]int{s: 1}})
 	require.NoError(t, err)

@@ -98,10 +98,10 @@ func (m *macState) matchStandard(secrets []Secret, l signatureList, n int, body 
 	hasMAC := l.holds("v1,", macItemSize)
 	for _, s := range secrets {
 		switch {
-		case s.key.public != nil:
-			match |= l.matchPublic(s.key.public, m.head[:n], body)
+		case s.key.load().public != nil:
+			match |= l.matchPublic(s.key.load().public, m.head[:n], body)
 		case hasMAC:
-			m.mac(&s.key.mac, n, body)
+			m.mac(&s.key.load().mac, n, body)
 			m.text = base64.StdEncoding.AppendEncode(append(m.text[:0], "v1,"...), m.sum[:])
 			match |= l.match(m.text)
 		}

@@ -130,11 +130,11 @@ func appendSignature(dst []byte, m Message, s Secret) []byte {
 		dst = append(dst, "v1a,"...)
 		signed := appendHead(nil, m.ID, m.Timestamp)
 		signed = append(signed, m.Body...)
-		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.private, signed))
+		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.load().private, signed))
 	}
 	st := macPool.Get().(*macState)
 	head := appendHead(st.head[:0], m.ID, m.Timestamp)
-	st.mac(&s.key.mac, len(head), m.Body)
+	st.mac(&s.key.load().mac, len(head), m.Body)
 	dst = append(dst, "v1,"...)
 	dst = base64.StdEncoding.AppendEncode(dst, st.sum[:])
 	macPool.Put(st)

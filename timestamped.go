@@ -42,7 +42,7 @@ func appendTimestamped(dst []byte, m Message, s Secret) []byte {
 	st := macPool.Get().(*macState)
 	head := strconv.AppendInt(st.head[:0], m.Timestamp.Unix(), 10)
 	head = append(head, '.')
-	st.mac(s.key.byText(), len(head), m.Body)
+	st.mac(s.key.load().byText(), len(head), m.Body)
 	dst = hex.AppendEncode(dst, st.sum[:])
 	macPool.Put(st)
 	return dst
@@ -73,7 +73,7 @@ func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Sec
 	st.head[n] = '.'
 	match := 0
 	for _, sec := range secrets {
-		st.mac(sec.key.byText(), n+1, body)
+		st.mac(sec.key.load().byText(), n+1, body)
 		st.text = hex.AppendEncode(append(st.text[:0], "v1="...), st.sum[:])
 		match |= l.match(st.text)
 	}
@@ -89,7 +89,7 @@ func (l signatureList) timestamp() (value string, ok bool) {
 	found := 0
 	for rest := l.text; rest != ""; {
 		var item string
-		item, rest = cutItem(rest, l.sep, hexItemSize)
+		item, rest = cutItem(rest, l.sep, maxSignatureHeader+1) // of any length: no list is as long
 		if v, ok := strings.CutPrefix(item, "t="); ok {
 			value = v
 			found++

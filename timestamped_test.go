@@ -79,6 +79,7 @@ func TestTimestampedHeaderForms(t *testing.T) {
 		ts + "," + bad + "," + sig + "," + bad: nil,
 		ts + ",v0=abc,v2=def,x," + sig:         nil,
 		"," + good + ",":                       nil,
+		ts + ",v0=" + strings.Repeat("0", 51) + "," + sig:  nil, // with ts as long as a signature
 		ts + strings.Repeat(","+bad, 31) + "," + sig:       nil,
 		ts + strings.Repeat(","+bad, 32) + "," + sig:       webhook.ErrSignature, // H6
 		ts + "," + strings.Repeat(bad+",", 10_000) + sig:   webhook.ErrSignature, // H6
