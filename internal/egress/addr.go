@@ -104,6 +104,7 @@ var guarded = ranges{text: `
 	100.100.100.200/32
 	192.0.0.192/32
 	fe80::/10
+	fd00:ec2::23/128
 	fd00:ec2::254/128
 	fd20:ce::254/128
 	fd00:42::42/128
@@ -152,7 +153,9 @@ var special6 = ranges{text: `
 `}
 
 var (
-	nat64   = ranges{text: "64:ff9b::/96"}
+	// The well-known prefix and that for local use (RFC 8215), of which the last
+	// 32 bits are read, as under a prefix of 96 bits; and IPv4-translated ones.
+	nat64   = ranges{text: "64:ff9b::/96 64:ff9b:1::/48 ::ffff:0:0:0/96"}
 	sixTo4  = ranges{text: "2002::/16"}
 	compat4 = ranges{text: "::/96"}
 )
