@@ -77,7 +77,8 @@ type Event struct {
 	// as they are; bytes of a string that are not UTF-8 become U+FFFD. A
 	// json.RawMessage is stored and sent byte for byte, so it must be one valid
 	// JSON value in UTF-8 without halves of surrogate pairs, which receivers
-	// would each read in their own way.
+	// would each read in their own way. It may be nested 63 deep, which with the
+	// envelope is what the strictest common parser reads.
 	Data any
 	// Raw is the data as received, byte for byte. Emit does not read it: to send
 	// on what was received byte for byte, put it into Data.

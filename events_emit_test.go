@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -36,6 +37,7 @@ func TestWhatEmitRefusesNeverReachesTheStore(t *testing.T) {
 		typ  webhook.EventType
 		want error
 	}{
+		"nested too deep":          {json.RawMessage(strings.Repeat("[", 64) + strings.Repeat("]", 64)), "x.y", webhook.ErrInvalidArgument},
 		"C1 half a surrogate pair": {json.RawMessage(`"\ud83d"`), "x.y", webhook.ErrInvalidArgument},
 		"C2 nothing":               {json.RawMessage{}, "x.y", webhook.ErrInvalidArgument},
 		"C3 another payload":       {webhook.CreditsLow{}, webhook.EventCallFailed, webhook.ErrInvalidArgument},
@@ -52,6 +54,33 @@ func TestWhatEmitRefusesNeverReachesTheStore(t *testing.T) {
 	assert.Zero(t, store.calls.Load())
 	require.NoError(t, engine.Emit(t.Context(), fine))
 	assert.Equal(t, int64(1), store.calls.Load())
+}
+
+// With the envelope around it receivers in every language read it.
+func TestEmitTakesDataThatIsNested63Deep(t *testing.T) {
+	t.Parallel()
+	engine, err := webhook.New(webhook.Config{Store: memstore.New()})
+	require.NoError(t, err)
+	deep := func(n int) (v any) {
+		for range n {
+			v = []any{v}
+		}
+		return v
+	}
+	brackets := `{"[\\\"[":"{[\\"}` // those in strings do not count
+	for data, ok := range map[any]bool{
+		strings.Repeat("[", 62) + brackets + strings.Repeat("]", 62): true,
+		strings.Repeat("[", 63) + brackets + strings.Repeat("]", 63): false,
+	} {
+		raw, err := webhook.NewEvent("acc_1", "x.y", json.RawMessage(data.(string)))
+		require.NoError(t, err)
+		assert.Equal(t, ok, engine.Emit(t.Context(), raw) == nil, data)
+	}
+	for n, ok := range map[int]bool{63: true, 64: false} {
+		encoded, err := webhook.NewEvent("acc_1", "x.y", deep(n))
+		require.NoError(t, err)
+		assert.Equal(t, ok, engine.Emit(t.Context(), encoded) == nil, n)
+	}
 }
 
 func nan() float64 { zero := 0.0; return zero / zero }

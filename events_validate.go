@@ -188,11 +188,18 @@ func (c *checker) tooLarge(e *Event) error {
 	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.event, e.Type, e.ID, c.max)
 }
 
+// maxDepth is how deep arrays and objects may be nested in an event's data. With
+// the envelope that is 64, the fewest that a common parser reads by default, which
+// is System.Text.Json; encoding/json reads 10,000.
+const maxDepth = 63
+
 // jsonText refuses JSON that receivers would read differently from one another:
-// bytes that are not UTF-8 (RFC 8259, section 8.1) and escapes of half a
-// surrogate pair (section 8.2).
+// bytes that are not UTF-8 (RFC 8259, section 8.1), escapes of half a surrogate
+// pair (section 8.2), and what is nested deeper than some of them read.
 func (c *checker) jsonText(b []byte) bool {
 	switch {
+	case depth(b) > maxDepth:
+		c.fail("data", fmt.Sprintf("must not be nested more than %d deep", maxDepth))
 	case !utf8.Valid(b):
 		c.fail("data", "must be UTF-8")
 	case hasLoneSurrogate(b):
@@ -219,6 +226,26 @@ func encode(data any) (b []byte, err error) {
 		return nil, fmt.Errorf("cannot be encoded: %w", err)
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// depth answers how deep the arrays and objects of the valid JSON b are nested.
+func depth(b []byte) (most int) {
+	open, text := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			open++
+			most = max(most, open)
+		case c == '}' || c == ']':
+			open--
+		}
+	}
+	return most
 }
 
 // hasLoneSurrogate reports whether the valid JSON b escapes half a surrogate

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -142,7 +143,8 @@ type Config struct {
 	SecretOverlap time.Duration
 
 	// MaxSecrets is the number of secrets of one endpoint that are valid at
-	// once, all of which sign each request. Defaults to 5.
+	// once, all of which sign each request. Defaults to 5, which is the most: a
+	// receiver tries no more signatures of public keys.
 	MaxSecrets int
 }
 
@@ -201,7 +203,10 @@ func (c *Config) complete() error {
 	positive(&v, "PollInterval", &c.PollInterval, time.Second)
 	positive(&v, "PurgeInterval", &c.PurgeInterval, time.Hour)
 	positive(&v, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
-	positive(&v, "MaxSecrets", &c.MaxSecrets, 5)
+	positive(&v, "MaxSecrets", &c.MaxSecrets, maxPublicSigs)
+	if c.MaxSecrets > maxPublicSigs {
+		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", maxPublicSigs))
+	}
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20)
 	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)

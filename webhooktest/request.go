@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -59,12 +61,18 @@ type RequestConfig struct {
 // invalid configuration ends the test.
 func NewRequestWith(t testing.TB, cfg RequestConfig) *http.Request {
 	t.Helper()
-	url := cmp.Or(cfg.URL, "https://example.com/webhooks")
-	sent, err := deliver(t, cfg, url)
+	u, err := url.Parse(cmp.Or(cfg.URL, "https://example.com/webhooks"))
+	if err == nil && u.Host == "" {
+		err = errors.New("the URL has no host")
+	}
 	if err != nil {
 		t.Fatalf("webhooktest: %v", err)
 	}
-	req := httptest.NewRequest(http.MethodPost, url, bytes.NewReader(sent.Body))
+	sent, err := deliver(t, cfg, u.String())
+	if err != nil {
+		t.Fatalf("webhooktest: %v", err)
+	}
+	req := httptest.NewRequest(http.MethodPost, u.String(), bytes.NewReader(sent.Body))
 	req.Header = sent.Header
 	if cfg.Event.Test {
 		req.Header.Set("Webhook-Test", "1")

@@ -80,7 +80,10 @@ func NewServer(t testing.TB, cfg ServerConfig) *Server {
 // Close ends the answers that are under way and the server. A second call does
 // nothing.
 func (s *Server) Close() {
-	s.once.Do(func() { close(s.closing) })
+	s.once.Do(func() {
+		close(s.closing)
+		s.http.CloseClientConnections() // a body may never come to its end
+	})
 	s.http.Close()
 }
 

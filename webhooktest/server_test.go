@@ -2,8 +2,10 @@ package webhooktest_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,29 @@ func sendCtx(ctx context.Context, t *testing.T, srv *webhooktest.Server, transpo
 	_, err := built.Body.Read(body)
 	require.NoError(t, err)
 	return transport.Send(ctx, &webhook.Request{URL: srv.URL, Header: built.Header, Body: body})
+}
+
+// A request whose body never comes to its end does not keep Close.
+func TestServerClosesThoughARequestIsStalled(t *testing.T) {
+	t.Parallel()
+	srv := webhooktest.NewServer(t, webhooktest.ServerConfig{})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nWebhook-Id: a\r\nWebhook-Timestamp: 1\r\nWebhook-Signature: v1,x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 10)) // it waits for the body now
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("Close does not return")
+	}
 }
 
 func TestServerVerifiesAndKeeps(t *testing.T) {
