@@ -20,6 +20,17 @@ func verifier(t *testing.T, cfg webhook.VerifierConfig) *webhook.Verifier {
 	return v
 }
 
+func TestABadURLOfARequestEndsTheTest(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"https://exa mple.com/", "/webhooks", "https://example.com/%zz"} {
+		assert.NotEmpty(t, fatally(t, func() {
+			webhooktest.NewRequestWith(&failingTest{TB: t}, webhooktest.RequestConfig{
+				URL: bad, Secret: webhook.NewSecret(), Event: webhooktest.Sample(t, "", webhook.EventCreditsLow),
+			})
+		}), bad)
+	}
+}
+
 func TestARequestOfEachTypeVerifies(t *testing.T) {
 	t.Parallel()
 	secret := webhook.NewSecret()
