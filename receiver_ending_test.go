@@ -150,12 +150,12 @@ func TestMiddlewareTakesHijackForNoSuccess(t *testing.T) {
 		}
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if assert.NoError(t, err) {
-			_, _ = io.WriteString(conn, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.WriteString(conn, "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 			_ = conn.Close()
 		}
 	})))
 	defer s.Close()
-	for _, want := range []int{500, 200, 200} {
+	post := func() int {
 		req := callCompleted("evt_1").request()
 		out, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, req.Body)
 		require.NoError(t, err)
@@ -163,7 +163,14 @@ func TestMiddlewareTakesHijackForNoSuccess(t *testing.T) {
 		resp, err := s.Client().Do(out)
 		require.NoError(t, err)
 		_ = resp.Body.Close()
-		assert.Equal(t, want, resp.StatusCode)
+		return resp.StatusCode
+	}
+	for _, want := range []int{500, 200, 200} {
+		got := post()
+		for got == http.StatusConflict { // the handler has answered and not returned yet
+			got = post()
+		}
+		assert.Equal(t, want, got)
 	}
 	assert.Equal(t, 2, calls)
 }
