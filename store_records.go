@@ -130,7 +130,8 @@ type Claimed struct {
 	More       bool // stopped at Max: another call may find more
 
 	// NextIn is the time until Maintain has something to make ready, hold,
-	// release or cancel: 0 means now, negative nothing known.
+	// release or cancel: 0 means now, negative nothing known. A store that wants
+	// to look again, since it cannot know, answers a time above 0.
 	NextIn time.Duration
 	Now    time.Time // the store's clock
 }
