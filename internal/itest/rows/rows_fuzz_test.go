@@ -1,15 +1,20 @@
-package itest
+package rows
 
 import (
+	"context"
 	"database/sql"
 	"strings"
 	"testing"
+	"time"
 
+	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
+
+var ctx = context.Background()
 
 // FuzzRows reads rows that no store wrote: somebody changed them by hand, another
 // program did, or a backup came back damaged. Whatever stands there, the answer is
@@ -36,7 +41,12 @@ func FuzzRows(f *testing.F) {
 		s, err := sqlstore.New(db, sqlstore.SQLite, opts)
 		require.NoError(f, err)
 		require.NoError(f, s.Migrate(ctx))
-		_, err = s.CreateEndpoint(ctx, endpoint("wh_1"))
+		_, err = s.CreateEndpoint(ctx, webhook.EndpointCreate{Record: webhook.EndpointRecord{
+			Endpoint: webhook.Endpoint{
+				ID: "wh_1", AccountID: "a", URL: "https://example.com/", Events: []webhook.EventType{"*"}, Status: webhook.EndpointActive,
+			},
+			Secrets: []webhook.EndpointSecret{{Secret: webhook.NewSecret()}},
+		}})
 		require.NoError(f, err)
 	}
 	f.Fuzz(func(t *testing.T, events, metadata, headers, secrets, cursor string, status, at int64, id []byte) {
@@ -79,19 +89,21 @@ func readRows(t *testing.T, s *sqlstore.Store, secrets, cursor, id string) {
 	check(err)
 	_, err = s.Replay(ctx, webhook.ReplayRequest{AccountID: "a", EndpointID: "wh_1", Cursor: cursor, Limit: 10})
 	check(err)
-	r, err := s.Enqueue(ctx, groups([]webhook.EventRecord{event("evt_1")}))
+	r, err := s.Enqueue(ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{{{
+		ID: "evt_1", AccountID: "a", Type: webhook.EventCallCompleted, Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Data: []byte("{}"),
+	}}}})
 	check(err)
 	if err == nil {
 		check(r.Errs[0])
 	}
 	_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 10})
 	check(err)
-	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(10, 10), Cursor: cursor})
+	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 10, PerEndpoint: 10, Lease: time.Hour}, Cursor: cursor})
 	check(err)
 	for _, l := range c.Deliveries {
-		st := delivered(l)
-		st.Outcome, st.Attempt = webhook.OutcomeReleased, nil
-		_, err := s.Settle(ctx, []webhook.Settlement{st})
+		_, err := s.Settle(ctx, []webhook.Settlement{{
+			DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID, Generation: l.Target.Generation, Outcome: webhook.OutcomeReleased,
+		}})
 		check(err)
 	}
 }
