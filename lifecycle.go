@@ -130,10 +130,10 @@ func ended(ctx context.Context, ch <-chan struct{}) bool {
 // deliveries that it attempted; 0 means that nothing was due. One pass takes at
 // most Config.Concurrency deliveries, and Config.PerEndpoint of each endpoint. It
 // purges nothing: history beyond Config.Retention goes only where some engine is
-// started. An error beside
-// them means that not all results could be recorded: those deliveries are sent
-// again when their leases have ended. For tests, cron jobs and serverless
-// functions. It may run beside a started engine and beside itself. When ctx
+// started. An error beside the number means that not all results could be
+// recorded: those deliveries are sent again when their leases have ended. For
+// tests, cron jobs and serverless functions. It may run beside a started engine
+// and beside itself. When ctx
 // ends, attempts in flight are given back.
 func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if err := e.readyDue(ctx); err != nil {
