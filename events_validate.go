@@ -198,7 +198,7 @@ const maxDepth = 63
 // pair (section 8.2), and what is nested deeper than some of them read.
 func (c *checker) jsonText(b []byte) bool {
 	switch {
-	case depth(b) > maxDepth:
+	case bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) > maxDepth && depth(b) > maxDepth: // few brackets are counted fast
 		c.fail("data", fmt.Sprintf("must not be nested more than %d deep", maxDepth))
 	case !utf8.Valid(b):
 		c.fail("data", "must be UTF-8")
