@@ -133,8 +133,7 @@ func ended(ctx context.Context, ch <-chan struct{}) bool {
 // started. An error beside the number means that not all results could be
 // recorded: those deliveries are sent again when their leases have ended. For
 // tests, cron jobs and serverless functions. It may run beside a started engine
-// and beside itself. When ctx
-// ends, attempts in flight are given back.
+// and beside itself. When ctx ends, attempts in flight are given back.
 func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if err := e.readyDue(ctx); err != nil {
 		return 0, err

@@ -106,12 +106,6 @@ func claimInTx(ctx context.Context, s *Store, c *claim) error {
 	return err
 }
 
-// parting is the context of tidying up after a failure, which may be the end of
-// ctx. It is short: the caller waits, and what is left behind ends by itself.
-func parting(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-}
-
 // release makes ready again what was leased but cannot be handed out. If that
 // fails too, the leases end by themselves.
 func (c *claim) release(ctx context.Context) {

@@ -210,6 +210,12 @@ const (
 	maxConflicts = 30
 )
 
+// parting is the context of tidying up after a failure, which may be the end of
+// ctx. It is short: the caller waits, and what is left behind ends by itself.
+func parting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+}
+
 // again repeats f while another transaction is in its way: after a deadlock up
 // to maxConflicts times, while SQLite is busy until ctx ends.
 func (s *Store) again(ctx context.Context, f func() error) error {

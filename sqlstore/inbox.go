@@ -154,8 +154,8 @@ func (i *Inbox) purge(ctx context.Context) error {
 // the caller began on the same database: the mark is there after the caller's
 // commit, together with everything else in the transaction, and never was after
 // a rollback. It fails with [ErrMarkLost] when the event has been taken over,
-// with [ErrAlreadyMarked] the second time; the caller then rolls back. It belongs at the end of the transaction, since
-// duplicates wait for its lock.
+// with [ErrAlreadyMarked] the second time; the caller then rolls back. It belongs
+// at the end of the transaction, since duplicates wait for its lock.
 func (i *Inbox) Mark(ctx context.Context, tx Tx) error {
 	if tx == nil {
 		return i.s.failed("inbox", errTxArgument)
