@@ -54,7 +54,7 @@ type DedupeKey struct{ EndpointID, EventID string }
 // [MarkFromContext].
 type Mark struct {
 	Key   DedupeKey
-	Token LeaseToken // of this Begin: no other has the same
+	Token int64 // of this Begin: no other has the same
 }
 
 type markKey struct{}
@@ -114,7 +114,7 @@ type MemoryDeduper struct {
 	mu      sync.Mutex
 	marks   map[markID]memoryMark
 	handled []handledMark // oldest first: those of marks that are committed
-	token   LeaseToken
+	token   int64
 	early   int           // forgotten before their window ended, since the last warning
 	warned  time.Duration // when that was said last
 }
@@ -123,7 +123,7 @@ type MemoryDeduper struct {
 type markID [16]byte
 
 type memoryMark struct {
-	token   LeaseToken
+	token   int64
 	until   time.Duration // end of the lease
 	handled bool
 }

@@ -69,6 +69,10 @@ var (
 	// ErrBodyConsumed means that something read the request's body before
 	// verification, which needs its bytes.
 	ErrBodyConsumed = errors.New("webhook: request body already read; verify before any middleware parses it")
+	// ErrBodyRead means that reading the request's body failed: the sender hung
+	// up, or the body took longer than the server allows. It wraps the cause,
+	// such as [os.ErrDeadlineExceeded].
+	ErrBodyRead = errors.New("webhook: reading the request body failed")
 	// ErrMalformedEvent means that a verified body is not an event envelope.
 	ErrMalformedEvent = errors.New("webhook: body is not an event")
 )

@@ -28,6 +28,10 @@ func (v *Verifier) Explain(body []byte, header http.Header, err error) string {
 		return "nothing is wrong with it"
 	case errors.Is(err, ErrMissingHeader):
 		return x.missing()
+	case errors.Is(err, ErrBodyTooLarge):
+		return fmt.Sprintf("MaxBody is %d bytes", x.v.maxBody)
+	case errors.Is(err, ErrBodyRead):
+		return "the connection is slow or was closed by the sender or a proxy"
 	case errors.Is(err, ErrBodyConsumed), len(body) == 0:
 		return "the body is empty or was read before: verify ahead of every middleware that parses it, and pass on the bytes that came"
 	case errors.Is(err, ErrInvalidHeader):

@@ -176,7 +176,7 @@ func (r *Receiver) add(t EventType, h handler) {
 
 // ServeHTTP implements [http.Handler].
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	e, _, status := r.accept(w, req)
+	e, status := r.accept(w, req)
 	if status == 0 {
 		status = r.process(req.Context(), e)
 	}

@@ -17,8 +17,6 @@ import (
 var (
 	errMethod    = errors.New("webhook: not a POST")
 	errMediaType = errors.New("webhook: not JSON in UTF-8, or compressed")
-	errBroken    = errors.New("webhook: the body broke off")
-	errSlowBody  = errors.New("webhook: the body took too long")
 	errUndecoded = errors.New("webhook: data does not decode")
 	errHandler   = errors.New("webhook: the handler failed")
 	errDedupe    = errors.New("webhook: de-duplication failed")
@@ -43,9 +41,9 @@ func statusOf(err error) int {
 		{ErrTooOld, http.StatusUnauthorized},
 		{ErrTooNew, http.StatusUnauthorized},
 		{ErrMalformedEvent, http.StatusBadRequest},
-		{errBroken, http.StatusBadRequest},
 		{errMethod, http.StatusMethodNotAllowed},
-		{errSlowBody, http.StatusRequestTimeout},
+		{os.ErrDeadlineExceeded, http.StatusRequestTimeout}, // the cause of an ErrBodyRead
+		{ErrBodyRead, http.StatusBadRequest},
 		{ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
 		{errMediaType, http.StatusUnsupportedMediaType},
 		{ErrBodyConsumed, http.StatusInternalServerError},
@@ -78,30 +76,24 @@ func reply(w http.ResponseWriter, status int) {
 	_, _ = io.WriteString(w, http.StatusText(status)+"\n") // #nosec G705 -- a constant text as text/plain
 }
 
-// accept verifies a request. It answers the status of the refusal, or 0.
-func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (Event, []byte, int) {
-	body, err := r.read(w, req)
-	if err == nil {
-		err = r.verifier.Verify(body, req.Header)
-	}
-	var e Event
-	if err == nil {
-		e, err = r.verifier.parse(body, req.Header)
-	}
+// accept verifies a request. It returns the status of the refusal, or 0, and
+// leaves the body to be read again.
+func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (Event, int) {
+	e, err := r.verify(w, req)
 	if err != nil {
-		r.refused(req, body, err)
-		return Event{}, nil, statusOf(err)
+		r.refused(req, err)
+		return Event{}, statusOf(err)
 	}
-	return e, body, 0
+	return e, 0
 }
 
-// read answers the body of a request that has the form of a webhook.
-func (r *Receiver) read(w http.ResponseWriter, req *http.Request) (body []byte, err error) {
+// verify returns the event in a request that has the form of a webhook.
+func (r *Receiver) verify(w http.ResponseWriter, req *http.Request) (e Event, err error) {
 	if r.cfg.ReadTimeout > 0 {
 		// Not every ResponseWriter can do it; then the server's own limits hold.
 		c := http.NewResponseController(w)
 		if c.SetReadDeadline(time.Now().Add(r.cfg.ReadTimeout)) == nil {
-			// Of a refused request net/http reads the rest before it answers, and
+			// Of a refused request net/http reads the rest before it responds, and
 			// waits for that as long as this deadline lets it. It sets another one
 			// for the next request. Once everything is read, a deadline would only
 			// end the request's context under the handler.
@@ -113,22 +105,12 @@ func (r *Receiver) read(w http.ResponseWriter, req *http.Request) (body []byte, 
 		}
 	}
 	if req.Method != http.MethodPost {
-		return nil, errMethod
+		return Event{}, errMethod
 	}
 	if !isJSON(req.Header) {
-		return nil, errMediaType
+		return Event{}, errMediaType
 	}
-	if err := r.verifier.scheme.checkPresent(req.Header); err != nil {
-		return nil, err
-	}
-	body, err = readBody(req, r.verifier.maxBody)
-	switch {
-	case err == nil, errors.Is(err, ErrBodyTooLarge), errors.Is(err, ErrBodyConsumed):
-		return body, err
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errSlowBody
-	}
-	return nil, errBroken
+	return r.verifier.VerifyRequest(req)
 }
 
 // isJSON reports whether the headers announce JSON in UTF-8, or nothing. The
@@ -152,10 +134,10 @@ func isJSON(h http.Header) bool {
 
 // refused logs a refused request: each with its explanation in debug mode, and
 // otherwise the latest one of a minute, since strangers can cause any number.
-func (r *Receiver) refused(req *http.Request, body []byte, err error) {
+func (r *Receiver) refused(req *http.Request, err error) {
 	if r.cfg.Explain {
 		r.cfg.Logger.Warn("webhook: request refused", "error", err, "status", statusOf(err),
-			"explanation", explainRefusal(r.verifier, req, body, err), "remote", req.RemoteAddr)
+			"explanation", explainRefusal(r.verifier, req, err), "remote", req.RemoteAddr)
 		return
 	}
 	if n := r.refusals.due(time.Now()); n > 0 {
@@ -165,19 +147,28 @@ func (r *Receiver) refused(req *http.Request, body []byte, err error) {
 }
 
 // explainRefusal adds what a Receiver refuses before it verifies.
-func explainRefusal(v *Verifier, req *http.Request, body []byte, err error) string {
+func explainRefusal(v *Verifier, req *http.Request, err error) string {
 	switch {
 	case errors.Is(err, errMethod):
 		return fmt.Sprintf("webhooks are POSTs and this is a %.16q: a browser, a health check, or a redirect that turned a POST into a GET", req.Method)
 	case errors.Is(err, errMediaType):
 		return fmt.Sprintf("it has the Content-Type %.64q and the Content-Encoding %.64q: webhooks are application/json, not compressed",
 			req.Header.Get("Content-Type"), req.Header.Get("Content-Encoding"))
-	case errors.Is(err, ErrBodyTooLarge):
-		return fmt.Sprintf("MaxBody is %d bytes", v.maxBody)
-	case errors.Is(err, errBroken), errors.Is(err, errSlowBody):
-		return "the connection is slow or was closed by the sender or a proxy"
 	}
-	return v.Explain(body, req.Header, err)
+	return v.Explain(verifiedBody(req, err), req.Header, err)
+}
+
+// verifiedBody returns what VerifyRequest left in the body of a request that it
+// refused with err, or nil if it did not get that far: what is on the wire then
+// may be endless.
+func verifiedBody(req *http.Request, err error) []byte {
+	for _, unread := range [...]error{ErrMissingHeader, ErrBodyTooLarge, ErrBodyConsumed, ErrBodyRead} {
+		if errors.Is(err, unread) {
+			return nil
+		}
+	}
+	body, _ := io.ReadAll(req.Body) // from memory
+	return body
 }
 
 // refusalLog counts refusals between two lines of the log.

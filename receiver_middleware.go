@@ -2,9 +2,7 @@ package webhook
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"io"
 	"net"
 	"net/http"
 )
@@ -27,13 +25,13 @@ func EventFromContext(ctx context.Context) (Event, bool) {
 // for handlers. [AsyncConfig] has no effect here.
 func (r *Receiver) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		e, body, status := r.accept(w, req)
+		e, status := r.accept(w, req)
 		switch {
 		case status != 0:
 		case e.Test:
 			status = r.process(req.Context(), e)
 		default:
-			status = r.pass(next, w, req, e, body)
+			status = r.pass(next, w, req, e)
 		}
 		if status != 0 {
 			reply(w, status)
@@ -41,9 +39,9 @@ func (r *Receiver) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// pass hands a verified request on. It answers the status of a refusal, or 0
-// when next has answered.
-func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e Event, body []byte) int {
+// pass hands a verified request on. It returns the status of a refusal, or 0
+// when next has responded.
+func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e Event) int {
 	if err := r.gate.enter(false); err != nil {
 		return statusOf(err)
 	}
@@ -58,7 +56,6 @@ func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Requ
 	returned := false
 	defer func() { r.settle(ctx, e, m, returned && s.succeeded()) }() // after a panic too
 	req = req.WithContext(context.WithValue(ctx, eventKey{}, e))
-	req.Body = io.NopCloser(bytes.NewReader(body))
 	r.gate.begin()
 	defer r.gate.end()
 	next.ServeHTTP(s, req)

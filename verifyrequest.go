@@ -9,15 +9,17 @@ import (
 	"sync"
 )
 
-// VerifyRequest reads the body of r, verifies it and answers the event in it.
+// VerifyRequest reads the body of r, verifies it and returns the event in it.
 // Nothing is parsed before it is verified, and no body is read for a request
-// without signature headers. The body of r is then used up. How long it may take
-// to arrive is up to the server: give it a ReadTimeout.
+// without signature headers. The bytes that it read are left in r.Body, to be
+// read again, whether they verify or not. How long the body may take to arrive is
+// up to the server: give it a ReadTimeout.
 //
-// The errors are those of [Verify], for which the answer is 401; [ErrBodyTooLarge]
-// beyond MaxBody, for which it is 413; [ErrBodyConsumed] when something read
-// the body before; [ErrMalformedEvent] for a body that is properly signed and
-// no event; and errors of reading. What the body announces itself to be, in
+// The errors are those of [Verify], for which the status is 401; [ErrBodyTooLarge]
+// beyond MaxBody, for which it is 413; [ErrBodyConsumed] if something read the
+// body before; [ErrBodyRead] if reading failed; and [ErrMalformedEvent] for a body
+// that is properly signed and no event. After the three about the body, what is
+// left in r.Body is undefined. What the body announces itself to be, in
 // Content-Type and Content-Encoding, does not matter: the signature covers the
 // bytes on the wire, and those are JSON.
 //
@@ -33,6 +35,11 @@ func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
+	// Closing still closes what the server gave.
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{bytes.NewReader(body), r.Body}
 	if err := v.Verify(body, r.Header); err != nil {
 		return Event{}, err
 	}
@@ -51,7 +58,7 @@ func (s Scheme) checkPresent(header http.Header) error {
 	return nil
 }
 
-// parse answers the event in the body of a request that has been verified.
+// parse returns the event in the body of a request that has been verified.
 func (v *Verifier) parse(body []byte, header http.Header) (Event, error) {
 	e, err := ParseEvent(body)
 	if err != nil {
@@ -68,7 +75,7 @@ func (v *Verifier) parse(body []byte, header http.Header) (Event, error) {
 // which costs a sender nothing to claim.
 const firstRead = 64 << 10
 
-// readBody answers the body of r if it has at most limit bytes.
+// readBody returns the body of r if it has at most limit bytes.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, ErrBodyTooLarge
@@ -118,8 +125,6 @@ func bodyError(err error) error {
 		return ErrBodyTooLarge
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return ErrBodyConsumed
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("webhook: the request's body ended early: %w", err)
 	}
-	return fmt.Errorf("webhook: reading the request's body: %w", err)
+	return fmt.Errorf("%w: %w", ErrBodyRead, err)
 }

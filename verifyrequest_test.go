@@ -86,6 +86,45 @@ func TestVerifyRequestParsesOnlyWhatIsVerified(t *testing.T) {
 	assert.Zero(t, e)
 }
 
+// closable notes that it was closed.
+type closable struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closable) Close() error { c.closed = true; return nil }
+
+func TestVerifyRequestLeavesTheBytesThatItRead(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	for name, c := range map[string]struct {
+		secret webhook.Secret
+		body   string
+		want   error
+	}{
+		"an event":      {s, callBody, nil},
+		"forged":        {webhook.NewSecret(), callBody, webhook.ErrSignature},
+		"not an event":  {s, "[]", webhook.ErrMalformedEvent},
+		"an empty body": {s, "", webhook.ErrMalformedEvent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			req := httpRequest(t, signedAt(t, noon, c.body, c.secret))
+			wire := &closable{Reader: req.Body}
+			req.Body = wire
+			for range 2 { // so it can be verified again, too
+				_, err := noonVerifier(t, s).VerifyRequest(req)
+				require.ErrorIs(t, err, c.want)
+			}
+			got, err := io.ReadAll(req.Body)
+			require.NoError(t, err)
+			assert.Equal(t, c.body, string(got))
+			require.NoError(t, req.Body.Close())
+			assert.True(t, wire.closed)
+		})
+	}
+}
+
 func TestVerifyRequestReadsNoBodyWithoutSignature(t *testing.T) {
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
@@ -199,6 +238,7 @@ func TestVerifyRequestTellsReadErrorsFromSignatures(t *testing.T) {
 		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(want)))
 		_, err := noonVerifier(t, s).VerifyRequest(req)
 		require.ErrorIs(t, err, want)
+		require.ErrorIs(t, err, webhook.ErrBodyRead)
 		require.NotErrorIs(t, err, webhook.ErrSignature)
 	}
 	req := httpRequest(t, signedAt(t, noon, callBody, s))

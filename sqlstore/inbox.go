@@ -78,15 +78,15 @@ func (s *Store) Inbox(window time.Duration) (*Inbox, error) {
 
 // Begin implements [webhook.Deduper].
 func (i *Inbox) Begin(ctx context.Context, key webhook.DedupeKey, lease time.Duration) (webhook.Mark, error) {
-	m := webhook.Mark{Key: key, Token: webhook.LeaseToken(newToken())}
+	m := webhook.Mark{Key: key, Token: newToken()}
 	var state int
-	var holder webhook.LeaseToken
+	var holder int64
 	err := i.s.read(ctx, func(t *txn) error {
 		now, err := t.clock(ctx)
 		if err != nil {
 			return err
 		}
-		args := []any{inboxID(key), int64(m.Token), later(now, lease), now}
+		args := []any{inboxID(key), m.Token, later(now, lease), now}
 		if i.s.dialect == &mysql {
 			args = append(args, now, now)
 		}
@@ -120,7 +120,7 @@ func (i *Inbox) Commit(ctx context.Context, m webhook.Mark) error {
 		if err != nil {
 			return err
 		}
-		return t.exec(ctx, i.s.sql.InboxCommit, inboxID(m.Key), int64(m.Token), later(now, i.window))
+		return t.exec(ctx, i.s.sql.InboxCommit, inboxID(m.Key), m.Token, later(now, i.window))
 	})
 	if err != nil {
 		return i.s.failed("inbox", err)
@@ -134,7 +134,7 @@ func (i *Inbox) Commit(ctx context.Context, m webhook.Mark) error {
 // Abandon implements [webhook.Deduper].
 func (i *Inbox) Abandon(ctx context.Context, m webhook.Mark) error {
 	return i.s.failed("inbox", i.s.read(ctx, func(t *txn) error {
-		return t.exec(ctx, i.s.sql.InboxAbandon, inboxID(m.Key), int64(m.Token))
+		return t.exec(ctx, i.s.sql.InboxAbandon, inboxID(m.Key), m.Token)
 	}))
 }
 
@@ -173,7 +173,7 @@ func (i *Inbox) mark(ctx context.Context, t *txn) error {
 		return i.s.failed("inbox", err)
 	}
 	id := inboxID(m.Key)
-	res, err := t.execResult(ctx, i.s.sql.InboxMark, later(now, i.window), id, int64(m.Token))
+	res, err := t.execResult(ctx, i.s.sql.InboxMark, later(now, i.window), id, m.Token)
 	if err != nil {
 		return i.s.failed("inbox", err)
 	}
@@ -182,7 +182,7 @@ func (i *Inbox) mark(ctx context.Context, t *txn) error {
 		return nil
 	}
 	var state int
-	var holder webhook.LeaseToken
+	var holder int64
 	if t.row(ctx, i.s.sql.InboxState, id).Scan(&state, &holder) == nil && state == inboxHandled && holder == m.Token {
 		return ErrAlreadyMarked
 	}
