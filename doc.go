@@ -26,12 +26,12 @@
 //
 // # Receiving
 //
-// [NewReceiver] makes an http.Handler that verifies, de-duplicates and hands over
-// typed events to the functions registered with [On]. Below it, [Verifier] takes
-// the *http.Request and answers an [Event], and [Verify] is a pure function of
+// Package receive has an http.Handler that verifies, de-duplicates and hands over
+// typed events to the functions registered for them. Below it, [Verifier] takes
+// the *http.Request and returns an [Event], and [Verify] is a pure function of
 // body, headers and secrets. Deliveries can come twice, and test events hold
-// made-up data: whoever does without a Receiver de-duplicates on [Event].ID and
-// skips those that are marked by [Event].Test, or by the header webhook-test.
+// made-up data: whoever does without package receive de-duplicates on [Event].ID
+// and skips those that are marked by [Event].Test, or by the header webhook-test.
 //
 // # Managing endpoints
 //

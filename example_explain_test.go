@@ -7,8 +7,8 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// Why does the signature not match? A Receiver with ReceiverConfig.Explain logs
-// the same text.
+// Why does the signature not match? A receiver that is told to explain logs the
+// same text.
 func ExampleVerifier_Explain() {
 	verifier, err := webhook.NewVerifier(webhook.VerifierConfig{Secrets: []webhook.Secret{receiverSecret}})
 	if err != nil {

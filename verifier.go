@@ -30,7 +30,7 @@ const (
 // log.
 //
 // A request verifies again as long as it is within the tolerance. To act on an
-// event once, remember its id, as a [Receiver] does.
+// event once, remember its id, as package receive does.
 func Verify(body []byte, header http.Header, secrets ...Secret) error {
 	if !usable(secrets) {
 		return ErrNoSecret

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // Dispatcher is what code that emits depends on. *[Engine] is one; package
@@ -154,7 +156,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, log: slog.New(safeHandler{cfg.Logger.Handler()})}
+	e := &Engine{cfg: cfg, log: safe.Logger(cfg.Logger)}
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
 	e.clock.log = e.log
 	e.hooks.init(e)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
@@ -33,11 +34,11 @@ func ExampleInbox() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{secret}, Deduper: inbox})
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}, Deduper: inbox})
 	if err != nil {
 		log.Fatal(err)
 	}
-	webhook.On(receiver, func(ctx context.Context, e webhook.Event, a webhook.AppointmentCreated) error {
+	receive.On(receiver, func(ctx context.Context, e webhook.Event, a webhook.AppointmentCreated) error {
 		return inbox.InTx(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "insert into booking (id, starts) values ($1, $2)", a.AppointmentID, a.StartTime)
 			return err

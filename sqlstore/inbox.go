@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
-// Inbox is a [webhook.Deduper] in the database of a receiving server: it knows
+// Inbox is a [receive.Deduper] in the database of a receiving server: it knows
 // what any process has handled, before and after restarts.
 //
 // It can do what no Deduper beside the database can: [Inbox.InTx] commits the
@@ -34,7 +34,7 @@ type Inbox struct {
 	begun  atomic.Uint64
 }
 
-var _ webhook.Deduper = (*Inbox)(nil)
+var _ receive.Deduper = (*Inbox)(nil)
 
 // Errors of an Inbox.
 var (
@@ -76,9 +76,9 @@ func (s *Store) Inbox(window time.Duration) (*Inbox, error) {
 	return &Inbox{s: s, window: window}, nil
 }
 
-// Begin implements [webhook.Deduper].
-func (i *Inbox) Begin(ctx context.Context, key webhook.DedupeKey, lease time.Duration) (webhook.Mark, error) {
-	m := webhook.Mark{Key: key, Token: newToken()}
+// Begin implements [receive.Deduper].
+func (i *Inbox) Begin(ctx context.Context, key receive.DedupeKey, lease time.Duration) (receive.Mark, error) {
+	m := receive.Mark{Key: key, Token: newToken()}
 	var state int
 	var holder int64
 	err := i.s.read(ctx, func(t *txn) error {
@@ -97,24 +97,24 @@ func (i *Inbox) Begin(ctx context.Context, key webhook.DedupeKey, lease time.Dur
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows): // abandoned in between: the next retry gets it
-		return webhook.Mark{}, webhook.ErrInProgress
+		return receive.Mark{}, receive.ErrInProgress
 	case err != nil:
 		// The mark may be there, and would keep the sender's retries out for the
 		// time of its lease, though nobody handles the event.
 		ctx, cancel := parting(ctx)
 		defer cancel()
 		_ = i.Abandon(ctx, m)
-		return webhook.Mark{}, i.s.failed("inbox", err)
+		return receive.Mark{}, i.s.failed("inbox", err)
 	case state == inboxHandled:
-		return webhook.Mark{}, webhook.ErrDuplicate
+		return receive.Mark{}, receive.ErrDuplicate
 	case holder != m.Token:
-		return webhook.Mark{}, webhook.ErrInProgress
+		return receive.Mark{}, receive.ErrInProgress
 	}
 	return m, nil
 }
 
-// Commit implements [webhook.Deduper].
-func (i *Inbox) Commit(ctx context.Context, m webhook.Mark) error {
+// Commit implements [receive.Deduper].
+func (i *Inbox) Commit(ctx context.Context, m receive.Mark) error {
 	err := i.s.read(ctx, func(t *txn) error {
 		now, err := t.clock(ctx)
 		if err != nil {
@@ -131,8 +131,8 @@ func (i *Inbox) Commit(ctx context.Context, m webhook.Mark) error {
 	return nil
 }
 
-// Abandon implements [webhook.Deduper].
-func (i *Inbox) Abandon(ctx context.Context, m webhook.Mark) error {
+// Abandon implements [receive.Deduper].
+func (i *Inbox) Abandon(ctx context.Context, m receive.Mark) error {
 	return i.s.failed("inbox", i.s.read(ctx, func(t *txn) error {
 		return t.exec(ctx, i.s.sql.InboxAbandon, inboxID(m.Key), m.Token)
 	}))
@@ -164,7 +164,7 @@ func (i *Inbox) Mark(ctx context.Context, tx Tx) error {
 }
 
 func (i *Inbox) mark(ctx context.Context, t *txn) error {
-	m, ok := webhook.MarkFromContext(ctx)
+	m, ok := receive.MarkFromContext(ctx)
 	if !ok {
 		return ErrNoMark
 	}
@@ -196,7 +196,7 @@ func (i *Inbox) mark(ctx context.Context, t *txn) error {
 // in. On SQLite the transaction holds the write lock from its start: f should be
 // short and use tx alone.
 func (i *Inbox) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
-	if _, ok := webhook.MarkFromContext(ctx); !ok {
+	if _, ok := receive.MarkFromContext(ctx); !ok {
 		return ErrNoMark
 	}
 	// Until it has begun nothing was done, so a busy database is waited for.
@@ -231,7 +231,7 @@ var errPanicked = errors.New("sqlstore: the handler panicked")
 
 // inboxID is the primary key of a row: a digest, since a sender chooses the
 // ids, their length too.
-func inboxID(key webhook.DedupeKey) string {
+func inboxID(key receive.DedupeKey) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(key.EndpointID), key.EndpointID, key.EventID))
 	return hex.EncodeToString(sum[:])
 }

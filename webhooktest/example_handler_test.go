@@ -8,17 +8,18 @@ import (
 	"testing"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 	"github.com/ringyo-ai/webhook/webhooktest"
 )
 
 // NewTalkTime is the code under test: a customer's handler that adds up how long
 // the calls were.
 func NewTalkTime(seconds *int, secret webhook.Secret) (http.Handler, error) {
-	r, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{secret}})
+	r, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
 	if err != nil {
 		return nil, err
 	}
-	webhook.On(r, func(_ context.Context, _ webhook.Event, call webhook.CallCompleted) error {
+	receive.On(r, func(_ context.Context, _ webhook.Event, call webhook.CallCompleted) error {
 		*seconds += call.DurationSeconds
 		return nil
 	})

@@ -1,3 +1,3 @@
-// Package frameworks shows a webhook.Receiver under the usual routers, one file
+// Package frameworks shows a receive.Receiver under the usual routers, one file
 // each.
 package frameworks

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // As middleware, a Receiver passes the request on once it is verified, once for
@@ -24,7 +24,7 @@ func Example_middleware() {
 			http.Error(w, "not JSON", http.StatusBadRequest)
 			return
 		}
-		e, _ := webhook.EventFromContext(req.Context())
+		e, _ := receive.EventFromContext(req.Context())
 		fmt.Println(e.Type, string(body.Data))
 		w.WriteHeader(http.StatusNoContent)
 	})

@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 var secret = webhook.NewSecret()
 
 // newReceiver is what the examples share: it prints completed calls.
-func newReceiver() (*webhook.Receiver, error) {
-	r, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{secret}})
+func newReceiver() (*receive.Receiver, error) {
+	r, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
 	if err != nil {
 		return nil, err
 	}
-	webhook.On(r, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
+	receive.On(r, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
 		fmt.Println("call", call.CallID, "completed")
 		return nil
 	})

@@ -10,15 +10,16 @@ import (
 	"os"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 func main() {
 	secret, err := webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
-	r, err2 := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{secret}})
+	r, err2 := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
 	if err := errors.Join(err, err2); err != nil {
 		log.Fatal(err)
 	}
-	webhook.On(r, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
+	receive.On(r, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
 		log.Printf("call %s took %d seconds", call.CallID, call.DurationSeconds)
 		return nil
 	})

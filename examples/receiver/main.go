@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 type options struct {
@@ -95,9 +96,9 @@ func parseSecrets(text string, out io.Writer) ([]webhook.Secret, error) {
 	return secrets, nil
 }
 
-func newReceiver(o options, secrets []webhook.Secret, out io.Writer) (*webhook.Receiver, error) {
+func newReceiver(o options, secrets []webhook.Secret, out io.Writer) (*receive.Receiver, error) {
 	p := &printer{out: out}
-	r, err := webhook.NewReceiver(webhook.ReceiverConfig{
+	r, err := receive.NewReceiver(receive.ReceiverConfig{
 		Secrets: secrets,
 		Explain: true,
 		Logger:  slog.New(slog.NewTextHandler(p, nil)),

@@ -9,20 +9,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // Harness makes the Deduper under test, with a window of 24 hours, and moves its
 // time on.
 type Harness struct {
-	New func(t *testing.T) (d webhook.Deduper, advance func(time.Duration))
+	New func(t *testing.T) (d receive.Deduper, advance func(time.Duration))
 }
 
 const lease = time.Minute
 
-var key = webhook.DedupeKey{EndpointID: "wh_a", EventID: "evt_1"}
+var key = receive.DedupeKey{EndpointID: "wh_a", EventID: "evt_1"}
 
-// Run proves every sentence of webhook.Deduper.
+// Run proves every sentence of receive.Deduper.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	for _, c := range cases {
@@ -39,9 +39,9 @@ var cases = []struct {
 }{
 	{"a committed event is a duplicate inside the window (H12)", func(s *suite) {
 		s.commit(s.begin(key))
-		s.refused(key, webhook.ErrDuplicate)
+		s.refused(key, receive.ErrDuplicate)
 		s.advance(23 * time.Hour)
-		s.refused(key, webhook.ErrDuplicate)
+		s.refused(key, receive.ErrDuplicate)
 	}},
 	{"after the window it is new", func(s *suite) {
 		s.commit(s.begin(key))
@@ -50,7 +50,7 @@ var cases = []struct {
 	}},
 	{"a duplicate of one in progress is told so", func(s *suite) {
 		s.begin(key)
-		s.refused(key, webhook.ErrInProgress)
+		s.refused(key, receive.ErrInProgress)
 	}},
 	{"an abandoned event gets in again (H22)", func(s *suite) {
 		s.abandon(s.begin(key))
@@ -59,14 +59,14 @@ var cases = []struct {
 	{"a crash between mark and work lets the retry in when the lease is over (H23)", func(s *suite) {
 		s.begin(key)
 		s.advance(lease - time.Second)
-		s.refused(key, webhook.ErrInProgress)
+		s.refused(key, receive.ErrInProgress)
 		s.advance(2 * time.Second)
 		s.commit(s.begin(key))
 	}},
 	{"endpoints do not share marks (H27)", func(s *suite) {
 		s.commit(s.begin(key))
-		s.commit(s.begin(webhook.DedupeKey{EndpointID: "wh_b", EventID: key.EventID}))
-		s.commit(s.begin(webhook.DedupeKey{EndpointID: "wh_aevt", EventID: "_1"}))
+		s.commit(s.begin(receive.DedupeKey{EndpointID: "wh_b", EventID: key.EventID}))
+		s.commit(s.begin(receive.DedupeKey{EndpointID: "wh_aevt", EventID: "_1"}))
 	}},
 	{"a commit after the lease counts, and the second holder cannot undo it", func(s *suite) {
 		first := s.begin(key)
@@ -74,21 +74,21 @@ var cases = []struct {
 		second := s.begin(key)
 		s.commit(first)
 		s.abandon(second)
-		s.refused(key, webhook.ErrDuplicate)
+		s.refused(key, receive.ErrDuplicate)
 	}},
 	{"an abandon after the lease leaves the second holder alone", func(s *suite) {
 		first := s.begin(key)
 		s.advance(lease + time.Second)
 		s.begin(key)
 		s.abandon(first)
-		s.refused(key, webhook.ErrInProgress)
+		s.refused(key, receive.ErrInProgress)
 	}},
 	{"commit and abandon can be repeated", func(s *suite) {
 		m := s.begin(key)
 		s.commit(m)
 		s.commit(m)
 		s.abandon(m)
-		s.refused(key, webhook.ErrDuplicate)
+		s.refused(key, receive.ErrDuplicate)
 	}},
 	{"of 50 concurrent duplicates one gets the mark", concurrentDuplicates},
 }
@@ -105,7 +105,7 @@ func concurrentDuplicates(s *suite) {
 				if err := s.d.Commit(context.Background(), m); err != nil {
 					s.Errorf("Commit: %v", err)
 				}
-			case !errors.Is(err, webhook.ErrInProgress) && !errors.Is(err, webhook.ErrDuplicate):
+			case !errors.Is(err, receive.ErrInProgress) && !errors.Is(err, receive.ErrDuplicate):
 				s.Errorf("Begin: %v", err)
 			}
 		})
@@ -118,11 +118,11 @@ func concurrentDuplicates(s *suite) {
 
 type suite struct {
 	*testing.T
-	d       webhook.Deduper
+	d       receive.Deduper
 	advance func(time.Duration)
 }
 
-func (s *suite) begin(key webhook.DedupeKey) webhook.Mark {
+func (s *suite) begin(key receive.DedupeKey) receive.Mark {
 	s.Helper()
 	m, err := s.d.Begin(s.Context(), key, lease)
 	if err != nil {
@@ -134,21 +134,21 @@ func (s *suite) begin(key webhook.DedupeKey) webhook.Mark {
 	return m
 }
 
-func (s *suite) refused(key webhook.DedupeKey, want error) {
+func (s *suite) refused(key receive.DedupeKey, want error) {
 	s.Helper()
 	if _, err := s.d.Begin(s.Context(), key, lease); !errors.Is(err, want) {
 		s.Fatalf("Begin answered %v, want %v", err, want)
 	}
 }
 
-func (s *suite) commit(m webhook.Mark) {
+func (s *suite) commit(m receive.Mark) {
 	s.Helper()
 	if err := s.d.Commit(s.Context(), m); err != nil {
 		s.Fatalf("Commit: %v", err)
 	}
 }
 
-func (s *suite) abandon(m webhook.Mark) {
+func (s *suite) abandon(m receive.Mark) {
 	s.Helper()
 	if err := s.d.Abandon(s.Context(), m); err != nil {
 		s.Fatalf("Abandon: %v", err)

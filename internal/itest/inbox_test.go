@@ -19,6 +19,7 @@ import (
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/internal/dedupetest"
+	"github.com/ringyo-ai/webhook/receive"
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
@@ -32,7 +33,7 @@ func inboxOf(t testing.TB, s *testStore) *sqlstore.Inbox {
 func TestInboxKeepsTheContractOfADeduper(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		p, owner := &pool{database: d, free: []string{d.create(t)}}, t // or skips
-		dedupetest.Run(t, dedupetest.Harness{New: func(t *testing.T) (webhook.Deduper, func(time.Duration)) {
+		dedupetest.Run(t, dedupetest.Harness{New: func(t *testing.T) (receive.Deduper, func(time.Duration)) {
 			s := p.store(t, owner)
 			return inboxOf(t, s), func(by time.Duration) { s.rewind(t, by) }
 		}})
@@ -50,9 +51,9 @@ func inboxRequest(t testing.TB, id string) *http.Request {
 	return r
 }
 
-func inboxReceiver(t testing.TB, i *sqlstore.Inbox) *webhook.Receiver {
+func inboxReceiver(t testing.TB, i *sqlstore.Inbox) *receive.Receiver {
 	t.Helper()
-	r, err := webhook.NewReceiver(webhook.ReceiverConfig{
+	r, err := receive.NewReceiver(receive.ReceiverConfig{
 		Secrets: []webhook.Secret{inboxSecret}, Deduper: i, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -196,7 +197,7 @@ func TestInboxForgetsWhatIsOld(t *testing.T) {
 		i := inboxOf(t, s)
 		handle := func(from, to int) {
 			for n := from; n < to; n++ {
-				m, err := i.Begin(t.Context(), webhook.DedupeKey{EventID: fmt.Sprint("evt_", n)}, time.Minute)
+				m, err := i.Begin(t.Context(), receive.DedupeKey{EventID: fmt.Sprint("evt_", n)}, time.Minute)
 				require.NoError(t, err)
 				require.NoError(t, i.Commit(t.Context(), m))
 			}
@@ -246,7 +247,7 @@ func TestInboxLeavesNoMarkWhenBeginFails(t *testing.T) {
 			cancel()
 			return cutOff.Err()
 		}})
-		key := webhook.DedupeKey{EndpointID: "wh_1", EventID: "evt_1"}
+		key := receive.DedupeKey{EndpointID: "wh_1", EventID: "evt_1"}
 		_, err := inboxOf(t, slow).Begin(cutOff, key, time.Hour)
 		require.ErrorIs(t, err, context.Canceled)
 		_, err = inboxOf(t, s).Begin(ctx, key, time.Hour)

@@ -1,4 +1,4 @@
-package webhook
+package receive
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook"
 )
 
 // Reasons of a Receiver to refuse a request, beside those in errors.go.
@@ -35,18 +37,18 @@ func statusOf(err error) int {
 		{errHandler, http.StatusInternalServerError}, // first: it wraps what the handler answered
 		{ErrDuplicate, http.StatusOK},
 		{ErrInProgress, http.StatusConflict},
-		{ErrMissingHeader, http.StatusUnauthorized},
-		{ErrInvalidHeader, http.StatusUnauthorized},
-		{ErrSignature, http.StatusUnauthorized},
-		{ErrTooOld, http.StatusUnauthorized},
-		{ErrTooNew, http.StatusUnauthorized},
-		{ErrMalformedEvent, http.StatusBadRequest},
+		{webhook.ErrMissingHeader, http.StatusUnauthorized},
+		{webhook.ErrInvalidHeader, http.StatusUnauthorized},
+		{webhook.ErrSignature, http.StatusUnauthorized},
+		{webhook.ErrTooOld, http.StatusUnauthorized},
+		{webhook.ErrTooNew, http.StatusUnauthorized},
+		{webhook.ErrMalformedEvent, http.StatusBadRequest},
 		{errMethod, http.StatusMethodNotAllowed},
 		{os.ErrDeadlineExceeded, http.StatusRequestTimeout}, // the cause of an ErrBodyRead
-		{ErrBodyRead, http.StatusBadRequest},
-		{ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
+		{webhook.ErrBodyRead, http.StatusBadRequest},
+		{webhook.ErrBodyTooLarge, http.StatusRequestEntityTooLarge},
 		{errMediaType, http.StatusUnsupportedMediaType},
-		{ErrBodyConsumed, http.StatusInternalServerError},
+		{webhook.ErrBodyConsumed, http.StatusInternalServerError},
 		{errDedupe, http.StatusServiceUnavailable},
 		{errGateFull, http.StatusServiceUnavailable},
 		{errGateClosed, http.StatusServiceUnavailable},
@@ -78,17 +80,17 @@ func reply(w http.ResponseWriter, status int) {
 
 // accept verifies a request. It returns the status of the refusal, or 0, and
 // leaves the body to be read again.
-func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (Event, int) {
+func (r *Receiver) accept(w http.ResponseWriter, req *http.Request) (webhook.Event, int) {
 	e, err := r.verify(w, req)
 	if err != nil {
 		r.refused(req, err)
-		return Event{}, statusOf(err)
+		return webhook.Event{}, statusOf(err)
 	}
 	return e, 0
 }
 
 // verify returns the event in a request that has the form of a webhook.
-func (r *Receiver) verify(w http.ResponseWriter, req *http.Request) (e Event, err error) {
+func (r *Receiver) verify(w http.ResponseWriter, req *http.Request) (e webhook.Event, err error) {
 	if r.cfg.ReadTimeout > 0 {
 		// Not every ResponseWriter can do it; then the server's own limits hold.
 		c := http.NewResponseController(w)
@@ -105,10 +107,10 @@ func (r *Receiver) verify(w http.ResponseWriter, req *http.Request) (e Event, er
 		}
 	}
 	if req.Method != http.MethodPost {
-		return Event{}, errMethod
+		return webhook.Event{}, errMethod
 	}
 	if !isJSON(req.Header) {
-		return Event{}, errMediaType
+		return webhook.Event{}, errMediaType
 	}
 	return r.verifier.VerifyRequest(req)
 }
@@ -147,7 +149,7 @@ func (r *Receiver) refused(req *http.Request, err error) {
 }
 
 // explainRefusal adds what a Receiver refuses before it verifies.
-func explainRefusal(v *Verifier, req *http.Request, err error) string {
+func explainRefusal(v *webhook.Verifier, req *http.Request, err error) string {
 	switch {
 	case errors.Is(err, errMethod):
 		return fmt.Sprintf("webhooks are POSTs and this is a %.16q: a browser, a health check, or a redirect that turned a POST into a GET", req.Method)
@@ -162,7 +164,7 @@ func explainRefusal(v *Verifier, req *http.Request, err error) string {
 // refused with err, or nil if it did not get that far: what is on the wire then
 // may be endless.
 func verifiedBody(req *http.Request, err error) []byte {
-	for _, unread := range [...]error{ErrMissingHeader, ErrBodyTooLarge, ErrBodyConsumed, ErrBodyRead} {
+	for _, unread := range [...]error{webhook.ErrMissingHeader, webhook.ErrBodyTooLarge, webhook.ErrBodyConsumed, webhook.ErrBodyRead} {
 		if errors.Is(err, unread) {
 			return nil
 		}
@@ -193,6 +195,6 @@ func (l *refusalLog) due(now time.Time) int {
 }
 
 // eventAttrs identify an event in the log.
-func eventAttrs(e Event) slog.Attr {
+func eventAttrs(e webhook.Event) slog.Attr {
 	return slog.Group("event", "id", e.ID, "type", string(e.Type), "endpoint", e.EndpointID)
 }

@@ -1,13 +1,15 @@
-package webhook
+package receive
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // dedupeTimeout bounds each call of a Deduper, so that the sender, which waits 5
@@ -15,7 +17,7 @@ import (
 const dedupeTimeout = 3 * time.Second
 
 // process handles or queues a verified event and answers the status.
-func (r *Receiver) process(ctx context.Context, e Event) int {
+func (r *Receiver) process(ctx context.Context, e webhook.Event) int {
 	queued := r.cfg.Async != nil && !e.Test
 	if err := r.gate.enter(queued); err != nil {
 		return statusOf(err)
@@ -40,10 +42,10 @@ func (r *Receiver) process(ctx context.Context, e Event) int {
 }
 
 // begin marks e as in progress.
-func (r *Receiver) begin(ctx context.Context, e Event) (m Mark, err error) {
+func (r *Receiver) begin(ctx context.Context, e webhook.Event) (m Mark, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dedupeTimeout)
 	defer cancel()
-	err = rescue(func() (err error) {
+	err = safe.Call(func() (err error) {
 		m, err = r.cfg.Deduper.Begin(ctx, DedupeKey{e.EndpointID, e.ID}, r.cfg.Lease)
 		return err
 	})
@@ -57,14 +59,14 @@ func (r *Receiver) begin(ctx context.Context, e Event) (m Mark, err error) {
 // settle ends the mark of e. The work is done or undone by now, whatever the
 // Deduper answers; an event whose mark could not be committed runs again if a
 // duplicate of it arrives.
-func (r *Receiver) settle(ctx context.Context, e Event, m Mark, done bool) {
+func (r *Receiver) settle(ctx context.Context, e webhook.Event, m Mark, done bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dedupeTimeout)
 	defer cancel()
 	end := r.cfg.Deduper.Abandon
 	if done {
 		end = r.cfg.Deduper.Commit
 	}
-	if err := rescue(func() error { return end(ctx, m) }); err != nil {
+	if err := safe.Call(func() error { return end(ctx, m) }); err != nil {
 		r.cfg.Logger.Error("webhook: de-duplication mark not settled", "error", err, "handled", done, eventAttrs(e))
 	}
 }
@@ -80,12 +82,12 @@ func (r *Receiver) handlerContext(ctx context.Context, m Mark) (context.Context,
 }
 
 // run calls the handlers of e and logs what goes wrong in them.
-func (r *Receiver) run(ctx context.Context, e Event) error {
+func (r *Receiver) run(ctx context.Context, e webhook.Event) error {
 	r.gate.begin()
 	defer r.gate.end()
 	handlers := r.handlersOf(e)
 	for _, h := range handlers {
-		err := rescue(func() error { return h(ctx, e) })
+		err := safe.Call(func() error { return h(ctx, e) })
 		if err == nil {
 			continue
 		}
@@ -103,12 +105,12 @@ func (r *Receiver) run(ctx context.Context, e Event) error {
 }
 
 // undecoded reports whether e is of a known type and its data did not decode.
-func undecoded(e Event) bool {
+func undecoded(e webhook.Event) bool {
 	_, raw := e.Data.(json.RawMessage)
-	return raw && slices.Contains(EventTypes(), e.Type)
+	return raw && slices.Contains(webhook.EventTypes(), e.Type)
 }
 
-func (r *Receiver) handlersOf(e Event) []handler {
+func (r *Receiver) handlersOf(e webhook.Event) []handler {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if e.Test {
@@ -121,15 +123,4 @@ func (r *Receiver) handlersOf(e Event) []handler {
 		return h
 	}
 	return r.other
-}
-
-// rescue calls the caller's code and makes an error of a panic. The stack goes
-// into the error, and with that into the log.
-func rescue(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }

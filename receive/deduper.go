@@ -1,4 +1,4 @@
-package webhook
+package receive
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // Answers of [Deduper.Begin], for errors.Is.
@@ -135,15 +138,15 @@ type handledMark struct {
 
 // NewMemoryDeduper makes an empty MemoryDeduper.
 func NewMemoryDeduper(cfg MemoryDeduperConfig) (*MemoryDeduper, error) {
-	var bad []FieldError
+	var bad []webhook.FieldError
 	if cfg.Window < 0 {
-		bad = append(bad, FieldError{"Window", "must not be negative"})
+		bad = append(bad, webhook.FieldError{Field: "Window", Problem: "must not be negative"})
 	}
 	if cfg.MaxEvents < 0 {
-		bad = append(bad, FieldError{"MaxEvents", "must not be negative"})
+		bad = append(bad, webhook.FieldError{Field: "MaxEvents", Problem: "must not be negative"})
 	}
 	if bad != nil {
-		return nil, &ValidationError{Fields: bad}
+		return nil, &webhook.ValidationError{Fields: bad}
 	}
 	d := &MemoryDeduper{
 		window: cfg.Window, max: cfg.MaxEvents, logger: cfg.Logger, clock: cfg.Clock,
@@ -158,7 +161,7 @@ func NewMemoryDeduper(cfg MemoryDeduperConfig) (*MemoryDeduper, error) {
 	if d.logger == nil {
 		d.logger = slog.Default()
 	}
-	d.logger = slog.New(safeHandler{d.logger.Handler()})
+	d.logger = safe.Logger(d.logger)
 	if d.clock == nil {
 		d.clock = time.Now
 	}

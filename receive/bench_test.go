@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // BenchmarkReceiver compares what a stranger can make a Receiver do with what a
@@ -75,10 +76,10 @@ func (d *dripping) Read(b []byte) (int, error) {
 	return 1, nil
 }
 
-func benchReceiver(b *testing.B) *webhook.Receiver {
+func benchReceiver(b *testing.B) *receive.Receiver {
 	b.Helper()
-	r, err := webhook.NewReceiver(webhook.ReceiverConfig{
-		Secrets: []webhook.Secret{receiverSecret}, Deduper: webhook.NoDedupe, Tolerance: -1,
+	r, err := receive.NewReceiver(receive.ReceiverConfig{
+		Secrets: []webhook.Secret{receiverSecret}, Deduper: receive.NoDedupe, Tolerance: -1,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 func TestReceiverLetsTheRetryInAfterAFailure(t *testing.T) { // H22
@@ -28,9 +29,9 @@ func TestReceiverLetsTheRetryInAfterAFailure(t *testing.T) { // H22
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
-			r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			calls := 0
-			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+			receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
 				if calls++; calls == 1 {
 					return fail()
 				}
@@ -53,7 +54,7 @@ func TestReceiverHandlesFiftyConcurrentDuplicatesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReceiver(t, nil)
 		var calls atomic.Int32
-		webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+		receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
 			calls.Add(1)
 			time.Sleep(time.Second) // virtual: all the others arrive meanwhile
 			return nil
@@ -83,7 +84,7 @@ func TestReceiverHandlesFiftyConcurrentDuplicatesOnce(t *testing.T) {
 func TestReceiverKeepsEndpointsApart(t *testing.T) { // H27
 	t.Parallel()
 	other := webhook.NewSecret()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Secrets = append(c.Secrets, other) })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Secrets = append(c.Secrets, other) })
 	calls := 0
 	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
 	serve(r, callCompleted("evt_1").request())
@@ -126,7 +127,7 @@ func TestReceiverFinishesWorkAfterTheSenderHungUp(t *testing.T) { // H25
 func TestReceiverEndsAHandlerWithItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Lease = 10 * time.Second })
+		r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Lease = 10 * time.Second })
 		r.OnOther(func(ctx context.Context, _ webhook.Event) error { <-ctx.Done(); return ctx.Err() })
 		begin := time.Now()
 		assert.Equal(t, http.StatusInternalServerError, serve(r, callCompleted("evt_1").request()).Code)
@@ -136,18 +137,18 @@ func TestReceiverEndsAHandlerWithItsLease(t *testing.T) {
 
 // brokenDeduper fails where it is told to.
 type brokenDeduper struct {
-	webhook.Deduper
+	receive.Deduper
 	begin, commit func() error
 }
 
-func (d brokenDeduper) Begin(ctx context.Context, k webhook.DedupeKey, lease time.Duration) (webhook.Mark, error) {
+func (d brokenDeduper) Begin(ctx context.Context, k receive.DedupeKey, lease time.Duration) (receive.Mark, error) {
 	if d.begin != nil {
-		return webhook.Mark{}, d.begin()
+		return receive.Mark{}, d.begin()
 	}
 	return d.Deduper.Begin(ctx, k, lease)
 }
 
-func (d brokenDeduper) Commit(ctx context.Context, m webhook.Mark) error {
+func (d brokenDeduper) Commit(ctx context.Context, m receive.Mark) error {
 	if d.commit != nil {
 		return d.commit()
 	}
@@ -163,7 +164,7 @@ func TestReceiverNeverAcknowledgesWithoutItsDeduper(t *testing.T) { // H24
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Deduper = brokenDeduper{begin: begin} })
+			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Deduper = brokenDeduper{begin: begin} })
 			r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
 			w := serve(r, callCompleted("evt_1").request())
 			assert.Equal(t, http.StatusServiceUnavailable, w.Code)
@@ -174,8 +175,8 @@ func TestReceiverNeverAcknowledgesWithoutItsDeduper(t *testing.T) { // H24
 
 func TestReceiverAcknowledgesWorkWhoseMarkFailed(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) {
-		c.Deduper = brokenDeduper{webhook.NoDedupe, nil, func() error { return errors.New("connection reset") }}
+	r := newReceiver(t, func(c *receive.ReceiverConfig) {
+		c.Deduper = brokenDeduper{receive.NoDedupe, nil, func() error { return errors.New("connection reset") }}
 	})
 	r.OnOther(func(context.Context, webhook.Event) error { return nil })
 	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code, "a retry would surely run it twice")
@@ -183,7 +184,7 @@ func TestReceiverAcknowledgesWorkWhoseMarkFailed(t *testing.T) {
 
 func TestReceiverWithoutDedupeHandlesEveryRequest(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Deduper = webhook.NoDedupe })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Deduper = receive.NoDedupe })
 	calls := 0
 	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
 	serve(r, callCompleted("evt_1").request())

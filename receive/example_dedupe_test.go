@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // A failed handler lets the sender's retry in; a handled event is acknowledged
 // and not handled again.
 func ExampleMemoryDeduper() {
-	deduper, err := webhook.NewMemoryDeduper(webhook.MemoryDeduperConfig{Window: 48 * time.Hour, MaxEvents: 1_000_000})
+	deduper, err := receive.NewMemoryDeduper(receive.MemoryDeduperConfig{Window: 48 * time.Hour, MaxEvents: 1_000_000})
 	if err != nil {
 		log.Fatal(err)
 	}
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
 		Secrets: []webhook.Secret{receiverSecret},
 		Deduper: deduper,
 		Logger:  slog.New(slog.DiscardHandler),
@@ -27,7 +28,7 @@ func ExampleMemoryDeduper() {
 		log.Fatal(err)
 	}
 	tries := 0
-	webhook.On(receiver, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+	receive.On(receiver, func(context.Context, webhook.Event, webhook.CallCompleted) error {
 		if tries++; tries == 1 {
 			return errors.New("the database is restarting")
 		}

@@ -1,10 +1,13 @@
-package webhook
+package receive
 
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // AsyncConfig makes a [Receiver] answer as soon as an event is queued, and
@@ -25,15 +28,15 @@ type AsyncConfig struct {
 	Workers int
 
 	// Retry decides when an event whose handler failed is tried again, since
-	// nobody else will. Defaults to [DefaultRetry]. While Shutdown drains, what
+	// nobody else will. Defaults to [webhook.DefaultRetry]. While Shutdown drains, what
 	// waits is tried once more, at once.
-	Retry RetryPolicy
+	Retry webhook.RetryPolicy
 
 	// OnLost hears of each event that was acknowledged and not handled: its
 	// handler failed for the last time, or Shutdown ran out of time. It is the
 	// place for a dead-letter file. The event is logged in any case, without its
 	// data.
-	OnLost func(e Event, err error)
+	OnLost func(e webhook.Event, err error)
 }
 
 // Reasons to answer 503.
@@ -53,13 +56,13 @@ func (c AsyncConfig) withDefaults() *AsyncConfig {
 		c.Workers = 4
 	}
 	if c.Retry == nil {
-		c.Retry = DefaultRetry()
+		c.Retry = webhook.DefaultRetry()
 	}
 	return &c
 }
 
 // queue takes on an event that has passed the gate.
-func (r *Receiver) queue(ctx context.Context, e Event) int {
+func (r *Receiver) queue(ctx context.Context, e webhook.Event) int {
 	m, err := r.begin(ctx, e)
 	if err != nil {
 		r.gate.leave()
@@ -70,7 +73,7 @@ func (r *Receiver) queue(ctx context.Context, e Event) int {
 }
 
 // work handles one queued event until that succeeds or the policy gives up.
-func (r *Receiver) work(ctx context.Context, e Event, m Mark) {
+func (r *Receiver) work(ctx context.Context, e webhook.Event, m Mark) {
 	defer r.gate.leave()
 	ctx, cancel := r.handlerContext(ctx, m)
 	defer cancel()
@@ -99,7 +102,7 @@ func (r *Receiver) work(ctx context.Context, e Event, m Mark) {
 }
 
 // runInTurn runs the handlers of e once a worker is free.
-func (r *Receiver) runInTurn(ctx context.Context, e Event) error {
+func (r *Receiver) runInTurn(ctx context.Context, e webhook.Event) error {
 	select {
 	case r.workers <- struct{}{}:
 	case <-ctx.Done():
@@ -110,8 +113,8 @@ func (r *Receiver) runInTurn(ctx context.Context, e Event) error {
 }
 
 func (r *Receiver) nextTry(attempt int) (pause time.Duration, again bool) {
-	err := rescue(func() error {
-		pause, again = r.cfg.Async.Retry.Next(attempt, Result{})
+	err := safe.Call(func() error {
+		pause, again = r.cfg.Async.Retry.Next(attempt, webhook.Result{})
 		return nil
 	})
 	return pause, again && err == nil
@@ -128,11 +131,11 @@ func (r *Receiver) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (r *Receiver) lost(ctx context.Context, e Event, m Mark, err error) {
+func (r *Receiver) lost(ctx context.Context, e webhook.Event, m Mark, err error) {
 	r.settle(ctx, e, m, false) // a redelivery by hand gets in
 	r.cfg.Logger.Error("webhook: acknowledged event was not handled", "error", err, eventAttrs(e))
 	if f := r.cfg.Async.OnLost; f != nil {
-		if err := rescue(func() error { f(e, err); return nil }); err != nil {
+		if err := safe.Call(func() error { f(e, err); return nil }); err != nil {
 			r.cfg.Logger.Error("webhook: OnLost failed", "error", err, eventAttrs(e))
 		}
 	}

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"bufio"
@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // signed is a request as the sender makes it, signed here by hand so that the
@@ -73,13 +74,13 @@ func (s *signed) request() *http.Request {
 	return r
 }
 
-func newReceiver(t *testing.T, change func(*webhook.ReceiverConfig)) *webhook.Receiver {
+func newReceiver(t *testing.T, change func(*receive.ReceiverConfig)) *receive.Receiver {
 	t.Helper()
-	cfg := webhook.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}, Logger: slog.New(slog.DiscardHandler)}
+	cfg := receive.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
-	r, err := webhook.NewReceiver(cfg)
+	r, err := receive.NewReceiver(cfg)
 	require.NoError(t, err)
 	return r
 }
@@ -90,12 +91,32 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+// capture keeps what is logged.
+type capture struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *capture) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Write(p)
+}
+
+func (c *capture) logger() *slog.Logger { return slog.New(slog.NewTextHandler(c, nil)) }
+
+func (c *capture) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
 func TestReceiverPassesTypedEvents(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	var got webhook.CallCompleted
 	var event webhook.Event
-	webhook.On(r, func(_ context.Context, e webhook.Event, c webhook.CallCompleted) error {
+	receive.On(r, func(_ context.Context, e webhook.Event, c webhook.CallCompleted) error {
 		event, got = e, c
 		return nil
 	})
@@ -124,7 +145,7 @@ func TestReceiverRoutesEvents(t *testing.T) {
 			t.Parallel()
 			r := newReceiver(t, nil)
 			var got string
-			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { got = "completed"; return nil })
+			receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { got = "completed"; return nil })
 			r.OnType("call.recording.ready", func(context.Context, webhook.Event) error { got = "recording"; return nil })
 			r.OnOther(func(_ context.Context, e webhook.Event) error {
 				got = fmt.Sprintf("other %s %T", e.Type, e.Data)
@@ -141,7 +162,7 @@ func TestReceiverRoutesEvents(t *testing.T) {
 func TestReceiverWarnsWhenItDropsWhatDoesNotDecode(t *testing.T) {
 	t.Parallel()
 	var log capture
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = log.logger() })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = log.logger() })
 	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { panic("not for this one") })
 	undecodable := func(id string) *http.Request {
 		return signedEvent(id, webhook.EventCallCompleted, `[1]`).request()
@@ -158,7 +179,7 @@ func TestReceiverWarnsWhenItDropsWhatDoesNotDecode(t *testing.T) {
 func TestReceiverAcknowledgesWhatNobodyHandles(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for this one") })
+	receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for this one") })
 	for _, s := range []*signed{
 		signedEvent("evt_1", "agent.deleted", `{}`),
 		signedEvent("evt_2", webhook.EventCallCompleted, `[1]`),
@@ -174,7 +195,7 @@ func TestReceiverRunsAllHandlersOfATypeInOrder(t *testing.T) {
 	var got []string
 	fail := true
 	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { got = append(got, "a"); return nil })
-	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
+	receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
 		got = append(got, "b")
 		if fail {
 			return errors.New("not today")
@@ -196,7 +217,7 @@ func TestReceiverTakesHandlersWhileServing(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() { serve(r, callCompleted(fmt.Sprint("evt_", i)).request()) })
 		wg.Go(func() {
-			webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { return nil })
+			receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { return nil })
 		})
 	}
 	wg.Wait()
@@ -209,7 +230,7 @@ func TestReceiverTakesHandlersWhileServing(t *testing.T) {
 func TestReceiverLeavesTestEventsToTheirHandler(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	webhook.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for tests") })
+	receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for tests") })
 	r.OnOther(func(context.Context, webhook.Event) error { panic("not for tests") })
 	test := callCompleted("evt_1")
 	test.header = http.Header{"Webhook-Test": {"1"}}
@@ -295,7 +316,7 @@ func (e *endless) Read(b []byte) (int, error) { clear(b); e.read += len(b); retu
 
 func TestReceiverReadsNoMoreThanMaxBody(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.MaxBody = 4096 })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.MaxBody = 4096 })
 	body := &endless{}
 	req := callCompleted("evt_1").request()
 	req.Body, req.ContentLength = io.NopCloser(body), -1
@@ -305,7 +326,7 @@ func TestReceiverReadsNoMoreThanMaxBody(t *testing.T) {
 
 func TestReceiverEndsSlowBodies(t *testing.T) { // H19
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.ReadTimeout = time.Millisecond })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.ReadTimeout = time.Millisecond })
 	r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
 	s := httptest.NewServer(r)
 	defer s.Close()
@@ -324,7 +345,7 @@ func TestReceiverEndsSlowBodies(t *testing.T) { // H19
 // net/http reads the rest of a refused body before it answers.
 func TestReceiverAnswersAlthoughTheRestOfTheBodyNeverComes(t *testing.T) { // H19
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.ReadTimeout, c.MaxBody = 50*time.Millisecond, 500 })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.ReadTimeout, c.MaxBody = 50*time.Millisecond, 500 })
 	s := httptest.NewServer(r)
 	defer s.Close()
 	const signed = "Webhook-Id: a\r\nWebhook-Timestamp: 1\r\nWebhook-Signature: v1,x\r\n"
@@ -373,13 +394,13 @@ func TestReceiverReloadsSecrets(t *testing.T) {
 
 func TestNewReceiverNamesAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := webhook.NewReceiver(webhook.ReceiverConfig{
-		Secrets: []webhook.Secret{receiverSecret}, Lease: -1, ReadTimeout: -2, Async: &webhook.AsyncConfig{Queue: -1, Workers: -1},
+	_, err := receive.NewReceiver(receive.ReceiverConfig{
+		Secrets: []webhook.Secret{receiverSecret}, Lease: -1, ReadTimeout: -2, Async: &receive.AsyncConfig{Queue: -1, Workers: -1},
 	})
 	var v *webhook.ValidationError
 	require.ErrorAs(t, err, &v)
 	assert.Len(t, v.Fields, 4)
-	_, err = webhook.NewReceiver(webhook.ReceiverConfig{})
+	_, err = receive.NewReceiver(receive.ReceiverConfig{})
 	assert.Error(t, err, "no secret")
 }
 
@@ -387,7 +408,7 @@ func TestReceiverLogsRefusalsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		forged := callCompleted("evt_1")
 		forged.secret = webhook.NewSecret().Reveal()
 		for range 100 {

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -18,14 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 func TestShutdownReturnsOnceWhatIsLostWasReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Int64
-		r := newReceiver(t, func(c *webhook.ReceiverConfig) {
-			c.Async = &webhook.AsyncConfig{Workers: 1, OnLost: func(webhook.Event, error) {
+		r := newReceiver(t, func(c *receive.ReceiverConfig) {
+			c.Async = &receive.AsyncConfig{Workers: 1, OnLost: func(webhook.Event, error) {
 				time.Sleep(time.Millisecond)
 				lost.Add(1)
 			}}
@@ -69,7 +70,7 @@ func TestShutdownWaitsForTestEvents(t *testing.T) {
 func TestNoErrorOfAHandlerIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
-		webhook.ErrDuplicate, webhook.ErrInProgress, webhook.ErrSignature, webhook.ErrMalformedEvent, webhook.ErrBodyTooLarge, errors.New("other"),
+		receive.ErrDuplicate, receive.ErrInProgress, webhook.ErrSignature, webhook.ErrMalformedEvent, webhook.ErrBodyTooLarge, errors.New("other"),
 	} {
 		r := newReceiver(t, nil)
 		r.OnOther(func(context.Context, webhook.Event) error { return fmt.Errorf("booking: %w", err) })
@@ -89,13 +90,13 @@ func (l panickyLog) WithGroup(string) slog.Handler           { return l }
 
 func TestALogHandlerThatPanicsEndsNoReceiver(t *testing.T) {
 	t.Parallel()
-	for name, async := range map[string]*webhook.AsyncConfig{"at once": nil, "queued": {Retry: webhook.Schedule{}}} {
+	for name, async := range map[string]*receive.AsyncConfig{"at once": nil, "queued": {Retry: webhook.Schedule{}}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			logger := slog.New(panickyLog{})
-			dedupe, err := webhook.NewMemoryDeduper(webhook.MemoryDeduperConfig{MaxEvents: 1, Logger: logger})
+			dedupe, err := receive.NewMemoryDeduper(receive.MemoryDeduperConfig{MaxEvents: 1, Logger: logger})
 			require.NoError(t, err)
-			r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Logger, c.Async, c.Deduper = logger, async, dedupe })
+			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger, c.Async, c.Deduper = logger, async, dedupe })
 			r.OnOther(func(context.Context, webhook.Event) error { return errors.New("broken") })
 			for i := range 3 {
 				serve(r, callCompleted(fmt.Sprint("evt_", i)).request())
@@ -111,8 +112,8 @@ func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 	t.Run("queued", func(t *testing.T) {
 		t.Parallel()
 		var lost atomic.Int64
-		r := newReceiver(t, func(c *webhook.ReceiverConfig) {
-			c.Async = &webhook.AsyncConfig{OnLost: func(webhook.Event, error) { lost.Add(1) }}
+		r := newReceiver(t, func(c *receive.ReceiverConfig) {
+			c.Async = &receive.AsyncConfig{OnLost: func(webhook.Event, error) { lost.Add(1) }}
 		})
 		r.OnOther(func(context.Context, webhook.Event) error { runtime.Goexit(); return nil })
 		assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)
@@ -177,7 +178,7 @@ func TestMiddlewareTakesHijackForNoSuccess(t *testing.T) {
 
 func TestTheQueueDoesNotBoundMiddleware(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Async = &webhook.AsyncConfig{Queue: 1} })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Async = &receive.AsyncConfig{Queue: 1} })
 	inner := 0
 	var m http.Handler
 	m = r.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

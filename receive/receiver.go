@@ -1,4 +1,4 @@
-package webhook
+package receive
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // ReceiverConfig configures a [Receiver]. Only Secrets is required.
@@ -14,10 +17,10 @@ type ReceiverConfig struct {
 	// Secrets are those of the endpoint, the newest first: one, or two while a
 	// rotation lasts. A receiver of several endpoints lists the secrets of all.
 	// [Receiver.SetSecrets] replaces them later.
-	Secrets []Secret
+	Secrets []webhook.Secret
 
 	// Scheme is how requests are signed. Defaults to Standard Webhooks.
-	Scheme Scheme
+	Scheme webhook.Scheme
 
 	// Tolerance is how far a request's timestamp may be from this machine's
 	// clock. Defaults to 5 minutes; -1 accepts any.
@@ -88,7 +91,7 @@ type ReceiverConfig struct {
 // safe for concurrent use.
 type Receiver struct {
 	cfg      ReceiverConfig
-	verifier *Verifier
+	verifier *webhook.Verifier
 	gate     *gate
 	workers  chan struct{} // one token per running asynchronous handler
 	refusals refusalLog
@@ -97,23 +100,23 @@ type Receiver struct {
 	stop     context.CancelFunc
 
 	mu       sync.RWMutex
-	handlers map[EventType][]handler
+	handlers map[webhook.EventType][]handler
 	other    []handler
 	test     []handler
 }
 
-type handler func(context.Context, Event) error
+type handler func(context.Context, webhook.Event) error
 
 // NewReceiver makes a Receiver. It answers all mistakes in cfg in one
-// [*ValidationError].
+// [*webhook.ValidationError].
 func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
-	v, err := NewVerifier(VerifierConfig{
+	v, err := webhook.NewVerifier(webhook.VerifierConfig{
 		Secrets: cfg.Secrets, Scheme: cfg.Scheme, Tolerance: cfg.Tolerance, Clock: cfg.Clock, MaxBody: cfg.MaxBody,
 	})
 	if err := cfg.complete(err); err != nil {
 		return nil, err
 	}
-	r := &Receiver{cfg: cfg, verifier: v, gate: newGate(0), handlers: make(map[EventType][]handler)}
+	r := &Receiver{cfg: cfg, verifier: v, gate: newGate(0), handlers: make(map[webhook.EventType][]handler)}
 	if cfg.Async != nil {
 		r.gate = newGate(cfg.Async.Queue)
 		r.workers = make(chan struct{}, cfg.Async.Workers)
@@ -124,7 +127,7 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 
 // SetSecrets replaces the secrets, without a restart, for the requests that
 // arrive from now on. On an error the old ones stay.
-func (r *Receiver) SetSecrets(secrets ...Secret) error {
+func (r *Receiver) SetSecrets(secrets ...webhook.Secret) error {
 	return r.verifier.SetSecrets(secrets...)
 }
 
@@ -132,9 +135,9 @@ func (r *Receiver) SetSecrets(secrets ...Secret) error {
 // context.Context, e Event, c CallCompleted) error {…}). A payload that does not
 // decode, since the sender is newer, goes to [Receiver.OnOther]; without one it is
 // acknowledged and dropped, with a warning in the log.
-func On[P Payload](r *Receiver, f func(ctx context.Context, e Event, data P) error) {
+func On[P webhook.Payload](r *Receiver, f func(ctx context.Context, e webhook.Event, data P) error) {
 	var p P
-	r.add(p.EventType(), func(ctx context.Context, e Event) error {
+	r.add(p.EventType(), func(ctx context.Context, e webhook.Event) error {
 		data, ok := e.Data.(P)
 		if !ok {
 			return errUndecoded // dispatch keeps these away
@@ -145,7 +148,7 @@ func On[P Payload](r *Receiver, f func(ctx context.Context, e Event, data P) err
 
 // OnType registers f for the events of one type, known to the library or not. Data
 // of a known type that does not decode goes to [Receiver.OnOther] instead.
-func (r *Receiver) OnType(t EventType, f func(ctx context.Context, e Event) error) {
+func (r *Receiver) OnType(t webhook.EventType, f func(ctx context.Context, e webhook.Event) error) {
 	r.add(t, f)
 }
 
@@ -153,7 +156,7 @@ func (r *Receiver) OnType(t EventType, f func(ctx context.Context, e Event) erro
 // those of known types whose data does not decode: their Data is the
 // json.RawMessage. Without it such events are acknowledged and dropped; the log
 // names them, at debug level, or as a warning if their data did not decode.
-func (r *Receiver) OnOther(f func(ctx context.Context, e Event) error) {
+func (r *Receiver) OnOther(f func(ctx context.Context, e webhook.Event) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.other = append(r.other, f)
@@ -162,13 +165,13 @@ func (r *Receiver) OnOther(f func(ctx context.Context, e Event) error) {
 // OnTest registers f for test events. They are verified like any other and then
 // acknowledged: their data is made up, so no other handler sees them, and they
 // are not de-duplicated.
-func (r *Receiver) OnTest(f func(ctx context.Context, e Event) error) {
+func (r *Receiver) OnTest(f func(ctx context.Context, e webhook.Event) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.test = append(r.test, f)
 }
 
-func (r *Receiver) add(t EventType, h handler) {
+func (r *Receiver) add(t webhook.EventType, h handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.handlers[t] = append(r.handlers[t], h)
@@ -187,14 +190,14 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // NewVerifier.
 func (c *ReceiverConfig) complete(verifierErr error) error {
 	bad := c.problems()
-	var v *ValidationError
+	var v *webhook.ValidationError
 	if errors.As(verifierErr, &v) {
 		bad = append(v.Fields, bad...)
 	} else if verifierErr != nil {
 		return verifierErr
 	}
 	if bad != nil {
-		return &ValidationError{Fields: bad}
+		return &webhook.ValidationError{Fields: bad}
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -202,7 +205,7 @@ func (c *ReceiverConfig) complete(verifierErr error) error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.Logger = slog.New(safeHandler{c.Logger.Handler()})
+	c.Logger = safe.Logger(c.Logger)
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 10 * time.Second
 	}
@@ -223,21 +226,21 @@ func (c *ReceiverConfig) complete(verifierErr error) error {
 	return err
 }
 
-func (c *ReceiverConfig) problems() (bad []FieldError) {
+func (c *ReceiverConfig) problems() (bad []webhook.FieldError) {
 	if c.Lease < 0 {
-		bad = append(bad, FieldError{"Lease", "must not be negative"})
+		bad = append(bad, webhook.FieldError{Field: "Lease", Problem: "must not be negative"})
 	}
 	if c.ReadTimeout < -1 {
-		bad = append(bad, FieldError{"ReadTimeout", "must be positive, 0 (10 seconds) or -1 (none)"})
+		bad = append(bad, webhook.FieldError{Field: "ReadTimeout", Problem: "must be positive, 0 (10 seconds) or -1 (none)"})
 	}
 	if c.Async == nil {
 		return bad
 	}
 	if c.Async.Queue < 0 {
-		bad = append(bad, FieldError{"Async.Queue", "must not be negative"})
+		bad = append(bad, webhook.FieldError{Field: "Async.Queue", Problem: "must not be negative"})
 	}
 	if c.Async.Workers < 0 {
-		bad = append(bad, FieldError{"Async.Workers", "must not be negative"})
+		bad = append(bad, webhook.FieldError{Field: "Async.Workers", Problem: "must not be negative"})
 	}
 	return bad
 }

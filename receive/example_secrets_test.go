@@ -1,17 +1,18 @@
-package webhook_test
+package receive_test
 
 import (
 	"fmt"
 	"log"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // A rotation without a restart: the new secret is added first, and the old one
 // dropped when the sender's overlap is over.
 func ExampleReceiver_SetSecrets() {
 	oldSecret, newSecret := receiverSecret, webhook.NewSecret()
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{oldSecret}})
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{oldSecret}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 func TestMiddlewareLeavesTheRawBodyReadable(t *testing.T) {
@@ -22,7 +23,7 @@ func TestMiddlewareLeavesTheRawBodyReadable(t *testing.T) {
 		body, err := io.ReadAll(req.Body)
 		assert.NoError(t, err)
 		assert.Equal(t, s.body, string(body), "byte for byte")
-		e, ok := webhook.EventFromContext(req.Context())
+		e, ok := receive.EventFromContext(req.Context())
 		assert.True(t, ok)
 		assert.Equal(t, "evt_1", e.ID)
 		assert.NoError(t, http.NewResponseController(w).Flush(), "the writer's abilities show through")
@@ -86,11 +87,11 @@ func TestMiddlewareCommitsWhatWasAnsweredWith2xx(t *testing.T) {
 
 func TestHandlersSeeTheMarkOfTheirEvent(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *webhook.ReceiverConfig) { c.Lease = time.Hour })
+	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Lease = time.Hour })
 	r.OnOther(func(ctx context.Context, e webhook.Event) error {
-		m, ok := webhook.MarkFromContext(ctx)
+		m, ok := receive.MarkFromContext(ctx)
 		assert.True(t, ok)
-		assert.Equal(t, webhook.DedupeKey{EndpointID: "wh_1", EventID: e.ID}, m.Key)
+		assert.Equal(t, receive.DedupeKey{EndpointID: "wh_1", EventID: e.ID}, m.Key)
 		return nil
 	})
 	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -15,17 +15,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
-func asyncReceiver(t *testing.T, a webhook.AsyncConfig) *webhook.Receiver {
+func asyncReceiver(t *testing.T, a receive.AsyncConfig) *receive.Receiver {
 	t.Helper()
-	return newReceiver(t, func(c *webhook.ReceiverConfig) { c.Async = &a })
+	return newReceiver(t, func(c *receive.ReceiverConfig) { c.Async = &a })
 }
 
 func TestAsyncAnswersBeforeTheWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := asyncReceiver(t, webhook.AsyncConfig{})
+		r := asyncReceiver(t, receive.AsyncConfig{})
 		calls := 0
 		r.OnOther(func(ctx context.Context, _ webhook.Event) error {
 			time.Sleep(time.Minute)
@@ -47,7 +48,7 @@ func TestAsyncAnswersBeforeTheWork(t *testing.T) {
 func TestAsyncPushesBackWhenFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := asyncReceiver(t, webhook.AsyncConfig{Queue: 3, Workers: 2})
+		r := asyncReceiver(t, receive.AsyncConfig{Queue: 3, Workers: 2})
 		var running, most, calls atomic.Int32
 		r.OnOther(func(context.Context, webhook.Event) error {
 			n := running.Add(1)
@@ -77,7 +78,7 @@ func TestAsyncPushesBackWhenFull(t *testing.T) {
 func TestAsyncTriesAgainByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := asyncReceiver(t, webhook.AsyncConfig{})
+		r := asyncReceiver(t, receive.AsyncConfig{})
 		begin := time.Now()
 		var at []time.Duration
 		r.OnOther(func(context.Context, webhook.Event) error {
@@ -102,7 +103,7 @@ func TestAsyncReportsWhatItLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		var lost []string
-		r := asyncReceiver(t, webhook.AsyncConfig{
+		r := asyncReceiver(t, receive.AsyncConfig{
 			Retry: webhook.Schedule{time.Second},
 			OnLost: func(e webhook.Event, err error) {
 				assert.ErrorIs(t, err, broken)
@@ -127,7 +128,7 @@ func TestAsyncReportsWhatItLost(t *testing.T) {
 func TestShutdownDrainsTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := asyncReceiver(t, webhook.AsyncConfig{Workers: 1})
+		r := asyncReceiver(t, receive.AsyncConfig{Workers: 1})
 		var mu sync.Mutex
 		tries := map[string]int{}
 		r.OnOther(func(_ context.Context, e webhook.Event) error {
@@ -158,7 +159,7 @@ func TestShutdownOutOfTimeReportsTheRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Int32
-		r := asyncReceiver(t, webhook.AsyncConfig{
+		r := asyncReceiver(t, receive.AsyncConfig{
 			Workers: 1,
 			OnLost:  func(webhook.Event, error) { lost.Add(1) },
 		})
@@ -189,7 +190,7 @@ func TestShutdownWaitsForHandlersOfRequests(t *testing.T) {
 
 func TestReceiverThatWasNeverShutDownLeavesNoGoroutine(t *testing.T) {
 	t.Parallel()
-	r := asyncReceiver(t, webhook.AsyncConfig{}) // goleak in TestMain looks for workers
+	r := asyncReceiver(t, receive.AsyncConfig{}) // goleak in TestMain looks for workers
 	done := make(chan struct{})
 	r.OnOther(func(context.Context, webhook.Event) error { close(done); return nil })
 	assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request()).Code)

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -7,18 +7,19 @@ import (
 	"net/http"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // A server that handles two kinds of events, and logs the others. In a program
 // the Receiver goes to http.Handle; here the requests come from the example.
 func ExampleNewReceiver() {
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
 		Secrets: []webhook.Secret{receiverSecret},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	webhook.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
+	receive.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
 		fmt.Println("completed:", call.CallID, call.DurationSeconds)
 		return nil
 	})

@@ -1,18 +1,20 @@
-package webhook
+package receive
 
 import (
 	"bufio"
 	"context"
 	"net"
 	"net/http"
+
+	"github.com/ringyo-ai/webhook"
 )
 
 type eventKey struct{}
 
 // EventFromContext answers the verified event of a request that passed
 // [Receiver.Middleware].
-func EventFromContext(ctx context.Context) (Event, bool) {
-	e, ok := ctx.Value(eventKey{}).(Event)
+func EventFromContext(ctx context.Context) (webhook.Event, bool) {
+	e, ok := ctx.Value(eventKey{}).(webhook.Event)
 	return e, ok
 }
 
@@ -41,7 +43,7 @@ func (r *Receiver) Middleware(next http.Handler) http.Handler {
 
 // pass hands a verified request on. It returns the status of a refusal, or 0
 // when next has responded.
-func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e Event) int {
+func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e webhook.Event) int {
 	if err := r.gate.enter(false); err != nil {
 		return statusOf(err)
 	}

@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"fmt"
@@ -7,16 +7,17 @@ import (
 	"net/http"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // A Receiver in front of code that handles the request itself.
 func ExampleReceiver_Middleware() {
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}})
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		event, _ := webhook.EventFromContext(r.Context())
+		event, _ := receive.EventFromContext(r.Context())
 		raw, err := io.ReadAll(r.Body) // the bytes that were signed
 		if err != nil {
 			http.Error(w, "cannot read", http.StatusBadRequest)

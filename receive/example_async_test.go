@@ -1,4 +1,4 @@
-package webhook_test
+package receive_test
 
 import (
 	"context"
@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/receive"
 )
 
 // Answering first and working later, for handlers that take longer than the
 // sender waits.
 func ExampleAsyncConfig() {
-	receiver, err := webhook.NewReceiver(webhook.ReceiverConfig{
+	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
 		Secrets: []webhook.Secret{receiverSecret},
-		Async: &webhook.AsyncConfig{
+		Async: &receive.AsyncConfig{
 			Queue:   1000,
 			Workers: 8,
 			OnLost:  func(e webhook.Event, err error) { log.Printf("lost %s %s: %v", e.ID, e.Raw, err) },
@@ -24,7 +25,7 @@ func ExampleAsyncConfig() {
 		log.Fatal(err)
 	}
 	answered := make(chan struct{})
-	webhook.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
+	receive.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
 		<-answered // much work
 		fmt.Println("summarised", call.CallID)
 		return nil
