@@ -28,7 +28,7 @@ vuln: ## known vulnerabilities in what the published module uses (needs the netw
 	GOWORK=off go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 bench: ## the Go benchmarks of the hot paths
-	go test -run '^$$' -bench . -benchmem .
+	go test -run '^$$' -bench . -benchmem . ./receive
 
 fuzz: ## every fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)

@@ -15,17 +15,19 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// Reasons of a Receiver to refuse a request, beside those in errors.go.
+// Reasons of a Receiver to refuse a request, beside those of VerifyRequest.
 var (
 	errMethod    = errors.New("webhook: not a POST")
 	errMediaType = errors.New("webhook: not JSON in UTF-8, or compressed")
 	errUndecoded = errors.New("webhook: data does not decode")
 	errHandler   = errors.New("webhook: the handler failed")
 	errDedupe    = errors.New("webhook: de-duplication failed")
+	errFull      = errors.New("webhook: the queue is full")
+	errClosed    = errors.New("webhook: the receiver is shutting down")
 )
 
-// statusOf answers what a request is answered with. The table is in the function
-// and not beside it, so that programs without a Receiver do not link it.
+// statusOf returns the status of the response to a request that ended with err. A
+// table outside would be linked into every program that has sqlstore.
 func statusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
@@ -34,7 +36,7 @@ func statusOf(err error) int {
 		err    error
 		status int
 	}{
-		{errHandler, http.StatusInternalServerError}, // first: it wraps what the handler answered
+		{errHandler, http.StatusInternalServerError}, // first: it wraps what the handler returned
 		{ErrDuplicate, http.StatusOK},
 		{ErrInProgress, http.StatusConflict},
 		{webhook.ErrMissingHeader, http.StatusUnauthorized},
@@ -50,8 +52,8 @@ func statusOf(err error) int {
 		{errMediaType, http.StatusUnsupportedMediaType},
 		{webhook.ErrBodyConsumed, http.StatusInternalServerError},
 		{errDedupe, http.StatusServiceUnavailable},
-		{errGateFull, http.StatusServiceUnavailable},
-		{errGateClosed, http.StatusServiceUnavailable},
+		{errFull, http.StatusServiceUnavailable},
+		{errClosed, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, s.err) {
 			return s.status
@@ -63,7 +65,7 @@ func statusOf(err error) int {
 // busyPause is the pause, in seconds, that a 503 asks for.
 const busyPause = "5"
 
-// reply answers with a status and a text that depends on nothing else.
+// reply sends a status and a text that depends on nothing else.
 func reply(w http.ResponseWriter, status int) {
 	h := w.Header()
 	switch status {
@@ -143,7 +145,7 @@ func (r *Receiver) refused(req *http.Request, err error) {
 		return
 	}
 	if n := r.refusals.due(time.Now()); n > 0 {
-		r.cfg.Logger.Warn("webhook: request refused; ReceiverConfig.Explain tells more", "error", err,
+		r.cfg.Logger.Warn("webhook: request refused; receive.Config.Explain tells more", "error", err,
 			"status", statusOf(err), "refused", n)
 	}
 }
@@ -173,6 +175,9 @@ func verifiedBody(req *http.Request, err error) []byte {
 	return body
 }
 
+// warnEvery keeps a receiver that refuses or forgets much from flooding its log.
+const warnEvery = time.Minute
+
 // refusalLog counts refusals between two lines of the log.
 type refusalLog struct {
 	mu    sync.Mutex
@@ -180,8 +185,8 @@ type refusalLog struct {
 	count int
 }
 
-// due counts one refusal and answers how many there were since the last line,
-// when it is time for another one, or 0.
+// due counts one refusal. It returns how many there were since the last line if it
+// is time for another one, and 0 otherwise.
 func (l *refusalLog) due(now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

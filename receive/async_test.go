@@ -20,10 +20,10 @@ import (
 
 func asyncReceiver(t *testing.T, a receive.AsyncConfig) *receive.Receiver {
 	t.Helper()
-	return newReceiver(t, func(c *receive.ReceiverConfig) { c.Async = &a })
+	return newReceiver(t, func(c *receive.Config) { c.Async = &a })
 }
 
-func TestAsyncAnswersBeforeTheWork(t *testing.T) {
+func TestAsyncAcknowledgesBeforeTheWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := asyncReceiver(t, receive.AsyncConfig{})
@@ -36,7 +36,7 @@ func TestAsyncAnswersBeforeTheWork(t *testing.T) {
 		begin := time.Now()
 		request, cancel := context.WithCancel(t.Context())
 		assert.Equal(t, http.StatusOK, serve(r, callCompleted("evt_1").request().WithContext(request)).Code)
-		cancel() // as net/http does when the request is answered
+		cancel() // as net/http does when the response is sent
 		assert.Zero(t, time.Since(begin))
 		assert.Equal(t, http.StatusConflict, serve(r, callCompleted("evt_1").request()).Code, "a duplicate meanwhile")
 		require.NoError(t, r.Shutdown(t.Context()))

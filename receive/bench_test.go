@@ -78,7 +78,7 @@ func (d *dripping) Read(b []byte) (int, error) {
 
 func benchReceiver(b *testing.B) *receive.Receiver {
 	b.Helper()
-	r, err := receive.NewReceiver(receive.ReceiverConfig{
+	r, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{receiverSecret}, Deduper: receive.NoDedupe, Tolerance: -1,
 		Logger: slog.New(slog.DiscardHandler),
 	})

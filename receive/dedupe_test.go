@@ -29,7 +29,7 @@ func TestReceiverLetsTheRetryInAfterAFailure(t *testing.T) { // H22
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
-			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			r := newReceiver(t, func(c *receive.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			calls := 0
 			receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error {
 				if calls++; calls == 1 {
@@ -84,7 +84,7 @@ func TestReceiverHandlesFiftyConcurrentDuplicatesOnce(t *testing.T) {
 func TestReceiverKeepsEndpointsApart(t *testing.T) { // H27
 	t.Parallel()
 	other := webhook.NewSecret()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Secrets = append(c.Secrets, other) })
+	r := newReceiver(t, func(c *receive.Config) { c.Secrets = append(c.Secrets, other) })
 	calls := 0
 	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
 	serve(r, callCompleted("evt_1").request())
@@ -127,7 +127,7 @@ func TestReceiverFinishesWorkAfterTheSenderHungUp(t *testing.T) { // H25
 func TestReceiverEndsAHandlerWithItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Lease = 10 * time.Second })
+		r := newReceiver(t, func(c *receive.Config) { c.Lease = 10 * time.Second })
 		r.OnOther(func(ctx context.Context, _ webhook.Event) error { <-ctx.Done(); return ctx.Err() })
 		begin := time.Now()
 		assert.Equal(t, http.StatusInternalServerError, serve(r, callCompleted("evt_1").request()).Code)
@@ -164,7 +164,7 @@ func TestReceiverNeverAcknowledgesWithoutItsDeduper(t *testing.T) { // H24
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Deduper = brokenDeduper{begin: begin} })
+			r := newReceiver(t, func(c *receive.Config) { c.Deduper = brokenDeduper{begin: begin} })
 			r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
 			w := serve(r, callCompleted("evt_1").request())
 			assert.Equal(t, http.StatusServiceUnavailable, w.Code)
@@ -175,7 +175,7 @@ func TestReceiverNeverAcknowledgesWithoutItsDeduper(t *testing.T) { // H24
 
 func TestReceiverAcknowledgesWorkWhoseMarkFailed(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) {
+	r := newReceiver(t, func(c *receive.Config) {
 		c.Deduper = brokenDeduper{receive.NoDedupe, nil, func() error { return errors.New("connection reset") }}
 	})
 	r.OnOther(func(context.Context, webhook.Event) error { return nil })
@@ -184,7 +184,7 @@ func TestReceiverAcknowledgesWorkWhoseMarkFailed(t *testing.T) {
 
 func TestReceiverWithoutDedupeHandlesEveryRequest(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Deduper = receive.NoDedupe })
+	r := newReceiver(t, func(c *receive.Config) { c.Deduper = receive.NoDedupe })
 	calls := 0
 	r.OnOther(func(context.Context, webhook.Event) error { calls++; return nil })
 	serve(r, callCompleted("evt_1").request())

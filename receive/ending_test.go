@@ -25,7 +25,7 @@ func TestShutdownReturnsOnceWhatIsLostWasReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Int64
-		r := newReceiver(t, func(c *receive.ReceiverConfig) {
+		r := newReceiver(t, func(c *receive.Config) {
 			c.Async = &receive.AsyncConfig{Workers: 1, OnLost: func(webhook.Event, error) {
 				time.Sleep(time.Millisecond)
 				lost.Add(1)
@@ -96,7 +96,7 @@ func TestALogHandlerThatPanicsEndsNoReceiver(t *testing.T) {
 			logger := slog.New(panickyLog{})
 			dedupe, err := receive.NewMemoryDeduper(receive.MemoryDeduperConfig{MaxEvents: 1, Logger: logger})
 			require.NoError(t, err)
-			r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger, c.Async, c.Deduper = logger, async, dedupe })
+			r := newReceiver(t, func(c *receive.Config) { c.Logger, c.Async, c.Deduper = logger, async, dedupe })
 			r.OnOther(func(context.Context, webhook.Event) error { return errors.New("broken") })
 			for i := range 3 {
 				serve(r, callCompleted(fmt.Sprint("evt_", i)).request())
@@ -112,7 +112,7 @@ func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 	t.Run("queued", func(t *testing.T) {
 		t.Parallel()
 		var lost atomic.Int64
-		r := newReceiver(t, func(c *receive.ReceiverConfig) {
+		r := newReceiver(t, func(c *receive.Config) {
 			c.Async = &receive.AsyncConfig{OnLost: func(webhook.Event, error) { lost.Add(1) }}
 		})
 		r.OnOther(func(context.Context, webhook.Event) error { runtime.Goexit(); return nil })
@@ -168,7 +168,7 @@ func TestMiddlewareTakesHijackForNoSuccess(t *testing.T) {
 	}
 	for _, want := range []int{500, 200, 200} {
 		got := post()
-		for got == http.StatusConflict { // the handler has answered and not returned yet
+		for got == http.StatusConflict { // the handler has responded and not returned yet
 			got = post()
 		}
 		assert.Equal(t, want, got)
@@ -178,7 +178,7 @@ func TestMiddlewareTakesHijackForNoSuccess(t *testing.T) {
 
 func TestTheQueueDoesNotBoundMiddleware(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Async = &receive.AsyncConfig{Queue: 1} })
+	r := newReceiver(t, func(c *receive.Config) { c.Async = &receive.AsyncConfig{Queue: 1} })
 	inner := 0
 	var m http.Handler
 	m = r.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

@@ -10,10 +10,10 @@ import (
 	"github.com/ringyo-ai/webhook/receive"
 )
 
-// Answering first and working later, for handlers that take longer than the
+// Acknowledging first and working later, for handlers that take longer than the
 // sender waits.
 func ExampleAsyncConfig() {
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
+	receiver, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{receiverSecret},
 		Async: &receive.AsyncConfig{
 			Queue:   1000,
@@ -24,14 +24,14 @@ func ExampleAsyncConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	answered := make(chan struct{})
+	acknowledged := make(chan struct{})
 	receive.On(receiver, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
-		<-answered // much work
+		<-acknowledged // much work
 		fmt.Println("summarised", call.CallID)
 		return nil
 	})
 	fmt.Println(serve(receiver, callCompleted("evt_1").request()).Code)
-	close(answered)
+	close(acknowledged)
 
 	// At the end of the program, after http.Server.Shutdown:
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -19,7 +19,7 @@ func ExampleMemoryDeduper() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
+	receiver, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{receiverSecret},
 		Deduper: deduper,
 		Logger:  slog.New(slog.DiscardHandler),

@@ -12,7 +12,7 @@ import (
 
 // A Receiver in front of code that handles the request itself.
 func ExampleReceiver_Middleware() {
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}})
+	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{receiverSecret}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 
 // A server that handles two kinds of events, and logs the others. In a program
 // the Receiver goes to http.Handle; here the requests come from the example.
-func ExampleNewReceiver() {
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{
+func ExampleNew() {
+	receiver, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{receiverSecret},
 	})
 	if err != nil {

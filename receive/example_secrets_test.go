@@ -12,7 +12,7 @@ import (
 // dropped when the sender's overlap is over.
 func ExampleReceiver_SetSecrets() {
 	oldSecret, newSecret := receiverSecret, webhook.NewSecret()
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{oldSecret}})
+	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{oldSecret}})
 	if err != nil {
 		log.Fatal(err)
 	}

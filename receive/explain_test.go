@@ -42,11 +42,11 @@ func TestReceiverExplainsInItsLogAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log capture
-			r := newReceiver(t, func(c *receive.ReceiverConfig) {
+			r := newReceiver(t, func(c *receive.Config) {
 				c.Explain, c.Logger = true, log.logger()
 			})
 			w := serve(r, c.request)
-			assert.Equal(t, http.StatusText(w.Code)+"\n", w.Body.String(), "the answer does not explain (H26)")
+			assert.Equal(t, http.StatusText(w.Code)+"\n", w.Body.String(), "the response does not explain (H26)")
 			assert.Contains(t, log.text(), c.want)
 			assert.NotContains(t, log.text(), strings.TrimPrefix(receiverSecret.Reveal(), "whsec_"))
 			assert.Equal(t, 1, strings.Count(log.text(), "\n"), "one line")

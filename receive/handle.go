@@ -13,10 +13,10 @@ import (
 )
 
 // dedupeTimeout bounds each call of a Deduper, so that the sender, which waits 5
-// seconds, still gets its answer.
+// seconds, still gets its response.
 const dedupeTimeout = 3 * time.Second
 
-// process handles or queues a verified event and answers the status.
+// process handles or queues a verified event and returns the status.
 func (r *Receiver) process(ctx context.Context, e webhook.Event) int {
 	queued := r.cfg.Async != nil && !e.Test
 	if err := r.gate.enter(queued); err != nil {
@@ -36,7 +36,7 @@ func (r *Receiver) process(ctx context.Context, e webhook.Event) int {
 	ctx, cancel := r.handlerContext(ctx, m)
 	defer cancel()
 	err = errHandler
-	defer func() { r.settle(ctx, e, m, err == nil) }() // though the handler ends its goroutine
+	defer func() { r.settle(ctx, e, m, err == nil) }() // also if the handler ends its goroutine
 	err = r.run(ctx, e)
 	return statusOf(err)
 }
@@ -57,7 +57,7 @@ func (r *Receiver) begin(ctx context.Context, e webhook.Event) (m Mark, err erro
 }
 
 // settle ends the mark of e. The work is done or undone by now, whatever the
-// Deduper answers; an event whose mark could not be committed runs again if a
+// Deduper returns; an event whose mark could not be committed runs again if a
 // duplicate of it arrives.
 func (r *Receiver) settle(ctx context.Context, e webhook.Event, m Mark, done bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dedupeTimeout)
@@ -71,9 +71,9 @@ func (r *Receiver) settle(ctx context.Context, e webhook.Event, m Mark, done boo
 	}
 }
 
-// handlerContext is that of one event. It outlives the request: a sender that
-// hangs up after 5 seconds must not undo work that is nearly done, since its
-// retry would be cut off at the same point.
+// handlerContext returns the context of one event. It outlives the request: if a
+// sender that hangs up after 5 seconds ended work that is nearly done, its retries
+// would all be cut off at the same point.
 func (r *Receiver) handlerContext(ctx context.Context, m Mark) (context.Context, context.CancelFunc) {
 	ctx = context.WithValue(context.WithoutCancel(ctx), markKey{}, m)
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Lease)

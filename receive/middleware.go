@@ -11,7 +11,7 @@ import (
 
 type eventKey struct{}
 
-// EventFromContext answers the verified event of a request that passed
+// EventFromContext returns the verified event of a request that passed
 // [Receiver.Middleware].
 func EventFromContext(ctx context.Context) (webhook.Event, bool) {
 	e, ok := ctx.Value(eventKey{}).(webhook.Event)
@@ -21,10 +21,10 @@ func EventFromContext(ctx context.Context) (webhook.Event, bool) {
 // Middleware lets only verified requests through to next, once for each event,
 // with the raw body still to be read. It is for code that handles the request
 // itself; handlers registered with [On] and its like do not run, except those of
-// [Receiver.OnTest]: test events go no further. An answer of next other than 2xx,
-// a panic, or Hijack before a 2xx, leaves the event unhandled, and the sender's
-// retry gets in. The request's context outlives a sender that hangs up, as it does
-// for handlers. [AsyncConfig] has no effect here.
+// [Receiver.OnTest]: test events go no further. If next responds with anything but
+// a 2xx, panics, or hijacks the connection before a 2xx, the event stays unhandled,
+// and the sender's retry gets in. The request's context outlives a sender that
+// hangs up, as it does for handlers. [AsyncConfig] has no effect here.
 func (r *Receiver) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		e, status := r.accept(w, req)
@@ -65,7 +65,7 @@ func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Requ
 	return 0
 }
 
-// statusWriter notes the status that a handler answers with.
+// statusWriter notes the status that a handler responds with.
 type statusWriter struct {
 	http.ResponseWriter
 	status   int
@@ -73,7 +73,7 @@ type statusWriter struct {
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK { // 1xx come before the answer
+	if w.status == 0 && status >= http.StatusOK { // 1xx come before the response
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
@@ -89,15 +89,16 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap serves http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Hijack notes that the handler answers past this writer.
+// Hijack notes that the handler responds past this writer.
 func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	w.hijacked = w.hijacked || err == nil
 	return conn, rw, err
 }
 
-// succeeded counts a handler that wrote nothing: net/http answers 200 for it. Not
-// so after Hijack: what is answered then is not known.
+// succeeded reports whether the handler responded with a 2xx. One that wrote
+// nothing did, since net/http sends 200 for it, unless it hijacked the connection:
+// then nobody knows.
 func (w *statusWriter) succeeded() bool {
 	return w.status/100 == 2 || w.status == 0 && !w.hijacked
 }

@@ -49,11 +49,11 @@ func TestMiddlewareRefusesWhatTheReceiverRefuses(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, serve(h, callCompleted("evt_2").request()).Code)
 }
 
-func TestMiddlewareCommitsWhatWasAnsweredWith2xx(t *testing.T) {
+func TestMiddlewareCommitsWhatGotA2xx(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		answer http.HandlerFunc
-		again  int // calls of next after a second request
+		next  http.HandlerFunc
+		again int // calls of next after a second request
 	}{
 		"nothing written": {func(http.ResponseWriter, *http.Request) {}, 1},
 		"body written":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }, 1},
@@ -71,7 +71,7 @@ func TestMiddlewareCommitsWhatWasAnsweredWith2xx(t *testing.T) {
 			calls := 0
 			h := newReceiver(t, nil).Middleware(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				calls++
-				c.answer(w, req)
+				c.next(w, req)
 			}))
 			for range 2 {
 				if name == "panic" {
@@ -87,7 +87,7 @@ func TestMiddlewareCommitsWhatWasAnsweredWith2xx(t *testing.T) {
 
 func TestHandlersSeeTheMarkOfTheirEvent(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Lease = time.Hour })
+	r := newReceiver(t, func(c *receive.Config) { c.Lease = time.Hour })
 	r.OnOther(func(ctx context.Context, e webhook.Event) error {
 		m, ok := receive.MarkFromContext(ctx)
 		assert.True(t, ok)

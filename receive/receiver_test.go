@@ -74,13 +74,13 @@ func (s *signed) request() *http.Request {
 	return r
 }
 
-func newReceiver(t *testing.T, change func(*receive.ReceiverConfig)) *receive.Receiver {
+func newReceiver(t *testing.T, change func(*receive.Config)) *receive.Receiver {
 	t.Helper()
-	cfg := receive.ReceiverConfig{Secrets: []webhook.Secret{receiverSecret}, Logger: slog.New(slog.DiscardHandler)}
+	cfg := receive.Config{Secrets: []webhook.Secret{receiverSecret}, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
-	r, err := receive.NewReceiver(cfg)
+	r, err := receive.New(cfg)
 	require.NoError(t, err)
 	return r
 }
@@ -162,7 +162,7 @@ func TestReceiverRoutesEvents(t *testing.T) {
 func TestReceiverWarnsWhenItDropsWhatDoesNotDecode(t *testing.T) {
 	t.Parallel()
 	var log capture
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = log.logger() })
+	r := newReceiver(t, func(c *receive.Config) { c.Logger = log.logger() })
 	r.OnType(webhook.EventCallCompleted, func(context.Context, webhook.Event) error { panic("not for this one") })
 	undecodable := func(id string) *http.Request {
 		return signedEvent(id, webhook.EventCallCompleted, `[1]`).request()
@@ -251,7 +251,7 @@ func TestReceiverLeavesTestEventsToTheirHandler(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, serve(r, test.request()).Code, "but verified")
 }
 
-func TestReceiverAnswersToEachMistake(t *testing.T) {
+func TestReceiverRespondsToEachMistake(t *testing.T) {
 	t.Parallel()
 	request := func(change func(*http.Request)) *http.Request {
 		r := callCompleted("evt_1").request()
@@ -316,7 +316,7 @@ func (e *endless) Read(b []byte) (int, error) { clear(b); e.read += len(b); retu
 
 func TestReceiverReadsNoMoreThanMaxBody(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.MaxBody = 4096 })
+	r := newReceiver(t, func(c *receive.Config) { c.MaxBody = 4096 })
 	body := &endless{}
 	req := callCompleted("evt_1").request()
 	req.Body, req.ContentLength = io.NopCloser(body), -1
@@ -326,7 +326,7 @@ func TestReceiverReadsNoMoreThanMaxBody(t *testing.T) {
 
 func TestReceiverEndsSlowBodies(t *testing.T) { // H19
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.ReadTimeout = time.Millisecond })
+	r := newReceiver(t, func(c *receive.Config) { c.ReadTimeout = time.Millisecond })
 	r.OnOther(func(context.Context, webhook.Event) error { t.Error("handler called"); return nil })
 	s := httptest.NewServer(r)
 	defer s.Close()
@@ -342,10 +342,10 @@ func TestReceiverEndsSlowBodies(t *testing.T) { // H19
 	assert.Equal(t, http.StatusRequestTimeout, resp.StatusCode)
 }
 
-// net/http reads the rest of a refused body before it answers.
-func TestReceiverAnswersAlthoughTheRestOfTheBodyNeverComes(t *testing.T) { // H19
+// net/http reads the rest of a refused body before it responds.
+func TestReceiverRespondsAlthoughTheRestOfTheBodyNeverComes(t *testing.T) { // H19
 	t.Parallel()
-	r := newReceiver(t, func(c *receive.ReceiverConfig) { c.ReadTimeout, c.MaxBody = 50*time.Millisecond, 500 })
+	r := newReceiver(t, func(c *receive.Config) { c.ReadTimeout, c.MaxBody = 50*time.Millisecond, 500 })
 	s := httptest.NewServer(r)
 	defer s.Close()
 	const signed = "Webhook-Id: a\r\nWebhook-Timestamp: 1\r\nWebhook-Signature: v1,x\r\n"
@@ -392,15 +392,15 @@ func TestReceiverReloadsSecrets(t *testing.T) {
 	assert.Equal(t, http.StatusOK, serve(r, byNew.request()).Code, "a mistake changes nothing")
 }
 
-func TestNewReceiverNamesAllMistakes(t *testing.T) {
+func TestNewNamesAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := receive.NewReceiver(receive.ReceiverConfig{
+	_, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{receiverSecret}, Lease: -1, ReadTimeout: -2, Async: &receive.AsyncConfig{Queue: -1, Workers: -1},
 	})
 	var v *webhook.ValidationError
 	require.ErrorAs(t, err, &v)
 	assert.Len(t, v.Fields, 4)
-	_, err = receive.NewReceiver(receive.ReceiverConfig{})
+	_, err = receive.New(receive.Config{})
 	assert.Error(t, err, "no secret")
 }
 
@@ -408,7 +408,7 @@ func TestReceiverLogsRefusalsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		r := newReceiver(t, func(c *receive.ReceiverConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		r := newReceiver(t, func(c *receive.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		forged := callCompleted("evt_1")
 		forged.secret = webhook.NewSecret().Reveal()
 		for range 100 {

@@ -34,7 +34,7 @@ func ExampleInbox() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	receiver, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}, Deduper: inbox})
+	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}, Deduper: inbox})
 	if err != nil {
 		log.Fatal(err)
 	}

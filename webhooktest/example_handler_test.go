@@ -15,7 +15,7 @@ import (
 // NewTalkTime is the code under test: a customer's handler that adds up how long
 // the calls were.
 func NewTalkTime(seconds *int, secret webhook.Secret) (http.Handler, error) {
-	r, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
+	r, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}})
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ var secret = webhook.NewSecret()
 
 // newReceiver is what the examples share: it prints completed calls.
 func newReceiver() (*receive.Receiver, error) {
-	r, err := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
+	r, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}})
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log"
 	"net/http"
 	"os"
@@ -14,13 +13,13 @@ import (
 )
 
 func main() {
-	secret, err := webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
-	r, err2 := receive.NewReceiver(receive.ReceiverConfig{Secrets: []webhook.Secret{secret}})
-	if err := errors.Join(err, err2); err != nil {
-		log.Fatal(err)
+	secret, malformed := webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
+	r, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}})
+	if malformed != nil || err != nil {
+		log.Fatal(malformed, err)
 	}
 	receive.On(r, func(_ context.Context, e webhook.Event, call webhook.CallCompleted) error {
-		log.Printf("call %s took %d seconds", call.CallID, call.DurationSeconds)
+		log.Printf("%s: call %s took %d seconds", e.ID, call.CallID, call.DurationSeconds)
 		return nil
 	})
 	r.OnOther(func(_ context.Context, e webhook.Event) error { log.Printf("%s: %+v", e.Type, e.Data); return nil })

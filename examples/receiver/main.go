@@ -98,7 +98,7 @@ func parseSecrets(text string, out io.Writer) ([]webhook.Secret, error) {
 
 func newReceiver(o options, secrets []webhook.Secret, out io.Writer) (*receive.Receiver, error) {
 	p := &printer{out: out}
-	r, err := receive.NewReceiver(receive.ReceiverConfig{
+	r, err := receive.New(receive.Config{
 		Secrets: secrets,
 		Explain: true,
 		Logger:  slog.New(slog.NewTextHandler(p, nil)),

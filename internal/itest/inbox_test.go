@@ -53,7 +53,7 @@ func inboxRequest(t testing.TB, id string) *http.Request {
 
 func inboxReceiver(t testing.TB, i *sqlstore.Inbox) *receive.Receiver {
 	t.Helper()
-	r, err := receive.NewReceiver(receive.ReceiverConfig{
+	r, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{inboxSecret}, Deduper: i, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
