@@ -22,7 +22,7 @@ var (
 	errUndecoded = errors.New("webhook: data does not decode")
 	errHandler   = errors.New("webhook: the handler failed")
 	errDedupe    = errors.New("webhook: de-duplication failed")
-	errFull      = errors.New("webhook: the queue is full")
+	errFull      = errors.New("webhook: no place in the queue")
 	errClosed    = errors.New("webhook: the receiver is shutting down")
 )
 

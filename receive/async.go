@@ -9,32 +9,41 @@ import (
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
-// AsyncConfig makes a [Receiver] answer as soon as an event is queued, and
-// handle it afterwards: for handlers that take longer than the 5 seconds that
-// the sender waits.
+// AsyncConfig makes a [Receiver] acknowledge an event as soon as it is queued, and
+// handle it afterwards: for handlers that take longer than the 5 seconds that the
+// sender waits.
 //
 // The queue is in memory. Its events have been acknowledged, so the sender does
-// not send them again: when the process dies, they are lost. [Receiver.Shutdown]
+// not send them again: if the process dies, they are lost. [Receiver.Shutdown]
 // is therefore part of every deployment, and work that must not be lost goes to
-// sqlstore's Inbox instead, which is durable when the sender gets its answer.
+// sqlstore's Inbox instead, where it is durable before the sender is told so.
+//
+// A type whose handler fails, is slow or hangs costs its own events alone: of the
+// places in the queue and of the workers it may hold as many as it leaves free, so
+// one such type gets half, and two a third each. A receiver of several endpoints
+// also keeps places from an endpoint that floods: it gets a third with one type, and
+// three quarters with any number of them. Types that have work are served in turn.
 type AsyncConfig struct {
-	// Queue bounds the events that wait, run, or wait for their next try. When
-	// it is full the sender is told to come back (503 and Retry-After). Each
-	// holds its payload in memory. Defaults to 256.
+	// Queue bounds the events that wait, run, or wait for their next try, of all
+	// types together. If there is no place for an event the sender is told to
+	// come back (503 and Retry-After), and the log names its type. Each event
+	// holds its payload in memory. Defaults to 512, of which one type can have
+	// 256.
 	Queue int
 
-	// Workers is how many handlers run at once. Defaults to 4.
+	// Workers is how many handlers run at once, of all types together. Defaults
+	// to 8, of which one type can have 4. With fewer than 2 a handler that hangs
+	// stops all the others.
 	Workers int
 
 	// Retry decides when an event whose handler failed is tried again, since
-	// nobody else will. Defaults to [webhook.DefaultRetry]. While Shutdown drains, what
-	// waits is tried once more, at once.
+	// nobody else will. Defaults to [webhook.DefaultRetry]. While Shutdown drains,
+	// what waits is tried once more, at once.
 	Retry webhook.RetryPolicy
 
-	// OnLost hears of each event that was acknowledged and not handled: its
-	// handler failed for the last time, or Shutdown ran out of time. It is the
-	// place for a dead-letter file. The event is logged in any case, without its
-	// data.
+	// OnLost is called with each event that was acknowledged and not handled: its
+	// handler failed for the last time, or Shutdown ran out of time. It can write
+	// a dead-letter file. The event is logged in any case, without its data.
 	OnLost func(e webhook.Event, err error)
 }
 
@@ -47,10 +56,10 @@ var (
 // withDefaults returns a copy: the caller's own stays as it is.
 func (c AsyncConfig) withDefaults() *AsyncConfig {
 	if c.Queue == 0 {
-		c.Queue = 256
+		c.Queue = 512
 	}
 	if c.Workers == 0 {
-		c.Workers = 4
+		c.Workers = 8
 	}
 	if c.Retry == nil {
 		c.Retry = webhook.DefaultRetry()
@@ -58,10 +67,19 @@ func (c AsyncConfig) withDefaults() *AsyncConfig {
 	return &c
 }
 
-// queue takes on an event that has passed the gate.
-func (r *Receiver) queue(ctx context.Context, e webhook.Event) int {
+// enqueue takes on an event that has passed the gate.
+func (r *Receiver) enqueue(ctx context.Context, e webhook.Event) int {
+	f := flowOf(e)
+	if !r.queue.enter(f) {
+		r.gate.leave()
+		if n := r.full.due(time.Now()); n > 0 {
+			r.cfg.Logger.Warn("webhook: no place in the queue; the sender will try again", "refused", n, eventAttrs(e))
+		}
+		return statusOf(errFull)
+	}
 	m, err := r.begin(ctx, e)
 	if err != nil {
+		r.queue.leave(f)
 		r.gate.leave()
 		return statusOf(err)
 	}
@@ -72,6 +90,7 @@ func (r *Receiver) queue(ctx context.Context, e webhook.Event) int {
 // work handles one queued event until that succeeds or the policy gives up.
 func (r *Receiver) work(ctx context.Context, e webhook.Event, m Mark) {
 	defer r.gate.leave()
+	defer r.queue.leave(flowOf(e))
 	ctx, cancel := r.handlerContext(ctx, m)
 	defer cancel()
 	ended := false
@@ -98,14 +117,13 @@ func (r *Receiver) work(ctx context.Context, e webhook.Event, m Mark) {
 	}
 }
 
-// runInTurn runs the handlers of e once a worker is free.
+// runInTurn runs the handlers of e once it is the turn of its flow.
 func (r *Receiver) runInTurn(ctx context.Context, e webhook.Event) error {
-	select {
-	case r.workers <- struct{}{}:
-	case <-ctx.Done():
-		return errCutOff
+	f := flowOf(e)
+	if err := r.queue.begin(ctx, f); err != nil {
+		return err
 	}
-	defer func() { <-r.workers }()
+	defer r.queue.end(f)
 	return r.run(ctx, e)
 }
 

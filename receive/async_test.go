@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,7 @@ func TestAsyncAcknowledgesBeforeTheWork(t *testing.T) {
 func TestAsyncPushesBackWhenFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := asyncReceiver(t, receive.AsyncConfig{Queue: 3, Workers: 2})
+		r := asyncReceiver(t, receive.AsyncConfig{Queue: 6, Workers: 4})
 		var running, most, calls atomic.Int32
 		r.OnOther(func(context.Context, webhook.Event) error {
 			n := running.Add(1)
@@ -72,6 +73,23 @@ func TestAsyncPushesBackWhenFull(t *testing.T) {
 		require.NoError(t, r.Shutdown(t.Context()))
 		assert.EqualValues(t, 4, calls.Load())
 		assert.EqualValues(t, 2, most.Load())
+	})
+}
+
+func TestAsyncLogsWhatHasNoPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log capture
+		r := newReceiver(t, func(c *receive.Config) {
+			c.Async, c.Logger = &receive.AsyncConfig{Queue: 1}, log.logger()
+		})
+		r.OnOther(func(context.Context, webhook.Event) error { time.Sleep(time.Hour); return nil })
+		for i := range 10 {
+			serve(r, callCompleted(fmt.Sprint("evt_", i)).request())
+		}
+		assert.Equal(t, 1, strings.Count(log.text(), "no place in the queue"), "at most one line a minute")
+		assert.Contains(t, log.text(), "event.type=call.completed")
+		require.NoError(t, r.Shutdown(t.Context()))
 	})
 }
 

@@ -6,10 +6,8 @@ import (
 	"time"
 )
 
-// gate counts the events inside a Receiver, so that they can be bounded and
-// waited for.
+// gate counts the events inside a Receiver, so that they can be waited for.
 type gate struct {
-	limit   int           // 0: none
 	closing chan struct{} // closed by close
 	empty   chan struct{} // closed when closed and nobody is inside
 
@@ -20,19 +18,16 @@ type gate struct {
 	closed  bool
 }
 
-func newGate(limit int) *gate {
-	return &gate{limit: limit, closing: make(chan struct{}), empty: make(chan struct{})}
+func newGate() *gate {
+	return &gate{closing: make(chan struct{}), empty: make(chan struct{})}
 }
 
-// enter lets an event in; bounded, if there is room.
-func (g *gate) enter(bounded bool) error {
+// enter lets an event in, unless the gate is closed.
+func (g *gate) enter() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.closed:
+	if g.closed {
 		return errClosed
-	case bounded && g.limit > 0 && g.inside >= g.limit:
-		return errFull
 	}
 	g.inside++
 	return nil

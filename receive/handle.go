@@ -18,12 +18,11 @@ const dedupeTimeout = 3 * time.Second
 
 // process handles or queues a verified event and returns the status.
 func (r *Receiver) process(ctx context.Context, e webhook.Event) int {
-	queued := r.cfg.Async != nil && !e.Test
-	if err := r.gate.enter(queued); err != nil {
+	if err := r.gate.enter(); err != nil {
 		return statusOf(err)
 	}
-	if queued {
-		return r.queue(ctx, e)
+	if r.queue != nil && !e.Test {
+		return r.enqueue(ctx, e)
 	}
 	defer r.gate.leave()
 	if e.Test {

@@ -44,7 +44,7 @@ func (r *Receiver) Middleware(next http.Handler) http.Handler {
 // pass hands a verified request on. It returns the status of a refusal, or 0
 // when next has responded.
 func (r *Receiver) pass(next http.Handler, w http.ResponseWriter, req *http.Request, e webhook.Event) int {
-	if err := r.gate.enter(false); err != nil {
+	if err := r.gate.enter(); err != nil {
 		return statusOf(err)
 	}
 	defer r.gate.leave()

@@ -24,7 +24,7 @@ import (
 //	413  the body is larger than MaxBody
 //	415  not JSON in UTF-8, or compressed
 //	500  the handler failed or panicked, or something read the body before
-//	503  the queue is full, the Deduper failed, or Shutdown was called
+//	503  no place in the queue, the Deduper failed, or Shutdown was called
 //
 // The sender retries everything but 200.
 //
@@ -38,8 +38,9 @@ type Receiver struct {
 	cfg      Config
 	verifier *webhook.Verifier
 	gate     *gate
-	workers  chan struct{} // one token per running asynchronous handler
+	queue    *queue // nil: events are handled before the response
 	refusals refusalLog
+	full     refusalLog
 
 	stopping context.Context // ends when Shutdown runs out of time
 	stop     context.CancelFunc
@@ -61,10 +62,9 @@ func New(cfg Config) (*Receiver, error) {
 	if err := cfg.complete(err); err != nil {
 		return nil, err
 	}
-	r := &Receiver{cfg: cfg, verifier: v, gate: newGate(0), handlers: make(map[webhook.EventType][]handler)}
+	r := &Receiver{cfg: cfg, verifier: v, gate: newGate(), handlers: make(map[webhook.EventType][]handler)}
 	if cfg.Async != nil {
-		r.gate = newGate(cfg.Async.Queue)
-		r.workers = make(chan struct{}, cfg.Async.Workers)
+		r.queue = newQueue(cfg.Async.Queue, cfg.Async.Workers)
 	}
 	r.stopping, r.stop = context.WithCancel(context.Background())
 	return r, nil
