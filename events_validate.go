@@ -158,7 +158,7 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 			c.fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
 			return nil, nil
 		}
-		k.complete(p, c)
+		k.(completer).complete(p, c)
 	}
 	return bytes.Clone(raw), nil
 }
@@ -170,7 +170,7 @@ func (c *checker) encodedData(e *Event) ([]byte, error) {
 	}
 	data := e.Data
 	if k := kindFor(e.Type); k != nil {
-		data = k.complete(data, c)
+		data = k.(completer).complete(data, c)
 	}
 	b, err := encode(data)
 	if err != nil {

@@ -18,11 +18,7 @@ import (
 // written by hand on the standard library.
 func TestFootprintOfVerifying(t *testing.T) {
 	t.Parallel()
-	checkout, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	library := customerModule(t, "library")
-	goCommand(t, library, "mod", "edit", "-require", "github.com/ringyo-ai/webhook@v0.0.0", "-replace", "github.com/ringyo-ai/webhook="+checkout)
-	goCommand(t, library, "mod", "tidy")
+	library := libraryModule(t, "library")
 	byhand := customerModule(t, "byhand")
 
 	mod := readLines(t, filepath.Join(library, "go.mod"))
@@ -37,6 +33,59 @@ func TestFootprintOfVerifying(t *testing.T) {
 	assert.LessOrEqual(t, with, without+without/100, "the binary may be 1 %% larger")
 }
 
+// A Receiver brings payloads, de-duplication, a queue and log/slog.
+func TestFootprintOfReceiving(t *testing.T) {
+	t.Parallel()
+	with, without := binarySize(t, libraryModule(t, "receiver")), binarySize(t, customerModule(t, "byhand"))
+	t.Logf("binary %d bytes against %d by hand: %+.2f %%", with, without, 100*float64(with-without)/float64(without))
+	assert.LessOrEqual(t, with, without+7*without/100, "the binary may be 7 %% larger")
+}
+
+// sending are the beginnings of the symbols that only a sender may link, after the
+// module's path: packages, and types of the root.
+var sending = []string{
+	"/internal/lanes.",
+	"/internal/batch.",
+	"/internal/httpsend.",
+	"/internal/egress.",
+	"/memstore.",
+	".(*Engine).",
+	".(*HTTPTransport).",
+	".(*checker).",
+}
+
+func TestWhoeverReceivesLinksNothingThatSends(t *testing.T) {
+	t.Parallel()
+	for name, sends := range map[string]bool{"library": false, "receiver": false, "sender": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			module := libraryModule(t, name)
+			goCommand(t, module, "build", "-o", "binary", ".")
+			symbols := goCommand(t, module, "tool", "nm", "binary")
+			for _, begin := range sending {
+				if dir, isPackage := strings.CutPrefix(strings.TrimSuffix(begin, "."), "/"); isPackage {
+					if _, err := os.Stat(filepath.Join("../..", dir)); err != nil {
+						continue // there is none yet
+					}
+				}
+				linked := strings.Contains(symbols, "github.com/ringyo-ai/webhook"+begin)
+				assert.Equal(t, sends, linked, "%s: a sender shows that the name is right, and the others must not link it", begin)
+			}
+		})
+	}
+}
+
+// libraryModule makes a module of testdata/footprint/NAME that requires the library.
+func libraryModule(t *testing.T, name string) string {
+	t.Helper()
+	checkout, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	dir := customerModule(t, name)
+	goCommand(t, dir, "mod", "edit", "-require", "github.com/ringyo-ai/webhook@v0.0.0", "-replace", "github.com/ringyo-ai/webhook="+checkout)
+	goCommand(t, dir, "mod", "tidy")
+	return dir
+}
+
 // customerModule makes a module of testdata/footprint/NAME.
 func customerModule(t *testing.T, name string) string {
 	t.Helper()
@@ -46,13 +95,14 @@ func customerModule(t *testing.T, name string) string {
 	return dir
 }
 
-func goCommand(t *testing.T, dir string, args ...string) {
+func goCommand(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
+	return string(out)
 }
 
 func binarySize(t *testing.T, dir string) int64 {
