@@ -199,12 +199,12 @@ func TestH16_BodyReadBefore(t *testing.T) {
 	}
 }
 
-// The server's own body answers otherwise than a reader in a test.
+// The server's own body behaves otherwise than a reader in a test.
 func TestH16_BodyReadBeforeOnAServer(t *testing.T) {
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := newVerifier(t, webhook.VerifierConfig{Secrets: list(s)})
-	answers := make(chan error, 1)
+	verdicts := make(chan error, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/read":
@@ -213,7 +213,7 @@ func TestH16_BodyReadBeforeOnAServer(t *testing.T) {
 			_ = r.Body.Close()
 		}
 		_, err := v.VerifyRequest(r)
-		answers <- err
+		verdicts <- err
 	}))
 	defer srv.Close()
 	for path, want := range map[string]error{"/": nil, "/read": webhook.ErrBodyConsumed, "/closed": webhook.ErrBodyConsumed} {
@@ -224,7 +224,7 @@ func TestH16_BodyReadBeforeOnAServer(t *testing.T) {
 			res, err := srv.Client().Do(req)
 			require.NoError(t, err)
 			require.NoError(t, res.Body.Close())
-			require.ErrorIs(t, <-answers, want, path)
+			require.ErrorIs(t, <-verdicts, want, path)
 		}
 	}
 }

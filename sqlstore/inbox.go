@@ -20,7 +20,7 @@ import (
 // mark in the same transaction as the handler's own work, so that the event has
 // exactly one effect there, whatever crashes when. That is also the durable form
 // of working later: a handler that only writes the event, or a job, to a table
-// of its own has answered within milliseconds and loses nothing.
+// of its own returns within milliseconds and loses nothing.
 //
 // With that mark the event is handled. So a type whose handler calls InTx or
 // [Inbox.Mark] has no other handler, and what that does afterwards must not fail:

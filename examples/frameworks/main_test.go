@@ -29,7 +29,7 @@ func newReceiver() (*receive.Receiver, error) {
 
 const body = `{"id":"evt_1","event":"call.completed","timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1","data":{"call_id":"call_1"}}`
 
-// deliver sends one event, twice, and prints the answers.
+// deliver sends one event, twice, and prints the statuses.
 func deliver(h http.Handler) {
 	for range 2 {
 		req := httptest.NewRequest(http.MethodPost, "/webhooks", strings.NewReader(body))

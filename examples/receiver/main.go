@@ -39,7 +39,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", "localhost:8080", "address to listen on")
 	flag.StringVar(&o.secrets, "secret", os.Getenv("WEBHOOK_SECRET"),
 		"signing secret of the endpoint, or several with commas between; defaults to $WEBHOOK_SECRET, and to a new one")
-	flag.Int64Var(&o.fail, "fail", 0, "answer 500 to every n-th event; 0: never, 1: always")
+	flag.Int64Var(&o.fail, "fail", 0, "respond with 500 to every n-th event; 0: never, 1: always")
 	flag.DurationVar(&o.delay, "delay", 0, "time to handle one event; the sender waits 5s")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

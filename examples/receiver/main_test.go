@@ -39,11 +39,11 @@ func TestReceiverFailsOnRequestAndPrints(t *testing.T) {
 		id := []string{"evt_1", "evt_2", "evt_2"}[i]
 		body := `{"id":"` + id + `","event":"credits.low","timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1","data":{"balance":180,"threshold":200}}`
 		if got := post(t, url, id, body, secret); got != want {
-			t.Errorf("request %d was answered %d, want %d", i, got, want)
+			t.Errorf("request %d got %d, want %d", i, got, want)
 		}
 	}
 	if got := post(t, url, "evt_3", "{}", webhook.NewSecret()); got != http.StatusUnauthorized {
-		t.Errorf("forged request was answered %d", got)
+		t.Errorf("forged request got %d", got)
 	}
 	stop()
 	if err := <-done; err != nil {

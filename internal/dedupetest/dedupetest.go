@@ -129,7 +129,7 @@ func (s *suite) begin(key receive.DedupeKey) receive.Mark {
 		s.Fatalf("Begin: %v", err)
 	}
 	if m.Key != key {
-		s.Fatalf("Begin answered the mark of %v", m.Key)
+		s.Fatalf("Begin returned the mark of %v", m.Key)
 	}
 	return m
 }
@@ -137,7 +137,7 @@ func (s *suite) begin(key receive.DedupeKey) receive.Mark {
 func (s *suite) refused(key receive.DedupeKey, want error) {
 	s.Helper()
 	if _, err := s.d.Begin(s.Context(), key, lease); !errors.Is(err, want) {
-		s.Fatalf("Begin answered %v, want %v", err, want)
+		s.Fatalf("Begin returned %v, want %v", err, want)
 	}
 }
 
