@@ -13,11 +13,13 @@ import (
 // Acknowledging first and working later, for handlers that take longer than the
 // sender waits.
 func ExampleAsyncConfig() {
+	secret := receiverSecret // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
+
 	receiver, err := receive.New(receive.Config{
-		Secrets: []webhook.Secret{receiverSecret},
+		Secrets: []webhook.Secret{secret},
 		Async: &receive.AsyncConfig{
 			Queue:   1000,
-			Workers: 8,
+			Workers: 16,
 			OnLost:  func(e webhook.Event, err error) { log.Printf("lost %s %s: %v", e.ID, e.Raw, err) },
 		},
 	})

@@ -12,7 +12,9 @@ import (
 
 // A Receiver in front of code that handles the request itself.
 func ExampleReceiver_Middleware() {
-	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{receiverSecret}})
+	secret := receiverSecret // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
+
+	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -25,7 +27,10 @@ func ExampleReceiver_Middleware() {
 		}
 		fmt.Println(event.Type, len(raw) > len(event.Raw))
 	})
-	serve(receiver.Middleware(own), callCompleted("evt_1").request())
+	mux := http.NewServeMux()
+	mux.Handle("/hook", receiver.Middleware(own))
+
+	serve(mux, callCompleted("evt_1").request())
 	// Output:
 	// call.completed true
 }
