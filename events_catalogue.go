@@ -56,7 +56,7 @@ func (kindOf[P]) holds(data any) bool { _, ok := data.(P); return ok }
 func (kindOf[P]) zero() any { var p P; return p }
 
 func (kindOf[P]) complete(data any, c *checker) any {
-	p := data.(P) // the caller asked holds
+	p := data.(P)                                           // the caller asked holds
 	any(&p).(interface{ complete(c *checker) }).complete(c) // every payload has it
 	return p
 }
