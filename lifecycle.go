@@ -138,7 +138,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if err := e.readyDue(ctx); err != nil {
 		return 0, err
 	}
-	terms := LeaseTerms{Max: e.cfg.Concurrency, PerEndpoint: e.cfg.PerEndpoint, Lease: e.cfg.Lease}
+	terms := LeaseTerms{Max: e.cfg.Concurrency, Lease: e.cfg.Lease, Room: newRoom(e.cfg.PerEndpoint)}
 	e.feed.mu.Lock()
 	cursor := e.feed.cursor
 	e.feed.mu.Unlock()

@@ -100,10 +100,11 @@ func (s *scheduler) reserve(room int) (terms LeaseTerms, release func()) {
 	if !s.open || free <= 0 {
 		return LeaseTerms{}, func() {}
 	}
-	terms = LeaseTerms{Max: free, PerEndpoint: s.perEndpoint, Lease: s.e.cfg.Lease}
+	named := newRoom(s.perEndpoint)
+	terms = LeaseTerms{Max: free, Lease: s.e.cfg.Lease, Room: named}
 	for _, l := range s.lanes {
 		if room := l.room(); room != s.perEndpoint && (l.held() > 0 || l.bad) {
-			terms.Slots = append(terms.Slots, Slots{EndpointID: l.id, Free: room})
+			named.free[l.id] = room
 		}
 	}
 	// Several calls may be under way; each keeps a share, since few fill theirs.
@@ -167,21 +168,19 @@ func (s *scheduler) note(terms LeaseTerms, claimed []Leased, more bool) {
 	for i := range claimed {
 		got[claimed[i].Target.EndpointID]++
 	}
-	free := make(map[string]int, len(terms.Slots))
-	for _, slots := range terms.Slots {
-		free[slots.EndpointID] = slots.Free
-	}
+	r := terms.Room.(*fixedRoom)
+	free := r.free
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, n := range got {
-		if _, named := free[id]; !named && n >= terms.PerEndpoint {
+		if _, named := free[id]; !named && n >= r.perEndpoint {
 			s.lane(id)
 		}
 	}
 	for id, l := range s.lanes {
 		most, named := free[id]
 		if !named {
-			most = terms.PerEndpoint
+			most = r.perEndpoint
 		}
 		switch {
 		case got[id] >= most:
