@@ -93,11 +93,10 @@ func benchClaim(b *testing.B, h Harness, prepare func(*env)) {
 	e.endpoint("wh_full", "bench.full")
 	prepare(e)
 	e.enqueue(benchEvents(0, benchBatch)...)
-	t := terms(benchBatch, 4, webhook.Slots{EndpointID: "wh_full"})
 	cursor, done := "", 0
 	b.ReportAllocs()
 	for b.Loop() {
-		c := e.claimFrom(cursor, t)
+		c := e.claimFrom(cursor, terms(benchBatch, 4, slots{"wh_full", 0}))
 		cursor = c.Cursor
 		if len(c.Deliveries) == 0 {
 			b.Fatal("nothing claimed")

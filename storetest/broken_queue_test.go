@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ var brokenEnqueue = []broken{
 	{rule: "EventComesBackAsEmitted", fault: func(f *faulty) {
 		f.eventOut = func(r *webhook.EventRecord, _ *error) { r.CreatedAt = time.Time{} }
 	}},
-	{rule: "GroupIsAllOrNothing", also: []string{"HandOffHasItsBounds", "SameIDOtherContentConflicts"}, fault: func(f *faulty) { // event by event
+	{rule: "GroupIsAllOrNothing", also: []string{"SameIDOtherContentConflicts"}, fault: func(f *faulty) { // event by event
 		f.enqueue = func(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
 			whole := webhook.Enqueued{Errs: make([]error, len(r.Groups))}
 			for i, g := range r.Groups {
@@ -79,7 +80,7 @@ var brokenEnqueue = []broken{
 		f.enqueueOut = func(_ webhook.EnqueueRequest, out *webhook.Enqueued) { out.Ready, out.Held = out.Ready+out.Held, 0 }
 	}},
 	{rule: "HandOffHasItsBounds", fault: func(f *faulty) {
-		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Slots = nil }
+		f.enqueueIn = func(r *webhook.EnqueueRequest) { unnamed(&r.Handoff, func(int) bool { return true }) }
 	}},
 	{rule: "HandOffIsALease", also: []string{"EventsForAnInactiveEndpointAreHeld"}, fault: func(f *faulty) { // it has no length
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Lease = 0 }
@@ -167,6 +168,18 @@ var brokenEnqueue = []broken{
 	}},
 }
 
+// unnamed puts room in the place of t's that makes no difference for the endpoints
+// whose number fits.
+func unnamed(t *webhook.LeaseTerms, fits func(free int) bool) {
+	if t.Room == nil {
+		return
+	}
+	r := *roomOf(*t)
+	r.free = maps.Clone(r.free)
+	maps.DeleteFunc(r.free, func(_ string, free int) bool { return fits(free) })
+	t.Room = &r
+}
+
 // aborting is a transaction that a conflict ends, as PostgreSQL's would be by an
 // error that nobody expected.
 type aborting struct {
@@ -197,7 +210,7 @@ var brokenClaim = []broken{
 	}},
 	{rule: "ClaimHasItsBounds", fault: func(f *faulty) { // endpoints that are named have as many as the others
 		f.claimIn = func(r *webhook.ClaimRequest) {
-			r.Slots = slices.DeleteFunc(r.Slots, func(s webhook.Slots) bool { return s.Free > r.PerEndpoint })
+			unnamed(&r.LeaseTerms, func(free int) bool { return free > roomOf(r.LeaseTerms).each })
 		}
 	}},
 	{rule: "ClaimIsALease", also: []string{"NextInSaysWhenToMaintain", "OneClock"}, fault: func(f *faulty) {
@@ -222,7 +235,7 @@ var brokenClaim = []broken{
 	}},
 	{rule: "FullEndpointIsPassedOver", also: []string{"ClaimHasItsBounds"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) {
-			r.Slots = slices.DeleteFunc(r.Slots, func(s webhook.Slots) bool { return s.Free == 0 })
+			unnamed(&r.LeaseTerms, func(free int) bool { return free == 0 })
 		}
 	}},
 	{rule: "ClaimSaysMore", fault: func(f *faulty) {

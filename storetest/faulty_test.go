@@ -176,7 +176,6 @@ func (f *faulty) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook
 
 func (f *faulty) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
 	if f.claimIn != nil {
-		r.Slots = slices.Clone(r.Slots)
 		f.claimIn(&r)
 	}
 	c, err := f.Store.Claim(ctx, r)
@@ -275,15 +274,10 @@ func (f *faulty) rearrange(r webhook.ClaimRequest, c *webhook.Claimed, order fun
 	rest, _ := f.Store.Claim(f.bg, webhook.ClaimRequest{LeaseTerms: terms(1<<20, 1<<20)})
 	all := append(slices.Clone(c.Deliveries), rest.Deliveries...)
 	slices.SortStableFunc(all, order)
-	free := map[string]int{}
-	for _, s := range r.Slots {
-		free[s.EndpointID] = s.Free - r.PerEndpoint
-	}
+	r.Room.Reset()
 	c.Deliveries = nil
 	for _, l := range all {
-		id := l.Target.EndpointID
-		if len(c.Deliveries) < r.Max && free[id]+r.PerEndpoint > 0 {
-			free[id]--
+		if len(c.Deliveries) < r.Max && r.Room.Take(webhook.Candidate{EndpointID: l.Target.EndpointID, AccountID: l.Target.AccountID}, 1) > 0 {
 			c.Deliveries = append(c.Deliveries, l)
 		} else {
 			_, _ = f.Store.Settle(f.bg, []webhook.Settlement{result(l, webhook.OutcomeReleased)})
