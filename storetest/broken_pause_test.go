@@ -236,14 +236,27 @@ var brokenProbe = []broken{
 		}
 	}},
 	{rule: "RefusedProbesHideNothing", fault: func(f *faulty) { // it looks at the first ones only
+		f.claimIn = func(r *webhook.ClaimRequest) { firstOnly(r, webhook.PacePaused) }
+	}},
+	{rule: "RefusedEndpointsHideNothing", fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) {
-			inner := r.Room
-			r.Room = asking{inner, func(c webhook.Candidate, n int) int {
-				if c.Pace == webhook.PacePaused && len(c.EndpointID) > len("wh_h00") {
-					return 0
-				}
-				return inner.Take(c, n)
-			}}
+			if r.Max == 10 {
+				firstOnly(r, webhook.PaceUnknown)
+			}
 		}
 	}},
+	{rule: "RefusedEndpointsHideNothing", also: []string{"ClaimSaysMore"}, fault: func(f *faulty) { // it begins again and again
+		f.claimOut = func(r webhook.ClaimRequest, c *webhook.Claimed) { c.More = c.More || r.Max == 10 }
+	}},
+}
+
+// firstOnly lets a claim look at the first endpoints of a pace alone.
+func firstOnly(r *webhook.ClaimRequest, p webhook.Pace) {
+	inner := r.Room
+	r.Room = asking{inner, func(c webhook.Candidate, n int) int {
+		if c.Pace == p && len(c.EndpointID) > len("wh_h00") {
+			return 0
+		}
+		return inner.Take(c, n)
+	}}
 }

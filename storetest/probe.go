@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -165,25 +166,53 @@ var probeRules = []rule{
 		run: func(e *env) {
 			e.hanging(somePaused)
 			e.advance(firstPause + time.Minute)
-			left := map[string]bool{}
-			var room []slots
-			for _, i := range []int{0, somePaused / 2, somePaused - 1} {
-				id := hangingID(i)
-				left[id] = true
-				room = append(room, slots{id, 1})
-			}
-			cursor := ""
-			for n := 0; len(left) > 0 && n < manyClaims; n++ {
-				c := e.claimFrom(cursor, terms(10, 0, room...))
-				cursor = c.Cursor
-				for _, l := range c.Deliveries {
-					e.check(left[l.Target.EndpointID], "claimed of %s, which was probed or has no room", l.Target.EndpointID)
-					delete(left, l.Target.EndpointID)
-				}
-			}
-			same(e, fmt.Sprintf("probes not found by %d claims", manyClaims), len(left), 0)
+			left, named := wanted()
+			e.findWith(left, named, func(webhook.Claimed) bool { return len(left) == 0 })
 		},
 	},
+	{
+		name:     "RefusedEndpointsHideNothing",
+		sentence: "Endpoints for which there is no room do not keep Claim from those for which there is; it may leave some to the next call, and says More until it has gone round once.",
+		run: func(e *env) {
+			for i := range somePaused {
+				e.endpoint(hangingID(i), hangingType)
+			}
+			e.enqueue(events("evt", 2)...)
+			left, named := wanted()
+			e.findWith(left, named, func(c webhook.Claimed) bool { return !c.More })
+		},
+	},
+}
+
+// wanted names a few of the endpoints that hanging creates, with room for one
+// delivery each.
+func wanted() (left map[string]bool, named []slots) {
+	left = map[string]bool{}
+	for _, i := range []int{0, somePaused / 2, somePaused - 1} {
+		left[hangingID(i)] = true
+		named = append(named, slots{hangingID(i), 1})
+	}
+	return left, named
+}
+
+// findWith claims, with room for none but the named ones, until it is done. What
+// was found is left no more.
+func (e *env) findWith(left map[string]bool, named []slots, done func(webhook.Claimed) bool) {
+	e.Helper()
+	cursor, ended := "", false
+	for n := 0; !ended && n < manyClaims; n++ {
+		c := e.claimFrom(cursor, terms(10, 0, named...))
+		cursor = c.Cursor
+		for _, l := range c.Deliveries {
+			id := l.Target.EndpointID
+			e.check(left[id], "claimed of %s, for which there is no room", id)
+			delete(left, id)
+			named = slices.DeleteFunc(named, func(s slots) bool { return s.id == id })
+		}
+		ended = done(c)
+	}
+	e.check(ended, "no end after %d claims", manyClaims)
+	same(e, "not found", len(left), 0)
 }
 
 // probed claims the probe of wh_1 and returns the pace that Room was told.
