@@ -232,9 +232,10 @@ type Settlement struct {
 	//
 	// The deliveries of a paused endpoint are pending, but cost a Claim nothing,
 	// however many there are, and none is handed off. One at a time is leased as a
-	// probe: a delivery that was attempted before when it is due, any other when
-	// the pause is over, the former first. The next probe is leased when that one is
-	// settled, or its lease has ended. When the pause has ended, all are ready.
+	// probe: when the pause is over a delivery that was not attempted yet, otherwise
+	// one whose next attempt is due. The next probe is leased when that one is
+	// settled, or its lease has ended. When the pause is ended by an answer, all are
+	// ready.
 	Pace            Pace
 	Pause, MaxPause time.Duration
 }

@@ -138,7 +138,7 @@ func (c *claim) probe() {
 	for range min(due, mostProbes) {
 		front := probes.Front()
 		ep := front.Value.(*endpoint)
-		d := ep.nextProbe()
+		d := ep.nextProbe(c.now)
 		if !c.load.fits(d, c.r.LeaseTerms) {
 			c.out.More = true
 			return

@@ -113,11 +113,11 @@ func (e *endpoint) probeTime() int64 {
 }
 
 // nextProbe returns what to lease when the next probe is due.
-func (e *endpoint) nextProbe() *delivery {
-	if len(e.begun) > 0 {
-		return e.begun[0]
+func (e *endpoint) nextProbe(now time.Time) *delivery {
+	if len(e.begun) == 0 || len(e.ready) > 0 && !now.Before(e.rec.PausedTill) {
+		return e.ready[0]
 	}
-	return e.ready[0]
+	return e.begun[0]
 }
 
 // probing notes that the delivery, which was leased, is the endpoint's probe.
