@@ -232,7 +232,6 @@ type hotStep struct {
 // hotSteps are what happens to every delivery.
 func hotSteps(t *testing.T, s *sqlstore.Store, round int) []hotStep {
 	var leased []webhook.Leased
-	full := webhook.LeaseTerms{Max: 50, PerEndpoint: 20, Lease: time.Hour, Slots: []webhook.Slots{{EndpointID: "wh_full", Free: 0}}}
 	settle := func(o webhook.Outcome) func() {
 		return func() {
 			st := delivered(leased[0])
@@ -251,7 +250,7 @@ func hotSteps(t *testing.T, s *sqlstore.Store, round int) []hotStep {
 			}
 		}},
 		{"Claim", func() {
-			c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: full, Cursor: "1"})
+			c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(50, 20, "wh_full"), Cursor: "1"})
 			require.NoError(t, err)
 			leased = c.Deliveries
 			require.Len(t, leased, 10, "two endpoints with room, five events each")

@@ -89,9 +89,7 @@ func (m *timed) cycle(t *testing.T, s *testStore, n int) {
 	mustEnqueue(t, s, ev)
 	emitted := time.Since(began)
 	began = time.Now()
-	terms := terms(64, 4)
-	terms.Slots = []webhook.Slots{{EndpointID: "wh_full", Free: 0}}
-	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms})
+	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(64, 4, "wh_full")})
 	claimed := time.Since(began)
 	require.NoError(t, err)
 	require.Len(t, c.Deliveries, 1)
