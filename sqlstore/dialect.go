@@ -64,8 +64,6 @@ type dialect struct {
 	// leaseAtOnce leases the chosen rows that are still there in one statement;
 	// optional.
 	leaseAtOnce func(ctx context.Context, t *txn, c *claim) error
-	// endpointsAfter returns some of the endpoints that a step leads to.
-	endpointsAfter func(ctx context.Context, t *txn, step string, after int64, limit int) ([]int64, error)
 
 	keyArg func(key) any // a key as a single parameter
 

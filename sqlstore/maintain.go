@@ -4,7 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -427,8 +428,36 @@ func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64
 }
 
 // sweepAtOnce is how many endpoints one call looks at that have held deliveries, and
-// that have parked ones.
-const sweepAtOnce = 500
+// that have parked ones, once in sweepEvery, and sweepAgain how many in between.
+const (
+	sweepAtOnce = 500
+	sweepAgain  = 50
+	sweepEvery  = time.Second
+)
+
+// sweepCursor is how far a sweep has come, and when it last looked at many endpoints.
+type sweepCursor struct {
+	mu    sync.Mutex
+	after int64
+	at    time.Time
+}
+
+// next returns where to go on, and how many endpoints to look at.
+func (c *sweepCursor) next() (after int64, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) < sweepEvery {
+		return c.after, sweepAgain
+	}
+	c.at = time.Now()
+	return c.after, sweepAtOnce
+}
+
+func (c *sweepCursor) set(after int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.after = after
+}
 
 // sweep is how endpoints are found that have held or parked deliveries, and which of
 // them are to have some.
@@ -442,8 +471,9 @@ type sweep struct {
 // inactive can hold a delivery long after that was enabled. Where deliveries were
 // parked when there seemed to be something else to probe the endpoint with, it asks
 // for the probe.
-func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *atomic.Int64, left *int) error {
-	after := swept.Load()
+func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *sweepCursor, left *int) error {
+	from, n := swept.next()
+	var after int64
 	var movers []mover
 	idle := make(map[int64]bool)
 	err := m.s.read(ctx, func(t *txn) error {
@@ -451,18 +481,24 @@ func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *atomic.Int64, left 
 		clear(idle)
 		var nums []int64
 		for _, step := range sw.steps {
-			some, err := m.s.dialect.endpointsAfter(ctx, t, step, after, sweepAtOnce)
+			if step == "" {
+				continue
+			}
+			err := t.query(ctx, step, func(r *sql.Rows) error {
+				var num int64
+				err := r.Scan(&num)
+				nums = append(nums, num)
+				return err
+			}, from, n)
 			if err != nil {
 				return err
 			}
-			nums = append(nums, some...)
 		}
 		slices.Sort(nums)
 		nums = slices.Compact(nums)
-		nums = nums[:min(len(nums), sweepAtOnce)]
-		after = 0
-		if len(nums) == sweepAtOnce {
-			after = nums[len(nums)-1]
+		nums = nums[:min(len(nums), n)]
+		if after = 0; len(nums) == n {
+			after = nums[n-1]
 		}
 		return t.bulk(ctx, &m.s.sql.EndpointStates, oneEach(nums), func(r *sql.Rows) error {
 			var mv mover
@@ -479,7 +515,7 @@ func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *atomic.Int64, left 
 	if err != nil {
 		return err
 	}
-	swept.Store(after)
+	swept.set(after)
 	if len(idle) > 0 {
 		if err := m.s.write(ctx, func(t *txn) error { return m.s.wake(ctx, t, idle) }); err != nil {
 			return err

@@ -20,8 +20,6 @@ var mysql = dialect{
 	insertEvents: insertEventsWithOrigin,
 	visit:        visitGroups,
 
-	endpointsAfter: endpointsAtOnce,
-
 	migration: migration{dir: "mysql", version: mysqlVersion, exclusive: migrateMySQL},
 }
 

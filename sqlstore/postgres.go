@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"math"
-	"strings"
 )
 
 var postgres = dialect{
@@ -24,8 +23,6 @@ var postgres = dialect{
 	settle:       settleDelivered,
 	visit:        visitAtOnce,
 	leaseAtOnce:  leaseAtOnce,
-
-	endpointsAfter: endpointsAtOnce,
 
 	migration: migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
 }
@@ -214,14 +211,6 @@ func postgresSQL() statements {
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)` + few + `) x
 		where d.id = x.id`}
-	s.HeldStep = `
-		with recursive e (num) as (
-			(select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1)
-			union all
-			select (select q.endpoint from {p}queue q where q.state = 4 and q.endpoint > e.num order by q.endpoint limit 1)
-			from e where e.num is not null)
-		select num from e where num is not null limit ?`
-	s.ParkedStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state > 5")
 
 	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
 	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}

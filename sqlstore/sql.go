@@ -66,6 +66,8 @@ func portable() statements {
 		HeldOf:       rowsOf("", "state = 4"),
 		ParkedOf:     rowsOf("", "state > 5 and state = 6"),
 		BegunOf:      rowsOf("", "state > 5 and state = 7"),
+		HeldStep:     stepOf("state = 4"),
+		ParkedStep:   stepOf("state > 5"),
 		RestOf:       `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? offset ?`,
 		LastEndpoint: `select coalesce(max(num), 0) from {p}endpoint`,
 		ProbesDue: `
@@ -122,6 +124,18 @@ func portable() statements {
 // the index that hint names.
 func rowsOf(hint, state string) string {
 	return `select id, due from {p}queue ` + hint + ` where ` + state + ` and endpoint = ? order by due, id limit ? {skip}`
+}
+
+// stepOf returns the statement for the next endpoints that have rows in a state, by
+// an index of these.
+func stepOf(state string) string {
+	return `
+		with recursive w (num) as (
+			select x.num from (select endpoint as num from {p}queue where ` + state + ` and endpoint > ? order by endpoint limit 1) x
+			union all
+			select (select q.endpoint from {p}queue q where q.` + state + ` and q.endpoint > w.num order by q.endpoint limit 1)
+			from w where w.num is not null)
+		select num from w where num is not null limit ?`
 }
 
 func deliveriesBefore(column string) string {

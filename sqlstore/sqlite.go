@@ -21,8 +21,6 @@ var sqlite = dialect{
 	insertEvents: insertEventsReturning,
 	visit:        visitNext,
 
-	endpointsAfter: endpointsByStep,
-
 	migration: migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
 }
 
@@ -127,12 +125,10 @@ func sqliteSQL() statements {
 			pace = ?, pauses = ?, paused_until = ?, probe_at = ?, probe_token = ? where num = ?`}
 	s.SetMoving = bulk{text: `update {p}endpoint set moving = 1 where num = ?`}
 
-	s.EndpointStates = bulk{text: `select num, status, version, probe_at from {p}endpoint where num = ?`}
+	s.EndpointStates = bulk{row: `?`, sep: `,`, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
 	s.MoveRows = bulk{text: `update {p}queue set state = ? where id = ?`}
 	s.Expire = bulk{text: `update {p}delivery set expired = expired + 1, status = 0, token = 0, ends_at = 0 where id = ?`}
 	s.Cancel = bulk{text: `update {p}delivery set status = ?, ends_at = ?, reason = ?, token = 0 where id = ?`}
-	s.HeldStep = `select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1`
-	s.ParkedStep = `select endpoint from {p}queue where state > 5 and endpoint > ? order by endpoint limit 1`
 
 	s.DeleteAttempts = bulk{text: `delete from {p}attempt where delivery = ?`}
 	s.DeleteDeliveries = bulk{text: `delete from {p}delivery where id = ?`}

@@ -53,7 +53,7 @@ type Store struct {
 	matches *cache[topic, match]
 	start   atomic.Int64 // where claims without a cursor begin; -1: not chosen yet
 	probed  probeCursor
-	swept   [2]atomic.Int64 // the endpoint whose held deliveries were looked at last, and whose parked ones
+	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
 	purged  purgeCursor
 	leases  leaseBook
 

@@ -216,33 +216,3 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 	}
 	return stops, err
 }
-
-func endpointsByStep(ctx context.Context, t *txn, step string, after int64, limit int) (nums []int64, err error) {
-	for found := step != ""; found && len(nums) < limit; {
-		found = false
-		err := t.query(ctx, step, func(r *sql.Rows) error {
-			found = true
-			return r.Scan(&after)
-		}, after)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			nums = append(nums, after)
-		}
-	}
-	return nums, nil
-}
-
-func endpointsAtOnce(ctx context.Context, t *txn, step string, after int64, limit int) (nums []int64, err error) {
-	if step == "" {
-		return nil, nil
-	}
-	err = t.query(ctx, step, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		nums = append(nums, num)
-		return err
-	}, after, limit)
-	return nums, err
-}
