@@ -43,7 +43,7 @@ const (
 	// maxProbes is how many due probes one claim offers, and firstProbes how many
 	// when none of these was taken.
 	maxProbes   = 64
-	firstProbes = 16
+	firstProbes = 8
 )
 
 // probing reports whether some probe is due.
