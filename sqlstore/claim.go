@@ -206,13 +206,15 @@ func (c *claim) take(ctx context.Context) error {
 	})
 }
 
-// keep leaves of the rows those that were found, with what was found.
+// keep leaves of the rows those that were found, with what was found, each once:
+// what others did while they were chosen may have brought one up again.
 func (c *claim) keep(found map[key]claimed) {
 	var kept []claimed
 	for _, row := range c.rows {
 		if f, ok := found[row.k]; ok {
 			row.event, row.attempts, row.releases, row.expired = f.event, f.attempts, f.releases, f.expired
 			kept = append(kept, row)
+			delete(found, row.k)
 		}
 	}
 	c.rows = kept

@@ -72,7 +72,7 @@ func (c *claim) chooseProbes(ctx context.Context, t *txn, most int) error {
 		if err := c.chooseRows(ctx, t, wanted); err != nil {
 			return err
 		}
-		c.more = c.more || offered >= maxProbes
+		c.more = c.more || offered >= maxProbes || len(c.rows) >= most
 	}
 	return nil
 }
@@ -96,8 +96,8 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 	return list, err
 }
 
-// chooseRows chooses a row of each endpoint: the oldest one that was attempted
-// before, or any other if the pause is over.
+// chooseRows chooses a row of each endpoint: the oldest one that was not attempted
+// yet if the pause is over, otherwise the oldest of those that are due again.
 func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint) error {
 	var asked [][]any
 	for _, ep := range wanted {
@@ -110,7 +110,7 @@ func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint)
 	err := t.bulk(ctx, &c.s.sql.ProbeRows, asked, func(r *sql.Rows) error {
 		var row claimed
 		err := r.Scan(&row.endpoint, &row.k, &row.state, &row.due)
-		if old, ok := oldest[row.endpoint]; !ok || row.state > old.state {
+		if old, ok := oldest[row.endpoint]; !ok || row.state < old.state {
 			oldest[row.endpoint] = row
 		}
 		return err
