@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // DeliveryStatus is the state of a delivery.
@@ -205,3 +207,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		HooksDropped: e.hooks.droppedCalls(),
 	}, nil
 }
+
+// NewDeliveryID makes an id for a delivery, "dlv_" and a UUIDv7 without dashes:
+// for implementers of a [Store].
+func NewDeliveryID() string { return id.New("dlv_") }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // EventType names a kind of event, such as "call.completed". The types below
@@ -133,7 +135,7 @@ func newEvent[P Payload](accountID string, data P) Event {
 
 func makeEvent(accountID string, t EventType, data any) Event {
 	return Event{
-		ID:        newID("evt_"),
+		ID:        id.New("evt_"),
 		Type:      t,
 		AccountID: accountID,
 		Timestamp: wholeMillis(time.Now()),

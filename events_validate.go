@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // maxAccountID is what a store must be able to index, in bytes.
@@ -39,7 +41,7 @@ func validateEvents(events []Event, maxPayload int) ([]EventRecord, error) {
 func (c *checker) record(e *Event) (EventRecord, error) {
 	if e.ID == "" {
 		c.fail("id", "is required: a constructor such as NewEvent sets it, so that repeating a failed Emit is safe")
-	} else if !validID(e.ID) {
+	} else if !id.Valid(e.ID) {
 		c.fail("id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 	}
 	if e.Test {

@@ -62,14 +62,14 @@ var fences = []fence{
 		files("retry.go"),
 	},
 	{
-		"only id.go knows uuid",
+		"only internal/id knows uuid",
 		regexp.MustCompile(`^github\.com/google/uuid$`),
-		files("id.go"),
+		files("internal/id/id.go"),
 	},
 	{
 		"everything else is the standard library",
 		regexp.MustCompile(`^[^/]*\.[^/]*/`),
-		func(file string) bool { return file == "retry.go" || file == "id.go" },
+		func(file string) bool { return file == "retry.go" || file == "internal/id/id.go" },
 	},
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // CreateEndpoint registers a URL for some of an account's events and answers it
@@ -27,10 +29,10 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 		p.Secret = NewSecret()
 	}
 	if p.ID == "" {
-		p.ID = newID("wh_")
+		p.ID = id.New("wh_")
 	}
 	var v ValidationError
-	if !validID(p.ID) {
+	if !id.Valid(p.ID) {
 		v.add("ID", "must match [A-Za-z0-9_-]{1,64}")
 	}
 	if err := e.checkSecret(&v, p.Secret); err != nil {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // Signer adds signature headers to a request. It must be safe for concurrent
@@ -79,7 +81,7 @@ func (s Scheme) Sign(h http.Header, m Message, secrets ...Secret) error {
 		s.signTimestamped(h, m, secrets)
 		return nil
 	}
-	if !validID(m.ID) {
+	if !id.Valid(m.ID) {
 		return invalid("ID", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 	}
 	signStandard(h, m, secrets)

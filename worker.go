@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 )
 
@@ -379,7 +380,7 @@ func excerpt(resp *Response) []byte {
 // log writes the attempt's row; plan keeps it.
 func (r *result) log(e *Engine, begin time.Time) {
 	r.settlement.Attempt = &Attempt{
-		ID:         newID("att_"),
+		ID:         id.New("att_"),
 		At:         e.clock.time().Add(-time.Since(begin)),
 		Duration:   r.duration,
 		StatusCode: r.last.StatusCode,
