@@ -261,7 +261,7 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		}
 		return errs
 	}
-	e.clock.observe(begin, answer.Now)
+	e.clock.Observe(begin, answer.Now)
 	e.take(answer.Leased, begin.Add(terms.Lease), release)
 	if answer.Ready > 0 {
 		e.feed.wake()

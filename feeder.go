@@ -186,7 +186,7 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 		f.maintainIn(0)
 		return err
 	}
-	f.e.clock.observe(begin, m.Now)
+	f.e.clock.Observe(begin, m.Now)
 	// A call that was not to purge leaves the time of the next purge alone.
 	if f.e.cfg.Retention < 0 || purging && !m.PurgeMore {
 		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
@@ -252,7 +252,7 @@ func (f *feeder) weigh(claimed []Leased) {
 }
 
 func (f *feeder) observe(begin time.Time, c Claimed) {
-	f.e.clock.observe(begin, c.Now)
+	f.e.clock.Observe(begin, c.Now)
 	f.mu.Lock()
 	f.cursor = c.Cursor
 	f.mu.Unlock()

@@ -181,7 +181,7 @@ func (e *Engine) readyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.clock.observe(begin, m.Now)
+		e.clock.Observe(begin, m.Now)
 		if !m.More {
 			return nil
 		}

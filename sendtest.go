@@ -28,13 +28,13 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	if err != nil {
 		return TestResult{}, err
 	}
-	if _, known := e.clock.now(); !known {
+	if _, known := e.clock.Now(); !known {
 		begin := time.Now()
 		now, err := call(ctx, e.store, e.store.Now)
 		if err != nil {
 			return TestResult{}, err
 		}
-		e.clock.observe(begin, now)
+		e.clock.Observe(begin, now)
 	}
 	ev, err := NewEvent(accountID, t, SampleData(t))
 	if err != nil {
@@ -51,7 +51,7 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	res := result{job: j, duration: time.Since(begin)}
-	res.judge(resp, err, e.clock.time())
+	res.judge(resp, err, e.clock.Time())
 	answer := TestResult{
 		EventID: ev.ID, Delivered: res.last.Failure == "", StatusCode: res.last.StatusCode,
 		Failure: res.last.Failure, Detail: res.detail, Duration: res.duration,

@@ -239,7 +239,7 @@ func (e *Engine) allow(batch []result) {
 			if answers == nil {
 				answers = map[string]int{}
 			}
-			if !e.guard.cutOff() && e.hooks.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
+			if !e.outage.CutOff() && e.hooks.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
 				after = e.cfg.Disable.After
 			}
 			answers[s.EndpointID] = after
@@ -269,7 +269,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 		}
 		return batch, false, err
 	}
-	e.clock.observe(begin, answer.Now)
+	e.clock.Observe(begin, answer.Now)
 	var unseen []*result
 	for i, res := range answer.Results {
 		switch res.Status {

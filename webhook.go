@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/outage"
 	"github.com/ringyo-ai/webhook/internal/safe"
+	"github.com/ringyo-ai/webhook/internal/storeclock"
 )
 
 // Dispatcher is what code that emits depends on. *[Engine] is one; package
@@ -47,11 +49,11 @@ type Dispatcher interface {
 // Engine stores events, delivers them, and manages endpoints. Make one with
 // [New]. All methods are safe for concurrent use.
 type Engine struct {
-	cfg   Config
-	store safeStore
-	log   *slog.Logger
-	clock storeClock
-	guard egressGuard
+	cfg    Config
+	store  safeStore
+	log    *slog.Logger
+	clock  *storeclock.Clock
+	outage outage.Detector
 
 	emits   coalescer
 	settler settler
@@ -174,7 +176,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: safe.Logger(cfg.Logger)}
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
-	e.clock.log = e.log
+	e.clock = storeclock.New(e.log)
 	e.hooks.init(e)
 	parallel := 0
 	if err := e.guarded("Store", func() error { parallel = storeConcurrency(cfg.Store); return nil }); err != nil {

@@ -48,7 +48,7 @@ func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
 		if !returned {
 			e.log.Error("webhook: the Transport ended its goroutine")
 			r.sent, r.duration = true, time.Since(begin)
-			r.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, e.clock.time())
+			r.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, e.clock.Time())
 			e.conclude(&r, nil, begin)
 		}
 		then(r)
@@ -206,15 +206,15 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	r.sent, r.duration, r.err = true, time.Since(begin), err
-	r.judge(resp, err, e.clock.time())
+	r.judge(resp, err, e.clock.Time())
 	if ctx.Err() != nil && !r.answered {
 		r.last.Failure, r.detail, r.stopped = FailureCanceled, detailCanceled, true
 	}
 	if !r.last.Failure.Ours() {
-		e.guard.record(j.Target.EndpointID, r.answered)
+		e.outage.Record(j.Target.EndpointID, r.answered)
 	}
 	e.conclude(&r, resp, begin)
-	if r.verdict.Kind == lanes.TimedOut && e.guard.cutOff() {
+	if r.verdict.Kind == lanes.TimedOut && e.outage.CutOff() {
 		r.verdict.Kind = lanes.Nothing // probably nothing of ours reaches anybody
 	}
 	r.Event = withoutData(r.Event)
@@ -248,7 +248,7 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
 		defer cancel()
 	}
-	req, err := e.request(j.Event, j.Target, e.clock.time())
+	req, err := e.request(j.Event, j.Target, e.clock.Time())
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +381,7 @@ func excerpt(resp *Response) []byte {
 func (r *result) log(e *Engine, begin time.Time) {
 	r.settlement.Attempt = &Attempt{
 		ID:         id.New("att_"),
-		At:         e.clock.time().Add(-time.Since(begin)),
+		At:         e.clock.Time().Add(-time.Since(begin)),
 		Duration:   r.duration,
 		StatusCode: r.last.StatusCode,
 		Failure:    r.last.Failure,

@@ -1,4 +1,5 @@
-package webhook
+// Package storeclock estimates the clock of a store in another process.
+package storeclock
 
 import (
 	"log/slog"
@@ -10,11 +11,12 @@ import (
 // operator is told.
 const maxSkew = 30 * time.Second
 
-// storeClock estimates the store's clock from its answers and from this
+// Clock estimates the store's clock from the times that it returns and from this
 // process's monotonic clock between them. Requests are stamped by it: were they
 // stamped by a local clock that is wrong, every receiver would refuse them and
-// every endpoint would be disabled for our own fault.
-type storeClock struct {
+// every endpoint would be disabled for our own fault. It is safe for concurrent
+// use.
+type Clock struct {
 	log *slog.Logger
 
 	mu     sync.RWMutex
@@ -24,8 +26,13 @@ type storeClock struct {
 	skewed bool
 }
 
-// observe takes in that the store said now during a call that began at begin.
-func (c *storeClock) observe(begin, now time.Time) {
+// New makes a Clock that tells log when the two clocks differ, and when they agree
+// again.
+func New(log *slog.Logger) *Clock { return &Clock{log: log} }
+
+// Observe takes in that the store said now during a call that began at begin. A
+// zero now is ignored.
+func (c *Clock) Observe(begin, now time.Time) {
 	if now.IsZero() {
 		return
 	}
@@ -46,9 +53,9 @@ func (c *storeClock) observe(begin, now time.Time) {
 	}
 }
 
-// now answers the store's time; before the first observation this process's own,
+// Now returns the store's time; before the first observation this process's own,
 // and false.
-func (c *storeClock) now() (time.Time, bool) {
+func (c *Clock) Now() (time.Time, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if !c.known {
@@ -57,8 +64,8 @@ func (c *storeClock) now() (time.Time, bool) {
 	return c.store.Add(time.Since(c.at)), true
 }
 
-// time is now for those who take the local clock too.
-func (c *storeClock) time() time.Time {
-	now, _ := c.now()
+// Time is Now for those who take the local clock too.
+func (c *Clock) Time() time.Time {
+	now, _ := c.Now()
 	return now
 }

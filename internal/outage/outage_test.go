@@ -1,4 +1,4 @@
-package webhook
+package outage_test
 
 import (
 	"testing"
@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/ringyo-ai/webhook/internal/outage"
 )
 
-func TestTheGuardsMinute(t *testing.T) {
+func TestDetectorsMinute(t *testing.T) {
 	t.Parallel()
 	type step struct {
 		after    time.Duration
@@ -34,13 +36,13 @@ func TestTheGuardsMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var g egressGuard
+				var d outage.Detector
 				for _, s := range c.steps {
 					time.Sleep(s.after)
-					g.record(s.endpoint, s.answered)
+					d.Record(s.endpoint, s.answered)
 				}
 				time.Sleep(c.after)
-				assert.Equal(t, c.want, g.cutOff())
+				assert.Equal(t, c.want, d.CutOff())
 			})
 		})
 	}
