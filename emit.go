@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // These bound what Emit calls share one Enqueue, in events and in bytes of data:
@@ -51,7 +53,7 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 // enqueueIn turns a panic of tx into an error.
 func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enqueued, err error) {
-	defer recovered(&err)
+	defer safe.Recover(storePanic(&err))
 	return tx.Enqueue(ctx, r)
 }
 

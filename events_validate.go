@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // maxAccountID is what a store must be able to index, in bytes.
@@ -216,11 +217,7 @@ func (c *checker) jsonText(b []byte) bool {
 // text is for a machine, not for a page. A panic in a MarshalJSON of data comes
 // back as an error.
 func encode(data any) (b []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b, err = nil, fmt.Errorf("cannot be encoded: panic: %v", p)
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) { b, err = nil, fmt.Errorf("cannot be encoded: panic: %v", p.Value) })
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

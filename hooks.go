@@ -3,9 +3,10 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // Hooks are functions that the engine calls when something has happened. Any of
@@ -142,11 +143,7 @@ func (r *hookRunner) run() {
 }
 
 func (r *hookRunner) call(ctx context.Context, f func(context.Context)) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.e.log.Error("webhook: a hook panicked", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) { p.Log(r.e.log, "a hook") })
 	f(ctx)
 }
 

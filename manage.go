@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // CreateEndpoint registers a URL for some of an account's events and answers it
@@ -148,12 +148,10 @@ func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
 // guarded calls what the caller plugged in. A panic is logged with its stack and
 // becomes an error, which says no more, since a tenant may see it.
 func (e *Engine) guarded(what string, f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("webhook: the "+what+" panicked", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "the "+what)
+		err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
+	})
 	return f()
 }
 

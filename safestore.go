@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // storeConcurrency answers how many Enqueue calls, and as many Settle calls, to
@@ -28,16 +29,14 @@ type safeStore struct {
 func call[T any](ctx context.Context, s safeStore, f func(context.Context) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	defer recovered(&err)
+	defer safe.Recover(storePanic(&err))
 	v, err = f(ctx)
 	return v, storeError(err)
 }
 
-// recovered, when deferred, turns a panic into an error of the store.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: panic: %v\n%s", ErrStore, p, debug.Stack())
-	}
+// storePanic makes an error of the store of a panic.
+func storePanic(err *error) func(*safe.Panic) {
+	return func(p *safe.Panic) { *err = fmt.Errorf("%w: %w", ErrStore, p) }
 }
 
 // do is call for methods that answer nothing.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // poisonLeases is how many leases in a row may end without a result before they
@@ -237,12 +237,10 @@ func withoutData(ev *EventRecord) *EventRecord {
 
 // send renders, signs and sends one request.
 func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("webhook: a Transport or Signer panicked", "panic", p, "stack", string(debug.Stack()))
-			resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p)}
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "a Transport or Signer")
+		resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p.Value)}
+	})
 	if !boundsItself(e.cfg.Transport, e.cfg.AttemptTimeout) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
@@ -428,12 +426,10 @@ const longestPause = 365 * 24 * time.Hour
 // nextDelay applies jitter and Retry-After to the policy's answer. ok is false
 // when the policy panicked.
 func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, again, ok bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("webhook: the RetryPolicy panicked", "panic", p, "stack", string(debug.Stack()))
-			ok = false
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "the RetryPolicy")
+		ok = false
+	})
 	delay, again = e.cfg.Retry.Next(attempts, last)
 	if !again {
 		return 0, false, true
