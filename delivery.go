@@ -204,7 +204,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	}
 	return Stats{
 		Due: q.Ready, OldestDue: q.OldestReady, Waiting: q.Waiting, InFlight: q.Leased, Held: q.Held,
-		HooksDropped: e.hooks.droppedCalls(),
+		HooksDropped: e.hooks.Dropped(),
 	}, nil
 }
 

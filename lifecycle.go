@@ -48,7 +48,7 @@ func (e *Engine) Start(ctx context.Context) error {
 
 // Stop implements [Dispatcher].
 func (e *Engine) Stop(ctx context.Context) error {
-	if e.hooks.fromHook(ctx) {
+	if e.hooks.Calls(ctx) {
 		return ErrStopFromHook
 	}
 	l := &e.life
@@ -101,7 +101,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !e.settler.wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
-	if e.hooks.wait(hard) != nil {
+	if e.hooks.Wait(hard) != nil {
 		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
@@ -165,8 +165,8 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if len(results) > 0 {
 		err = e.settle(ctx, results, nil)
 	}
-	if !e.hooks.fromHook(ctx) {
-		_ = e.hooks.wait(ctx) // the deliveries are done, whatever a hook is at
+	if !e.hooks.Calls(ctx) {
+		_ = e.hooks.Wait(ctx) // the deliveries are done, whatever a hook is at
 	}
 	return len(results), err
 }

@@ -227,7 +227,7 @@ func stillLeased(batch []result) []result {
 // allow decides for each failure that counts whether it may disable.
 func (e *Engine) allow(batch []result) {
 	var answers map[string]int
-	ctx, cancel := e.hooks.vetoTime()
+	ctx, cancel := e.vetoContext()
 	defer cancel()
 	for i := range batch {
 		s := &batch[i].settlement
@@ -239,7 +239,7 @@ func (e *Engine) allow(batch []result) {
 			if answers == nil {
 				answers = map[string]int{}
 			}
-			if !e.outage.CutOff() && e.hooks.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
+			if !e.outage.CutOff() && e.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
 				after = e.cfg.Disable.After
 			}
 			answers[s.EndpointID] = after
@@ -318,13 +318,13 @@ func (e *Engine) applied(r *result, res SettleResult) {
 		if res.Delivery == DeliveryPending {
 			a.NextIn = s.Delay
 		}
-		e.hooks.enqueue(func(ctx context.Context) { h.OnAttempt(ctx, a) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnAttempt(ctx, a) })
 	}
 	if h.OnDelivered != nil && res.Delivery == DeliveryDelivered && s.Outcome == OutcomeDelivered {
-		e.hooks.enqueue(func(ctx context.Context) { h.OnDelivered(ctx, d) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnDelivered(ctx, d) })
 	}
 	if h.OnExhausted != nil && res.Delivery == DeliveryExhausted {
-		e.hooks.enqueue(func(ctx context.Context) { h.OnExhausted(ctx, d) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnExhausted(ctx, d) })
 	}
 }
 
@@ -337,14 +337,14 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 		if f.Disabled != "" {
 			e.log.Warn("webhook: an endpoint was disabled", "endpoint", f.EndpointID, "account", f.AccountID, "reason", string(f.Disabled), "failures", f.Failures)
 			if h.OnEndpointDisabled != nil {
-				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
+				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
 			}
 			continue
 		}
 		before := f.Failures - f.Added
 		for _, mark := range [...]int{(after + 1) / 2, (4*after + 4) / 5} {
 			if h.OnEndpointFailing != nil && after > 0 && before < mark && mark <= f.Failures {
-				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
+				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
 				break
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/outage"
 	"github.com/ringyo-ai/webhook/internal/safe"
@@ -58,7 +59,7 @@ type Engine struct {
 	emits   coalescer
 	settler settler
 	sched   *lanes.Scheduler[job]
-	hooks   hookRunner
+	hooks   *hookrun.Runner
 	feed    feeder
 
 	life lifecycle
@@ -177,7 +178,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, log: safe.Logger(cfg.Logger)}
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
 	e.clock = storeclock.New(e.log)
-	e.hooks.init(e)
+	e.hooks = hookrun.New(e.log)
 	parallel := 0
 	if err := e.guarded("Store", func() error { parallel = storeConcurrency(cfg.Store); return nil }); err != nil {
 		return nil, err
