@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Secret is the key that signs the requests to one endpoint, or that verifies
@@ -38,8 +40,8 @@ type secretKey struct {
 	text string // as shown to the customer
 	kind secretKind
 
-	mac     hmacKey                 // whsec_: keyed with the decoded bytes
-	textMAC atomic.Pointer[hmacKey] // whsec_: keyed with text, made on first use
+	mac     signature.Key                 // whsec_: keyed with the decoded bytes
+	textMAC atomic.Pointer[signature.Key] // whsec_: keyed with text, made on first use
 
 	private ed25519.PrivateKey // whsk_
 	public  ed25519.PublicKey  // whsk_ and whpk_
@@ -162,7 +164,7 @@ func boxed(k *secretKey) Secret {
 
 func sharedSecret(raw []byte) Secret {
 	text := string(kindShared) + base64.StdEncoding.EncodeToString(raw)
-	return boxed(&secretKey{text: text, kind: kindShared, mac: newHMACKey(raw)})
+	return boxed(&secretKey{text: text, kind: kindShared, mac: signature.NewKey(raw)})
 }
 
 func privateSecret(text string, key ed25519.PrivateKey) Secret {
@@ -206,12 +208,12 @@ func (s Secret) Equal(o Secret) bool {
 // is reports whether s is of the kind k. The zero Secret is of none.
 func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.load().kind == k }
 
-// byText answers the HMAC key that is the text itself.
-func (k *secretKey) byText() *hmacKey {
+// byText returns the HMAC key that is the text itself.
+func (k *secretKey) byText() *signature.Key {
 	if m := k.textMAC.Load(); m != nil {
 		return m
 	}
-	m := newHMACKey([]byte(k.text)) // two at once make the same
+	m := signature.NewKey([]byte(k.text)) // two at once make the same
 	k.textMAC.Store(&m)
 	return &m
 }

@@ -1,14 +1,13 @@
 package webhook
 
 import (
-	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Signer adds signature headers to a request. It must be safe for concurrent
@@ -35,17 +34,6 @@ const (
 	headerSignature = "Webhook-Signature"
 	headerTest      = "Webhook-Test"
 )
-
-// maxTimestampDigits bounds the Unix seconds of a timestamp: twelve digits last
-// until the year 33658.
-const (
-	maxTimestampDigits = 12
-	maxTimestamp       = 999_999_999_999
-)
-
-// maxReceivedID bounds the ids that are verified. This library makes ids of at
-// most 64 bytes; other senders of Standard Webhooks may make longer ones.
-const maxReceivedID = 256
 
 // Scheme is a way to sign requests and to verify them: a [Signer], and what
 // [VerifierConfig] takes. The zero Scheme is the one of [StandardSigner].
@@ -74,8 +62,8 @@ func (s Scheme) Sign(h http.Header, m Message, secrets ...Secret) error {
 	if err := s.checkSigning(secrets); err != nil {
 		return err
 	}
-	if sec := m.Timestamp.Unix(); sec < 0 || sec > maxTimestamp {
-		return invalid("Timestamp", fmt.Sprintf("must be from 1970 on and have at most %d digits in Unix seconds", maxTimestampDigits))
+	if sec := m.Timestamp.Unix(); sec < 0 || sec > signature.MaxTimestamp {
+		return invalid("Timestamp", fmt.Sprintf("must be from 1970 on and have at most %d digits in Unix seconds", signature.MaxTimestampDigits))
 	}
 	if s.header != "" {
 		s.signTimestamped(h, m, secrets)
@@ -129,18 +117,11 @@ func signStandard(h http.Header, m Message, secrets []Secret) {
 // allocates nothing for v1.
 func appendSignature(dst []byte, m Message, s Secret) []byte {
 	if s.is(kindPrivate) {
-		dst = append(dst, "v1a,"...)
-		signed := appendHead(nil, m.ID, m.Timestamp)
-		signed = append(signed, m.Body...)
-		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.load().private, signed))
+		return signature.AppendEd25519(dst, s.key.load().private, appendHead(nil, m.ID, m.Timestamp), m.Body)
 	}
-	st := macPool.Get().(*macState)
-	head := appendHead(st.head[:0], m.ID, m.Timestamp)
-	st.mac(&s.key.load().mac, len(head), m.Body)
-	dst = append(dst, "v1,"...)
-	dst = base64.StdEncoding.AppendEncode(dst, st.sum[:])
-	macPool.Put(st)
-	return dst
+	mac := signature.Get()
+	defer mac.Put()
+	return mac.AppendStandard(dst, &s.key.load().mac, appendHead(mac.Buffer(), m.ID, m.Timestamp), m.Body)
 }
 
 // appendHead appends what is signed before the body.

@@ -1,11 +1,11 @@
 package webhook
 
 import (
-	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // TimestampedSigner signs for receivers that check one header of the form
@@ -31,69 +31,47 @@ func (s Scheme) signTimestamped(h http.Header, m Message, secrets []Secret) {
 	text := append(buf[:0], "t="...)
 	text = strconv.AppendInt(text, m.Timestamp.Unix(), 10)
 	for _, sec := range secrets {
-		text = append(text, ",v1="...)
-		text = appendTimestamped(text, m, sec)
+		text = appendTimestamped(append(text, ','), m, sec)
 	}
 	h[s.header] = []string{string(text)}
 }
 
-// appendTimestamped appends the hex of one signature of m to dst.
+// appendTimestamped appends one signature of m, "v1=…", to dst.
 func appendTimestamped(dst []byte, m Message, s Secret) []byte {
-	st := macPool.Get().(*macState)
-	head := strconv.AppendInt(st.head[:0], m.Timestamp.Unix(), 10)
-	head = append(head, '.')
-	st.mac(s.key.load().byText(), len(head), m.Body)
-	dst = hex.AppendEncode(dst, st.sum[:])
-	macPool.Put(st)
-	return dst
+	mac := signature.Get()
+	defer mac.Put()
+	head := append(strconv.AppendInt(mac.Buffer(), m.Timestamp.Unix(), 10), '.')
+	return mac.AppendTimestamped(dst, s.key.load().byText(), head, m.Body)
 }
 
-// verifyTimestamped answers the timestamp of a request that one of the secrets
+// verifyTimestamped returns the timestamp of a request that one of the secrets
 // signed.
 func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Secret) (int64, error) {
 	value, ok := single(header, s.header)
 	if !ok {
 		return 0, ErrMissingHeader
 	}
-	if len(value) > maxSignatureHeader {
+	l, ok := signature.Timestamped(value)
+	if !ok {
 		return 0, ErrSignature
 	}
-	l := signatureList{text: value, sep: ','}
-	text, ok := l.timestamp()
-	ts, valid := parseTimestamp(text)
+	text, ok := l.Timestamp()
+	ts, valid := signature.ParseTimestamp(text)
 	if !ok || !valid {
 		return 0, ErrInvalidHeader
 	}
-	if !l.holds("v1=", hexItemSize) {
+	if !l.HoldsTimestamped() {
 		return 0, ErrSignature
 	}
-	st := macPool.Get().(*macState)
-	defer macPool.Put(st)
-	n := copy(st.head[:], text)
-	st.head[n] = '.'
+	mac := signature.Get()
+	defer mac.Put()
+	head := append(append(mac.Buffer(), text...), '.')
 	match := 0
 	for _, sec := range secrets {
-		st.mac(sec.key.load().byText(), n+1, body)
-		st.text = hex.AppendEncode(append(st.text[:0], "v1="...), st.sum[:])
-		match |= l.match(st.text)
+		match |= mac.MatchTimestamped(sec.key.load().byText(), head, body, l)
 	}
 	if match == 0 {
 		return 0, ErrSignature
 	}
 	return ts, nil
-}
-
-// timestamp answers the value of the item t. It is false unless there is
-// exactly one.
-func (l signatureList) timestamp() (value string, ok bool) {
-	found := 0
-	for rest := l.text; rest != ""; {
-		var item string
-		item, rest = cutItem(rest, l.sep, maxSignatureHeader+1) // of any length: no list is as long
-		if v, ok := strings.CutPrefix(item, "t="); ok {
-			value = v
-			found++
-		}
-	}
-	return value, found == 1
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // The defaults of [VerifierConfig]. The tolerance is that of the Standard
@@ -181,23 +183,39 @@ func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	ts, ok := parseTimestamp(timestamp)
-	if !ok || !validReceivedID(id) {
+	ts, ok := signature.ParseTimestamp(timestamp)
+	if !ok || !signature.ValidID(id) {
 		return 0, ErrInvalidHeader
 	}
-	if len(signatures) > maxSignatureHeader {
+	list, ok := signature.Standard(signatures)
+	if !ok {
 		return 0, ErrSignature
 	}
-	st := macPool.Get().(*macState)
-	defer macPool.Put(st)
-	n := copy(st.head[:], id)
-	st.head[n] = '.'
-	n += 1 + copy(st.head[n+1:], timestamp)
-	st.head[n] = '.'
-	if !st.matchStandard(secrets, signatureList{text: signatures, sep: ' '}, n+1, body) {
+	mac := signature.Get()
+	defer mac.Put()
+	head := append(append(mac.Buffer(), id...), '.')
+	head = append(append(head, timestamp...), '.')
+	if !matchStandard(mac, secrets, list, head, body) {
 		return 0, ErrSignature
 	}
 	return ts, nil
+}
+
+// matchStandard reports whether one of the secrets made one of the signatures in l
+// over head, then body. It tries every shared secret against every signature,
+// whichever matches, so that how long it takes does not tell which secret is in use.
+func matchStandard(mac *signature.MAC, secrets []Secret, l signature.List, head, body []byte) bool {
+	match := 0
+	hasMAC := l.HoldsStandard()
+	for _, s := range secrets {
+		switch key := s.key.load(); {
+		case key.public != nil:
+			match |= l.MatchEd25519(key.public, head, body)
+		case hasMAC:
+			match |= mac.MatchStandard(&key.mac, head, body, l)
+		}
+	}
+	return match == 1
 }
 
 func standardHeaders(header http.Header) (id, timestamp, signatures string, err error) {
@@ -217,36 +235,4 @@ func single(header http.Header, key string) (string, bool) {
 		return v[0], v[0] != ""
 	}
 	return "", false
-}
-
-// validReceivedID reports whether s may be a signed id. A dot would let "a.1"
-// and "2" be shifted into "a" and "1.2", which sign alike; other senders than
-// this library may use more characters than it does, but all of them are
-// visible ASCII.
-func validReceivedID(s string) bool {
-	if s == "" || len(s) > maxReceivedID {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '.' {
-			return false
-		}
-	}
-	return true
-}
-
-// parseTimestamp reads Unix seconds: digits alone, without leading zeros.
-func parseTimestamp(s string) (int64, bool) {
-	if s == "" || len(s) > maxTimestampDigits || s[0] == '0' && len(s) > 1 {
-		return 0, false
-	}
-	var n int64
-	for i := range len(s) {
-		c := s[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		n = n*10 + int64(c)
-	}
-	return n, true
 }

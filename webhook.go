@@ -10,6 +10,7 @@ import (
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/outage"
 	"github.com/ringyo-ai/webhook/internal/safe"
+	"github.com/ringyo-ai/webhook/internal/signature"
 	"github.com/ringyo-ai/webhook/internal/storeclock"
 )
 
@@ -224,9 +225,9 @@ func (c *Config) complete() error {
 	positive(&v, "PollInterval", &c.PollInterval, time.Second)
 	positive(&v, "PurgeInterval", &c.PurgeInterval, time.Hour)
 	positive(&v, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
-	positive(&v, "MaxSecrets", &c.MaxSecrets, maxPublicSigs)
-	if c.MaxSecrets > maxPublicSigs {
-		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", maxPublicSigs))
+	positive(&v, "MaxSecrets", &c.MaxSecrets, signature.MaxEd25519)
+	if c.MaxSecrets > signature.MaxEd25519 {
+		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", signature.MaxEd25519))
 	}
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
