@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
@@ -107,7 +108,7 @@ func (env *envelope) missing() string {
 	switch {
 	case !signature.ValidID(env.ID):
 		return "id"
-	case !validType(env.Event):
+	case !check.EventType(string(env.Event)):
 		return "event"
 	case env.Timestamp.IsZero():
 		return "timestamp"

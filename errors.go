@@ -3,6 +3,8 @@ package webhook
 import (
 	"errors"
 	"strings"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // Errors of the emitting side, for errors.Is. Those that a customer can mend have
@@ -122,7 +124,13 @@ func (e *ValidationError) add(field, problem string) {
 	e.Fields = append(e.Fields, FieldError{field, problem})
 }
 
-// orNil answers e if it lists anything.
+func (e *ValidationError) addAll(problems []check.Problem) {
+	for _, p := range problems {
+		e.Fields = append(e.Fields, FieldError(p))
+	}
+}
+
+// orNil returns e if it lists anything.
 func (e *ValidationError) orNil() error {
 	if len(e.Fields) == 0 {
 		return nil

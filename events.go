@@ -120,7 +120,7 @@ func EventTypes() []EventType {
 // a malformed type, a type that does not match its data, pointers, and []byte,
 // which would be sent as base64. What the data holds is checked by Emit.
 func NewEvent(accountID string, t EventType, data any) (Event, error) {
-	c := checker{event: -1}
+	c := newChecker(0, "")
 	c.eventType(t)
 	c.dataKind(t, data)
 	if err := c.err(); err != nil {

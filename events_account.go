@@ -84,15 +84,15 @@ func (PhoneNumberReleased) EventType() EventType { return EventPhoneNumberReleas
 func (CreditsLow) EventType() EventType { return EventCreditsLow }
 
 func (d *AgentCreated) complete(c *checker) {
-	c.id("agent_id", d.AgentID)
-	c.required("name", d.Name)
+	c.ID("agent_id", d.AgentID)
+	c.Required("name", d.Name)
 }
 
 func (d *AgentUpdated) complete(c *checker) {
-	c.id("agent_id", d.AgentID)
-	c.required("name", d.Name)
+	c.ID("agent_id", d.AgentID)
+	c.Required("name", d.Name)
 	if len(d.ChangedFields) == 0 {
-		c.failData("changed_fields", "must name at least one field")
+		c.FailUnder("changed_fields", "must name at least one field")
 	}
 }
 
@@ -106,14 +106,14 @@ func (d *PhoneNumberReleased) complete(c *checker) {
 
 func (d *CreditsLow) complete(c *checker) {
 	if d.Threshold < 0 {
-		c.failData("threshold", "must not be negative")
+		c.FailUnder("threshold", "must not be negative")
 	}
 }
 
 // number checks what both phone number events have.
 func (c *checker) number(id, phone, country string) {
-	c.id("phone_number_id", id)
-	c.required("phone_number", phone)
-	c.phone("phone_number", phone)
-	c.country("country", country)
+	c.ID("phone_number_id", id)
+	c.Required("phone_number", phone)
+	c.Phone("phone_number", phone)
+	c.Country("country", country)
 }

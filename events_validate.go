@@ -8,12 +8,30 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // maxAccountID is what a store must be able to index, in bytes.
 const maxAccountID = 255
+
+// checker collects what is wrong with events.
+type checker struct {
+	check.Checker
+	max int // bytes of data; 0: no limit
+}
+
+// newChecker makes a checker of one event, or of those in a list of that name.
+func newChecker(maxData int, list string) *checker {
+	return &checker{Checker: check.Checker{List: list, Under: "data."}, max: maxData}
+}
+
+func (c *checker) err() error {
+	var v ValidationError
+	v.addAll(c.Problems())
+	return v.orNil()
+}
 
 // validateEvents turns events into what a Store takes: data encoded once,
 // timestamps in whole milliseconds. maxPayload is the limit of the encoded data
@@ -22,9 +40,9 @@ const maxAccountID = 255
 // [ErrPayloadTooLarge].
 func validateEvents(events []Event, maxPayload int) ([]EventRecord, error) {
 	records := make([]EventRecord, len(events))
-	c := checker{max: maxPayload}
+	c := newChecker(maxPayload, "events")
 	for i := range events {
-		c.event = i
+		c.Item = i
 		r, err := c.record(&events[i])
 		if err != nil {
 			return nil, err
@@ -41,12 +59,12 @@ func validateEvents(events []Event, maxPayload int) ([]EventRecord, error) {
 // collected.
 func (c *checker) record(e *Event) (EventRecord, error) {
 	if e.ID == "" {
-		c.fail("id", "is required: a constructor such as NewEvent sets it, so that repeating a failed Emit is safe")
+		c.Fail("id", "is required: a constructor such as NewEvent sets it, so that repeating a failed Emit is safe")
 	} else if !id.Valid(e.ID) {
-		c.fail("id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+		c.Fail("id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 	}
 	if e.Test {
-		c.fail("test", "must be false: SendTest sends test events")
+		c.Fail("test", "must be false: SendTest sends test events")
 	}
 	c.accountID(e.AccountID)
 	c.eventType(e.Type)
@@ -62,14 +80,14 @@ func (c *checker) record(e *Event) (EventRecord, error) {
 }
 
 func (c *checker) accountID(id string) {
-	if len(id) > maxAccountID || !utf8.ValidString(id) || hasControl(id) {
-		c.fail("account_id", fmt.Sprintf("must be at most %d bytes of UTF-8 without control characters", maxAccountID))
+	if len(id) > maxAccountID || !utf8.ValidString(id) || check.HasControl(id) {
+		c.Fail("account_id", fmt.Sprintf("must be at most %d bytes of UTF-8 without control characters", maxAccountID))
 	}
 }
 
 func (c *checker) eventType(t EventType) {
-	if !validType(t) {
-		c.fail("type", "must be 1 to 128 of the characters A-Z a-z 0-9 _ . -")
+	if !check.EventType(string(t)) {
+		c.Fail("type", "must be 1 to 128 of the characters A-Z a-z 0-9 _ . -")
 	}
 }
 
@@ -77,9 +95,9 @@ func (c *checker) eventType(t EventType) {
 func (c *checker) timestamp(t time.Time) {
 	switch y := t.UTC().Year(); {
 	case t.IsZero():
-		c.fail("timestamp", "is required: a constructor such as NewEvent sets it")
+		c.Fail("timestamp", "is required: a constructor such as NewEvent sets it")
 	case y < 1 || y > 9999:
-		c.fail("timestamp", "must be in the years 1 to 9999")
+		c.Fail("timestamp", "must be in the years 1 to 9999")
 	}
 }
 
@@ -102,7 +120,7 @@ func (c *checker) dataKind(t EventType, data any) bool {
 		problem = kindProblem(t, data)
 	}
 	if problem != "" {
-		c.fail("data", problem)
+		c.Fail("data", problem)
 	}
 	return problem == ""
 }
@@ -149,7 +167,7 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 		return nil, c.tooLarge(e)
 	}
 	if !json.Valid(raw) {
-		c.fail("data", "must be one valid JSON value")
+		c.Fail("data", "must be one valid JSON value")
 		return nil, nil
 	}
 	if !c.jsonText(raw) {
@@ -158,7 +176,7 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 	if k := kindFor(e.Type); k != nil {
 		p, err := k.decode(raw)
 		if err != nil {
-			c.fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
+			c.Fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
 			return nil, nil
 		}
 		k.(completer).complete(p, c)
@@ -177,7 +195,7 @@ func (c *checker) encodedData(e *Event) ([]byte, error) {
 	}
 	b, err := encode(data)
 	if err != nil {
-		c.fail("data", err.Error())
+		c.Fail("data", err.Error())
 		return nil, nil
 	}
 	if c.max > 0 && len(b) > c.max {
@@ -188,7 +206,7 @@ func (c *checker) encodedData(e *Event) ([]byte, error) {
 }
 
 func (c *checker) tooLarge(e *Event) error {
-	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.event, e.Type, e.ID, c.max)
+	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.Item, e.Type, e.ID, c.max)
 }
 
 // maxDepth is how deep arrays and objects may be nested in an event's data. With
@@ -202,11 +220,11 @@ const maxDepth = 63
 func (c *checker) jsonText(b []byte) bool {
 	switch {
 	case bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) > maxDepth && depth(b) > maxDepth: // few brackets are counted fast
-		c.fail("data", fmt.Sprintf("must not be nested more than %d deep", maxDepth))
+		c.Fail("data", fmt.Sprintf("must not be nested more than %d deep", maxDepth))
 	case !utf8.Valid(b):
-		c.fail("data", "must be UTF-8")
+		c.Fail("data", "must be UTF-8")
 	case hasLoneSurrogate(b):
-		c.fail("data", `must not hold half a surrogate pair, such as \ud83d without \ude00`)
+		c.Fail("data", `must not hold half a surrogate pair, such as \ud83d without \ude00`)
 	default:
 		return true
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 const testMaxPayload = 64 << 10
@@ -325,7 +327,7 @@ func TestTheListOfProblemsIsBounded(t *testing.T) {
 	_, err := validateEvents(make([]Event, 5000), testMaxPayload)
 	var invalid *ValidationError
 	require.ErrorAs(t, err, &invalid)
-	assert.Len(t, invalid.Fields, maxProblems+1)
+	assert.Len(t, invalid.Fields, check.MaxProblems+1)
 	assert.Contains(t, err.Error(), "more problems")
 }
 
@@ -347,7 +349,7 @@ func FuzzJSONText(f *testing.F) {
 		if strings.ContainsRune(s, '\ufffd') || strings.Contains(strings.ToLower(s), `\ufffd`) || json.Unmarshal([]byte(s), &text) != nil {
 			return
 		}
-		c := checker{event: -1}
+		c := newChecker(0, "")
 		assert.Equal(t, !strings.ContainsRune(text, '\ufffd'), c.jsonText([]byte(s)), s)
 	})
 }

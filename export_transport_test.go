@@ -32,10 +32,3 @@ func FailureDetails() []string {
 	}
 	return list
 }
-
-// ValidateHeaders answers what is wrong with an endpoint's custom headers.
-func ValidateHeaders(headers map[string]string) error {
-	var v ValidationError
-	checkHeaders(&v, headers)
-	return v.orNil()
-}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
@@ -80,7 +81,7 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 	}
 	if c.Headers != nil {
 		r.Headers = c.Headers
-		checkHeaders(v, c.Headers)
+		v.addAll(check.Headers(c.Headers))
 	}
 	if c.URL != nil {
 		err = e.guarded("Transport", func() (err error) {
@@ -105,7 +106,7 @@ func subscription(v *ValidationError, events []EventType) []EventType {
 	}
 	for i, t := range events {
 		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
-		if t != "*" && !validType(EventType(prefix)) || isPrefix && prefix == "" {
+		if t != "*" && !check.EventType(prefix) || isPrefix && prefix == "" {
 			v.add(fmt.Sprintf("Events[%d]", i), problem)
 			v.code = "invalid_events"
 		}

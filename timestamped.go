@@ -2,9 +2,9 @@ package webhook
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
@@ -18,9 +18,9 @@ import (
 func TimestampedSigner(header string) (Scheme, error) {
 	key := http.CanonicalHeaderKey(header)
 	switch {
-	case !validHeaderName(header):
+	case !check.HeaderName(header):
 		return Scheme{}, invalid("header", "is not a header name")
-	case slices.Contains(reservedHeaders, key):
+	case check.ReservedHeader(key):
 		return Scheme{}, invalid("header", "is "+key+", which has another use")
 	}
 	return Scheme{header: key}, nil
@@ -75,3 +75,6 @@ func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Sec
 	}
 	return ts, nil
 }
+
+// validHeaderName is check.HeaderName for the transport.
+func validHeaderName(s string) bool { return check.HeaderName(s) }

@@ -1,4 +1,4 @@
-package webhook
+package check
 
 import (
 	"fmt"
@@ -27,11 +27,12 @@ var reservedHeaders = []string{
 
 var reservedPrefixes = []string{"Proxy-", "Webhook-"}
 
-// checkHeaders lists in v what is wrong with an endpoint's custom headers, of
-// single ones as many as there may be.
-func checkHeaders(v *ValidationError, headers map[string]string) {
+// Headers returns what is wrong with an endpoint's custom headers, of single ones as
+// many problems as there may be headers.
+func Headers(headers map[string]string) (all []Problem) {
+	add := func(field, problem string) { all = append(all, Problem{field, problem}) }
 	if len(headers) > maxHeaders {
-		v.add("Headers", fmt.Sprintf("has more than %d entries", maxHeaders))
+		add("Headers", fmt.Sprintf("has more than %d entries", maxHeaders))
 	}
 	size, wrong := 0, 0
 	seen := make(map[string]bool, len(headers))
@@ -39,21 +40,22 @@ func checkHeaders(v *ValidationError, headers map[string]string) {
 		size += len(name) + len(headers[name])
 		key := textproto.CanonicalMIMEHeaderKey(name)
 		if p := headerProblem(name, key, headers[name], seen[key]); p != "" && wrong < maxHeaders {
-			v.add(fmt.Sprintf("Headers[%.64q]", name), p)
+			add(fmt.Sprintf("Headers[%.64q]", name), p)
 			wrong++
 		}
 		seen[key] = true
 	}
 	if size > maxHeaderBytes {
-		v.add("Headers", fmt.Sprintf("has more than %d bytes in all", maxHeaderBytes))
+		add("Headers", fmt.Sprintf("has more than %d bytes in all", maxHeaderBytes))
 	}
+	return all
 }
 
 func headerProblem(name, key, value string, seen bool) string {
 	switch {
-	case !validHeaderName(name):
+	case !HeaderName(name):
 		return "is not a header name"
-	case reservedHeader(key):
+	case reservedForEndpoints(key):
 		return "is reserved"
 	case seen:
 		return "is given twice; upper and lower case are the same"
@@ -63,13 +65,19 @@ func headerProblem(name, key, value string, seen bool) string {
 	return ""
 }
 
-func reservedHeader(key string) bool {
-	return slices.Contains(reservedHeaders, key) ||
+// ReservedHeader reports whether a header, in canonical form, belongs to the
+// connection, to a proxy or to the library in every scheme of signing.
+func ReservedHeader(key string) bool { return slices.Contains(reservedHeaders, key) }
+
+// reservedForEndpoints reports whether an endpoint may not have a header of its own of
+// that name.
+func reservedForEndpoints(key string) bool {
+	return ReservedHeader(key) ||
 		slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
-// validHeaderName reports whether s is a token (RFC 9110, 5.6.2).
-func validHeaderName(s string) bool {
+// HeaderName reports whether s is a token (RFC 9110, 5.6.2).
+func HeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {

@@ -1,7 +1,6 @@
-package webhook_test
+package check_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 func TestCustomHeadersThatAreRefused(t *testing.T) {
@@ -49,14 +48,10 @@ func TestCustomHeadersThatAreRefused(t *testing.T) {
 		{"A55", "8192 bytes", map[string]string{"X": strings.Repeat("a", 64<<10)}},
 		{"A55", "50 entries", many},
 	} {
-		err := webhook.ValidateHeaders(c.headers)
-		var v *webhook.ValidationError
-		if assert.ErrorAs(t, err, &v, "%s %.60q", c.number, fmt.Sprint(c.headers)) {
-			assert.Contains(t, err.Error(), c.problem, c.number)
-			assert.True(t, errors.Is(err, webhook.ErrInvalidArgument))
-			assert.Less(t, len(err.Error()), 4096)
-			assert.NotContains(t, err.Error(), "\r")
-		}
+		text := fmt.Sprint(check.Headers(c.headers))
+		assert.Contains(t, text, c.problem, "%s %.60q", c.number, fmt.Sprint(c.headers))
+		assert.Less(t, len(text), 4096)
+		assert.NotContains(t, text, "\r")
 	}
 }
 
@@ -73,16 +68,16 @@ func TestCustomHeadersThatAreAccepted(t *testing.T) {
 		{"Authorization": "Bearer a~b", "x-tenant": "a \t b", "X_Y": "1", "Cookie": "a=b"},
 		{"X": strings.Repeat("a", 8<<10-1)},
 	} {
-		assert.NoError(t, webhook.ValidateHeaders(h))
+		assert.Empty(t, check.Headers(h))
 	}
 }
 
 // Whatever passes can be sent: net/http takes it as it is.
-func FuzzValidateHeaders(f *testing.F) {
+func FuzzHeaders(f *testing.F) {
 	f.Add("X-A", "b")
 	f.Add("Host", "a\r\nX: b")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		if webhook.ValidateHeaders(map[string]string{name: value}) != nil {
+		if check.Headers(map[string]string{name: value}) != nil {
 			return
 		}
 		var wire strings.Builder
