@@ -1,4 +1,4 @@
-package webhook
+package jsontext
 
 import (
 	"encoding"
@@ -6,11 +6,11 @@ import (
 	"reflect"
 )
 
-// exceeds reports whether data, encoded as JSON, is certain to have more than
+// Exceeds reports whether data, encoded as JSON, is certain to have more than
 // limit bytes. It allocates nothing for text and bytes, so that a payload far
 // beyond the limit is refused without being encoded first; what it cannot tell,
 // the encoded length decides.
-func exceeds(data any, limit int) bool {
+func Exceeds(data any, limit int) bool {
 	s := sizer{left: limit}
 	s.value(reflect.ValueOf(data), 0)
 	return s.left < 0
