@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/batch"
 	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/outage"
@@ -57,7 +58,7 @@ type Engine struct {
 	clock  *storeclock.Clock
 	outage outage.Detector
 
-	emits   coalescer
+	emits   *batch.Coalescer[[]EventRecord]
 	settler settler
 	sched   *lanes.Scheduler[job]
 	hooks   *hookrun.Runner
@@ -184,7 +185,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := e.guarded("Store", func() error { parallel = storeConcurrency(cfg.Store); return nil }); err != nil {
 		return nil, err
 	}
-	e.emits.init(e, parallel)
+	e.emits = e.newCoalescer(parallel)
 	e.settler.init(e, parallel)
 	e.feed.init(e)
 	e.sched = e.newScheduler()
