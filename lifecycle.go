@@ -82,13 +82,13 @@ func (e *Engine) drain(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
 		e.life.cancel()
 		sleep(hard, e.cfg.StoreTimeout)
-		e.settler.cancel()
+		e.results.GiveUp()
 		sleep(hard, time.Second)
 		giveUp()
 	})()
 	defer e.life.cancel()
 
-	close(e.settler.last)
+	e.results.Hurry()
 	e.feed.stop()
 	rest := e.sched.Close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
@@ -98,7 +98,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !ended(hard, e.sched.Drained()) {
 		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.InFlight(), ctx.Err())
 	}
-	if !e.settler.wait(hard) {
+	if !e.results.Wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
 	if e.hooks.Wait(hard) != nil {

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/batch"
 )
 
 const (
@@ -17,167 +17,29 @@ const (
 	maxUnsettled = 1024
 )
 
-// Nobody waits for a success to be recorded, and each call costs the store a
-// commit: one goroutine records what comes, with settlePause between two calls.
-// When manyUnsettled wait, or something that failed, whose schedule begins when it
-// is recorded, it goes on at once and gets help.
+// Nobody waits for a success to be recorded, and each call costs the store a commit:
+// there is a settlePause between two calls, unless manyUnsettled wait, or something
+// that failed.
 const (
 	settlePause   = 2 * time.Millisecond
 	manyUnsettled = 64
 )
 
-// settler records results in batches: the first goes at once, and those that
-// come while it is being recorded, or shortly after, share the next call. Its
-// goroutines exist only while there is something to record.
-type settler struct {
-	e      *Engine
-	places int
-
-	mu        sync.Mutex
-	room      *sync.Cond
-	waiting   []result
-	refused   []result      // the store answered that it could not record these
-	apart     int           // refused ones, those that are just being repeated included
-	busy      int           // goroutines that hold a place
-	repeating bool          // one more repeats what was refused
-	idle      chan struct{} // closed when the last of them ends
-	hurry     chan struct{} // capacity 1: ends a pause
-	last      chan struct{} // closed when no pause is to be made any more
-	ctx       context.Context
-	cancel    context.CancelFunc
+// newRecorder makes what records results. Only successes are not urgent: the schedule
+// of a failure begins when it is recorded.
+func (e *Engine) newRecorder(places int) *batch.Recorder[result] {
+	return batch.NewRecorder(batch.RecorderConfig[result]{
+		Places: places, MaxBatch: maxSettle, MaxWaiting: maxUnsettled, Many: manyUnsettled, Pause: settlePause,
+		Record: func(ctx context.Context, results []result, refused func([]result)) {
+			_ = e.settle(ctx, results, refused) // logged
+		},
+		Repeats: func() func() time.Duration { return storeBackOff().NextBackOff },
+	})
 }
 
-func (s *settler) init(e *Engine, places int) {
-	s.e, s.places = e, places
-	s.room, s.hurry = sync.NewCond(&s.mu), make(chan struct{}, 1)
-	s.last = make(chan struct{})
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-}
-
-// add takes on one result; it waits while too many are waiting already.
-func (s *settler) add(r result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.waiting)+s.apart >= maxUnsettled {
-		s.room.Wait()
-	}
-	s.waiting = append(s.waiting, r)
-	urgent := len(s.waiting) >= manyUnsettled || r.settlement.Outcome != OutcomeDelivered
-	if s.busy == 0 || urgent && s.busy < s.places {
-		s.begin()
-		s.busy++
-		go s.run()
-	}
-	if urgent {
-		select {
-		case s.hurry <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// pause lets successes come together.
-func (s *settler) pause() {
-	t := time.NewTimer(settlePause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.hurry:
-	case <-s.last:
-	}
-}
-
-// begin and end tell wait of goroutines; the caller holds the lock.
-func (s *settler) begin() {
-	if s.busy == 0 && !s.repeating {
-		s.idle = make(chan struct{})
-	}
-}
-
-func (s *settler) end() {
-	if s.busy == 0 && !s.repeating {
-		close(s.idle)
-	}
-}
-
-func (s *settler) run() {
-	for {
-		s.mu.Lock()
-		n := min(len(s.waiting), maxSettle)
-		batch := append([]result(nil), s.waiting[:n]...)
-		s.waiting = append(s.waiting[:0:0], s.waiting[n:]...)
-		if n == 0 {
-			s.busy--
-			s.end()
-			s.mu.Unlock()
-			return
-		}
-		s.room.Broadcast()
-		s.mu.Unlock()
-		_ = s.e.settle(s.ctx, batch, s.refuse) // logged
-		s.pause()
-	}
-}
-
-// refuse takes on results that the store answered it could not record. They are
-// repeated apart from the places: the other results need not wait for them.
-func (s *settler) refuse(rest []result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = append(s.refused, rest...)
-	s.apart += len(rest)
-	if !s.repeating {
-		s.begin()
-		s.repeating = true
-		go s.repeat()
-	}
-}
-
-func (s *settler) repeat() {
-	for pause := storeBackOff(); s.unrepeated(); {
-		sleep(s.ctx, pause.NextBackOff())
-		s.mu.Lock()
-		batch := s.refused
-		s.refused = nil
-		s.mu.Unlock()
-		for part := range slices.Chunk(batch, maxSettle) {
-			n := len(part)
-			_ = s.e.settle(s.ctx, part, s.refuse) // logged
-			s.mu.Lock()
-			s.apart -= n
-			s.room.Broadcast()
-			s.mu.Unlock()
-		}
-	}
-}
-
-// unrepeated reports whether there is something to repeat, and otherwise ends
-// repeating.
-func (s *settler) unrepeated() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.refused) > 0 {
-		return true
-	}
-	s.repeating = false
-	s.end()
-	return false
-}
-
-// wait returns true once everything is recorded or given up, and false when ctx
-// ends before.
-func (s *settler) wait(ctx context.Context) bool {
-	for {
-		s.mu.Lock()
-		working, idle := s.busy > 0 || s.repeating, s.idle
-		s.mu.Unlock()
-		if !working {
-			return true
-		}
-		if !ended(ctx, idle) {
-			return false
-		}
-	}
+// record hands a result to the recorder.
+func (e *Engine) record(r result) {
+	e.results.Add(r, r.settlement.Outcome != OutcomeDelivered)
 }
 
 // settle records a batch, repeating what fails while its lease lasts: after

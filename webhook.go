@@ -59,7 +59,7 @@ type Engine struct {
 	outage outage.Detector
 
 	emits   *batch.Coalescer[[]EventRecord]
-	settler settler
+	results *batch.Recorder[result]
 	sched   *lanes.Scheduler[job]
 	hooks   *hookrun.Runner
 	feed    feeder
@@ -186,7 +186,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.emits = e.newCoalescer(parallel)
-	e.settler.init(e, parallel)
+	e.results = e.newRecorder(parallel)
 	e.feed.init(e)
 	e.sched = e.newScheduler()
 	return e, nil

@@ -33,7 +33,7 @@ func (e *Engine) work(j job, f *lanes.Flight[job]) {
 			if p != lanes.Paused || !f.Probe() || j.Attempts == 0 { // what follows its schedule makes no pause longer
 				r.pace(p)
 			}
-			e.settler.add(r)
+			e.record(r)
 		})
 		j, f = e.sched.Next(f)
 	}
@@ -138,7 +138,7 @@ func (e *Engine) giveBack(ctx context.Context, jobs []job) {
 	for i, j := range jobs {
 		batch[i] = result{job: j, settlement: j.settlement(OutcomeReleased)}
 	}
-	_ = e.settle(ctx, batch, e.settler.refuse) // logged; the leases expire
+	_ = e.settle(ctx, batch, e.results.Refuse) // logged; the leases expire
 }
 
 // result is a settlement with what the hooks are told of it.

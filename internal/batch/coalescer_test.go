@@ -67,8 +67,8 @@ func (w *writes) write(ctx context.Context, all []int) []error {
 	return errs
 }
 
-// do calls Do for each number, a millisecond after the one before, without waiting for the result of that,
-// and returns the errors.
+// do calls Do for each number, a millisecond after the one before, whose result it does
+// not wait for. The function that it returns waits, and returns the errors.
 func (w *writes) do(ctx context.Context, numbers ...int) func() []error {
 	errs := make([]error, len(numbers))
 	var wg sync.WaitGroup
