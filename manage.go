@@ -393,7 +393,7 @@ type TestResult struct {
 }
 
 // SendTest sends a sample event of the given type to an endpoint, at once and
-// signed like any other, and answers what came back. It is not stored, not
+// signed like any other, and returns what came back. It is not stored, not
 // retried and never counts, and it reaches an inactive endpoint too, so that its
 // owner can try before enabling. That the endpoint did not take it is a result
 // and not an error; errors are [ErrNotFound], a malformed type, and those of the

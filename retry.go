@@ -11,10 +11,10 @@ import (
 // RetryPolicy decides when a failed delivery is attempted again. It must be
 // stateless and safe for concurrent use.
 type RetryPolicy interface {
-	// Next answers the pause before the next attempt, or again = false when
+	// Next returns the pause before the next attempt, or again = false when
 	// there shall be none. attempt is the number of attempts made, 1 after the
 	// first; last is the result of the latest. Jitter and Retry-After are
-	// applied to the answer afterwards.
+	// applied to what it returns afterwards.
 	Next(attempt int, last Result) (delay time.Duration, again bool)
 }
 
@@ -38,13 +38,13 @@ func (s Schedule) Next(attempt int, _ Result) (time.Duration, bool) {
 	return s[attempt-1], true
 }
 
-// DefaultRetry answers the documented schedule: five retries, after 1 s, 5 s,
+// DefaultRetry returns the documented schedule: five retries, after 1 s, 5 s,
 // 30 s, 2 min and 10 min.
 func DefaultRetry() RetryPolicy {
 	return Schedule{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 }
 
-// FromBackOff makes a [RetryPolicy] of a backoff. fresh must answer a new value
+// FromBackOff makes a [RetryPolicy] of a backoff. fresh must return a new value
 // at each call: a backoff has state and is not safe for concurrent use. At most
 // maxAttempts attempts are made. Note that the pauses of a backoff count on
 // from zero at each calculation, and that a backoff.ExponentialBackOff by itself
@@ -125,7 +125,7 @@ const releaseLimit = 296
 // receiver could keep its deliveries pending for ever.
 const maxRetryAfter = 15 * time.Minute
 
-// retryAfter answers the pause that a response asks for with Retry-After, at
+// retryAfter returns the pause that a response asks for with Retry-After, at
 // most maxRetryAfter; ok is false when it asks for none. Only 429 and 503 are
 // heard. The header is a number of seconds or an HTTP date (RFC 9110, 10.2.3);
 // what is neither, and a date in the past, is as good as absent.

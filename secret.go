@@ -24,7 +24,7 @@ import (
 //     ([Secret.Public]).
 //
 // A Secret prints, logs and marshals redacted, whatever the verb or the
-// encoder; [Secret.Reveal] answers the text. The zero Secret is refused
+// encoder; [Secret.Reveal] returns the text. The zero Secret is refused
 // everywhere. A Secret is immutable, cheap to copy and safe for concurrent use.
 // Compare two with [Secret.Equal]: the operator == compares identity.
 type Secret struct{ key *keyBox }
@@ -177,7 +177,7 @@ func publicSecret(text string, key ed25519.PublicKey) Secret {
 	return boxed(&secretKey{text: text, kind: kindPublic, public: key})
 }
 
-// Public answers the public half of a signing key, "whpk_" and base64, to be
+// Public returns the public half of a signing key, "whpk_" and base64, to be
 // handed to the customer. It is the zero Secret for a shared secret, which has
 // no public half.
 func (s Secret) Public() Secret {
@@ -187,7 +187,7 @@ func (s Secret) Public() Secret {
 	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.load().public), s.key.load().public)
 }
 
-// Reveal answers the text of the secret, to be shown once or stored. It is
+// Reveal returns the text of the secret, to be shown once or stored. It is
 // empty for the zero Secret.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
@@ -232,15 +232,15 @@ func (s Secret) redacted() string {
 // Format prints s redacted under every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.redacted())) }
 
-// String answers a redacted text. See [Secret.Reveal].
+// String returns a redacted text. See [Secret.Reveal].
 func (s Secret) String() string { return s.redacted() }
 
-// GoString answers a redacted text.
+// GoString returns a redacted text.
 func (s Secret) GoString() string { return s.redacted() }
 
-// LogValue answers a redacted text.
+// LogValue returns a redacted text.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.redacted()) }
 
-// MarshalText answers a redacted text, for JSON, XML and other encoders. What
-// it answers cannot be read back.
+// MarshalText returns a redacted text, for JSON, XML and other encoders. What
+// it returns cannot be read back.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }

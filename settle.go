@@ -111,7 +111,7 @@ func (e *Engine) allow(batch []result) {
 	}
 }
 
-// settleOnce makes one call and answers what must be repeated, and whether the
+// settleOnce makes one call and returns what must be repeated, and whether the
 // store answered at all.
 func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []result, answered bool, err error) {
 	settlements := make([]Settlement, len(batch))
