@@ -15,24 +15,47 @@ import (
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
+// verdict is what an attempt came to; what becomes of the delivery follows from it.
+type verdict int
+
+const (
+	notTried    verdict = iota // given back as it is
+	stopped                    // cut off by us before there was an answer: given back as it is
+	senderFault                // kept from being sent by our own side: given back with a pause
+	delivered                  // a 2xx
+	gone                       // a 410, unless it is ignored: ends the delivery and disables the endpoint
+	limited                    // a 429: repeated, but it does not count against the endpoint
+	failed                     // repeated, and counts
+	abandoned                  // not tried, since that ends the process: like a failure that does not count
+)
+
+// sent reports whether a request was made, or tried.
+func (v verdict) sent() bool { return v != notTried && v != abandoned }
+
+// finding is what came of one attempt, in the library's own words.
+type finding struct {
+	verdict verdict
+	last    Result
+	detail  string
+	err     error         // for the operator alone
+	body    []byte        // the beginning of the answer's
+	lane    lanes.Verdict // what it tells of the endpoint's pace
+}
+
+// answered reports whether there was an answer, whatever it says.
+func (f *finding) answered() bool { return f.lane.Kind == lanes.Answered }
+
 // result is a settlement with what the hooks are told of it.
 type result struct {
 	job
+	finding
 	settlement Settlement
-	verdict    lanes.Verdict
-	sent       bool // a request was made, or tried
-	answered   bool
-	stopped    bool // cut off by us
 	unanswered bool // a call that was to record it ended without an answer: perhaps it did
-	last       Result
-	detail     string
-	err        error
-	duration   time.Duration
 }
 
-// pace takes over how the endpoint answered into the settlement.
-func (r *result) pace(p lanes.Pace) {
-	if r.verdict.Kind == lanes.Nothing {
+// setPace takes over how the endpoint answered into the settlement.
+func (r *result) setPace(p lanes.Pace) {
+	if r.lane.Kind == lanes.Nothing {
 		return
 	}
 	r.settlement.Pace = Pace(p)
@@ -42,11 +65,11 @@ func (r *result) pace(p lanes.Pace) {
 }
 
 // paceAlone returns what an attempt tells by itself, without those before it.
-func (r *result) paceAlone() lanes.Pace {
+func (f *finding) paceAlone() lanes.Pace {
 	switch {
-	case r.verdict.Kind == lanes.TimedOut:
+	case f.lane.Kind == lanes.TimedOut:
 		return lanes.Paused
-	case r.duration < lanes.SlowAfter:
+	case f.last.Duration < lanes.SlowAfter:
 		return lanes.Quick
 	}
 	return lanes.Slow
@@ -58,28 +81,29 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	switch {
 	case j.Expired >= poisonLeases:
 		// Sending it seems to end the process, so this attempt is only noted.
-		r.last.Failure, r.detail = FailureInternal, "the sending process ended several times during this attempt"
-		r.log(e, time.Now())
-		e.plan(&r, ReasonAbandoned, false)
+		r.finding = finding{
+			verdict: abandoned, last: Result{Failure: FailureInternal},
+			detail: "the sending process ended several times during this attempt",
+		}
+		e.conclude(&r, time.Now())
 		return r
 	case time.Until(j.leaseEnd) < e.cfg.AttemptTimeout:
 		// It waited too long here: another process could send it meanwhile.
-		r.settlement = j.settlement(OutcomeReleased)
+		e.conclude(&r, time.Now())
 		return r
 	}
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
-	r.sent, r.duration, r.err = true, time.Since(begin), err
-	r.judge(resp, err, e.clock.Time())
-	if ctx.Err() != nil && !r.answered {
-		r.last.Failure, r.detail, r.stopped = FailureCanceled, detailCanceled, true
+	r.finding = e.judge(resp, err, time.Since(begin))
+	if ctx.Err() != nil && !r.answered() {
+		r.verdict, r.last.Failure, r.detail = stopped, FailureCanceled, detailCanceled
 	}
 	if !r.last.Failure.Ours() {
-		e.outage.Record(j.Target.EndpointID, r.answered)
+		e.outage.Record(j.Target.EndpointID, r.answered())
 	}
-	e.conclude(&r, resp, begin)
-	if r.verdict.Kind == lanes.TimedOut && e.outage.CutOff() {
-		r.verdict.Kind = lanes.Nothing // probably nothing of ours reaches anybody
+	e.conclude(&r, begin)
+	if r.lane.Kind == lanes.TimedOut && e.outage.CutOff() {
+		r.lane.Kind = lanes.Nothing // probably nothing of ours reaches anybody
 	}
 	r.Event = withoutData(r.Event)
 	return r
@@ -155,7 +179,7 @@ var (
 	userAgentValue   = []string{userAgent}
 )
 
-// liveSecrets answers the secrets that have not expired, newest first.
+// liveSecrets returns the secrets that have not expired, newest first.
 func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
 	live := make([]Secret, 0, len(all))
 	for _, s := range all {
@@ -167,27 +191,44 @@ func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
 }
 
 // judge names what happened in the library's own words.
-func (r *result) judge(resp *Response, err error, now time.Time) {
-	r.last.Duration = r.duration
+func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
+	f := finding{last: Result{Duration: took}, err: err, body: excerpt(resp)}
 	var te *TransportError
 	switch {
 	case err == nil:
-		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, lanes.Verdict{Kind: lanes.Answered}
-		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
-		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
+		f.last.StatusCode, f.lane = resp.StatusCode, lanes.Verdict{Kind: lanes.Answered}
+		f.last.Failure, f.detail = statusFailure(resp.StatusCode)
+		f.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, e.clock.Time())
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
-		r.last.Failure, r.detail = te.Kind, storable(te.Detail)
+		f.last.Failure, f.detail = te.Kind, storable(te.Detail)
 		if len(te.Kind) > maxFailureKind || storable(string(te.Kind)) != string(te.Kind) {
-			r.last.Failure = FailureConnection
+			f.last.Failure = FailureConnection
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		r.last.Failure, r.detail = FailureTimeout, "no answer in time"
+		f.last.Failure, f.detail = FailureTimeout, "no answer in time"
 	default:
-		r.last.Failure, r.detail = FailureConnection, "the request could not be sent"
+		f.last.Failure, f.detail = FailureConnection, "the request could not be sent"
 	}
-	if r.last.Failure == FailureTimeout || r.last.Failure == FailureConnectTimeout {
-		r.verdict = lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
+	if f.last.Failure == FailureTimeout || f.last.Failure == FailureConnectTimeout {
+		f.lane = lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
 	}
+	f.verdict = e.verdict(f.last)
+	return f
+}
+
+// verdict returns what the result of a request comes to.
+func (e *Engine) verdict(last Result) verdict {
+	switch {
+	case last.Failure.Ours():
+		return senderFault
+	case last.Failure == "":
+		return delivered
+	case last.StatusCode == http.StatusGone && !e.cfg.Disable.IgnoreGone:
+		return gone
+	case last.StatusCode == http.StatusTooManyRequests:
+		return limited
+	}
+	return failed
 }
 
 // What a Transport of one's own may say of a failure, in bytes.
@@ -208,27 +249,28 @@ func storable(s string) string {
 	}, s)
 }
 
-// conclude turns the judgement into a settlement.
-func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
-	switch {
-	case r.stopped:
+// conclude turns the verdict into a settlement, with a row for the log of attempts if
+// the endpoint is to know of it.
+func (e *Engine) conclude(r *result, begin time.Time) {
+	switch r.verdict {
+	case notTried, stopped:
 		r.settlement = r.job.settlement(OutcomeReleased)
-	case r.last.Failure.Ours():
+		return
+	case senderFault:
 		e.release(r)
-	case r.last.Failure == "":
+		return
+	case delivered:
 		r.settlement = r.job.settlement(OutcomeDelivered)
-		r.log(e, begin)
-	case r.last.StatusCode == http.StatusGone && !e.cfg.Disable.IgnoreGone:
+	case gone:
 		r.settlement = r.job.settlement(OutcomeGone)
 		r.settlement.Reason = ReasonGone
-		r.log(e, begin)
 	default:
-		r.log(e, begin)
-		e.plan(r, ReasonAttempts, r.last.StatusCode != http.StatusTooManyRequests)
+		if !e.plan(r) {
+			e.release(r)
+			return
+		}
 	}
-	if r.settlement.Attempt != nil {
-		r.settlement.Attempt.ResponseBody = excerpt(resp)
-	}
+	r.settlement.Attempt = e.logged(&r.finding, begin)
 }
 
 // excerpt bounds what any Transport brings into the attempt log.
@@ -239,15 +281,16 @@ func excerpt(resp *Response) []byte {
 	return resp.Body[:min(len(resp.Body), maxResponseBody)]
 }
 
-// log writes the attempt's row; plan keeps it.
-func (r *result) log(e *Engine, begin time.Time) {
-	r.settlement.Attempt = &Attempt{
-		ID:         id.New("att_"),
-		At:         e.clock.Time().Add(-time.Since(begin)),
-		Duration:   r.duration,
-		StatusCode: r.last.StatusCode,
-		Failure:    r.last.Failure,
-		Detail:     r.detail,
+// logged returns the row of an attempt.
+func (e *Engine) logged(f *finding, begin time.Time) *Attempt {
+	return &Attempt{
+		ID:           id.New("att_"),
+		At:           e.clock.Time().Add(-time.Since(begin)),
+		Duration:     f.last.Duration,
+		StatusCode:   f.last.StatusCode,
+		Failure:      f.last.Failure,
+		Detail:       f.detail,
+		ResponseBody: f.body,
 	}
 }
 
@@ -263,31 +306,34 @@ func (e *Engine) release(r *result) {
 	r.settlement.Delay = releasePause(r.Releases)
 }
 
-// plan asks the policy what follows a failed attempt.
-func (e *Engine) plan(r *result, reason DeliveryReason, counts bool) {
-	attempt := r.settlement.Attempt
+// plan asks the policy what follows a failed attempt. It reports whether the policy
+// had an answer.
+func (e *Engine) plan(r *result) bool {
 	delay, again, ok := e.nextDelay(r.Attempts+1, r.last)
+	counts := r.verdict == failed
 	switch {
 	case !ok:
-		e.release(r)
-		return
+		return false
 	case again:
 		r.settlement = r.job.settlement(OutcomeRetry)
 		r.settlement.Delay = delay
 		r.settlement.Counts = counts && e.cfg.Disable.CountAttempts
 	default:
 		r.settlement = r.job.settlement(OutcomeExhausted)
-		r.settlement.Reason = reason
+		r.settlement.Reason = ReasonAttempts
+		if r.verdict == abandoned {
+			r.settlement.Reason = ReasonAbandoned
+		}
 		r.settlement.Counts = counts
 	}
-	r.settlement.Attempt = attempt
+	return true
 }
 
 // longestPause bounds what a RetryPolicy may ask for: beyond it, jitter and the
 // stores' arithmetic could overflow into the past.
 const longestPause = 365 * 24 * time.Hour
 
-// nextDelay applies jitter and Retry-After to the policy's answer. ok is false
+// nextDelay applies jitter and Retry-After to what the policy returns. ok is false
 // when the policy panicked.
 func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, again, ok bool) {
 	defer safe.Recover(func(p *safe.Panic) {

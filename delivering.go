@@ -21,9 +21,9 @@ func (e *Engine) work(j job, f *lanes.Flight[job]) {
 	}()
 	for f != nil {
 		e.attemptThen(e.life.ctx, j, func(r result) {
-			p := e.sched.Learn(f, r.verdict)
+			p := e.sched.Learn(f, r.lane)
 			if p != lanes.Paused || !f.Probe() || j.Attempts == 0 { // what follows its schedule makes no pause longer
-				r.pace(p)
+				r.setPace(p)
 			}
 			e.record(r)
 		})
@@ -39,9 +39,9 @@ func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
 	defer func() {
 		if !returned {
 			e.log.Error("webhook: the Transport ended its goroutine")
-			r.sent, r.duration = true, time.Since(begin)
-			r.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, e.clock.Time())
-			e.conclude(&r, nil, begin)
+			r.finding = e.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, time.Since(begin))
+			r.err = nil // there is no cause to tell
+			e.conclude(&r, begin)
 		}
 		then(r)
 	}()

@@ -156,7 +156,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	for i, leased := range deliveries {
 		wg.Go(func() {
 			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) {
-				r.pace(r.paceAlone())
+				r.setPace(r.paceAlone())
 				results[i] = r
 			})
 		})

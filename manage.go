@@ -425,12 +425,9 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	}}
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
-	res := result{job: j, duration: time.Since(begin)}
-	res.judge(resp, err, e.clock.Time())
-	answer := TestResult{
-		EventID: ev.ID, Delivered: res.last.Failure == "", StatusCode: res.last.StatusCode,
-		Failure: res.last.Failure, Detail: res.detail, Duration: res.duration,
-	}
-	answer.ResponseBody = excerpt(resp)
-	return answer, nil
+	f := e.judge(resp, err, time.Since(begin))
+	return TestResult{
+		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,
+		Failure: f.last.Failure, Detail: f.detail, Duration: f.last.Duration, ResponseBody: f.body,
+	}, nil
 }

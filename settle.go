@@ -176,8 +176,8 @@ func (e *Engine) applied(r *result, res SettleResult) {
 	if res.Delivery == DeliveryExhausted {
 		d.Reason = s.Reason
 	}
-	if h.OnAttempt != nil && r.sent {
-		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Err: r.err, Duration: r.duration}
+	if h.OnAttempt != nil && r.verdict.sent() {
+		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Err: r.err, Duration: r.last.Duration}
 		if res.Delivery == DeliveryPending {
 			a.NextIn = s.Delay
 		}
