@@ -96,7 +96,7 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 	// When others have waited in the store for long, half of the room is left to
 	// these: they are older, and nobody would claim them as long as new ones fill
 	// what becomes free.
-	terms, release := e.terms(e.feed.overdue())
+	terms, release := e.terms(e.feed.Overdue(claimWait))
 	begin := time.Now()
 	answer, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
 		return e.store.Enqueue(ctx, EnqueueRequest{Groups: groups, Handoff: terms})
@@ -119,7 +119,7 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 	e.clock.Observe(begin, answer.Now)
 	e.take(answer.Leased, begin.Add(terms.Lease), release)
 	if answer.Ready > 0 {
-		e.feed.wake()
+		e.feed.Wake()
 	}
 	for i := range answer.Errs {
 		answer.Errs[i] = storeError(answer.Errs[i])

@@ -139,9 +139,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	terms := LeaseTerms{Max: e.cfg.Concurrency, Lease: e.cfg.Lease, Room: &fixedRoom{e.cfg.PerEndpoint, make(map[string]int)}}
-	e.feed.mu.Lock()
-	cursor := e.feed.cursor
-	e.feed.mu.Unlock()
+	cursor := e.feed.position()
 	begin := time.Now()
 	c, err := call(ctx, e.store, func(ctx context.Context) (Claimed, error) {
 		return e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})

@@ -316,7 +316,7 @@ func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
 		e.giveBack(ctx, e.sched.Recall(id))
-		e.feed.maintainIn(0)
+		e.feed.MaintainIn(0)
 	}
 	return err
 }
@@ -347,7 +347,7 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 		}
 		if err == nil {
 			e.giveBack(ctx, e.sched.Recall(id))
-			e.feed.maintainIn(0) // hold or release
+			e.feed.MaintainIn(0) // hold or release
 		}
 		return r.Endpoint, err
 	}

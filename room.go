@@ -46,7 +46,7 @@ func (e *Engine) newScheduler() *lanes.Scheduler[job] {
 		Weight:      e.weight,
 		Work:        e.work,
 		Overdue:     func(jobs []job) { e.giveBack(context.Background(), jobs) },
-		Nudge:       e.feed.nudge,
+		Nudge:       e.feed.Nudge,
 	})
 }
 

@@ -156,9 +156,9 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 func (e *Engine) applied(r *result, res SettleResult) {
 	s := &r.settlement
 	if res.Delivery == DeliveryPending && s.Outcome == OutcomeReleased && s.Delay == 0 {
-		e.feed.wake()
+		e.feed.Wake()
 	} else if res.Delivery == DeliveryPending {
-		e.feed.maintainIn(s.Delay)
+		e.feed.MaintainIn(s.Delay)
 	}
 	h := &e.cfg.Hooks
 	d := DeliveryInfo{

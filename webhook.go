@@ -62,7 +62,7 @@ type Engine struct {
 	results *batch.Recorder[result]
 	sched   *lanes.Scheduler[job]
 	hooks   *hookrun.Runner
-	feed    feeder
+	feed    *feeder
 
 	life lifecycle
 }
@@ -187,7 +187,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.emits = e.newCoalescer(parallel)
 	e.results = e.newRecorder(parallel)
-	e.feed.init(e)
+	e.feed = e.newFeeder()
 	e.sched = e.newScheduler()
 	return e, nil
 }
