@@ -192,10 +192,11 @@ func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, e
 		return 0, ErrSignature
 	}
 	mac := signature.Get()
-	defer mac.Put()
 	head := append(append(mac.Buffer(), id...), '.')
 	head = append(append(head, timestamp...), '.')
-	if !matchStandard(mac, secrets, list, head, body) {
+	matches := matchStandard(mac, secrets, list, head, body)
+	mac.Put()
+	if !matches {
 		return 0, ErrSignature
 	}
 	return ts, nil
