@@ -28,9 +28,13 @@ func newChecker(maxData int, list string) *checker {
 }
 
 func (c *checker) err() error {
+	problems := c.Problems()
+	if len(problems) == 0 {
+		return nil
+	}
 	var v ValidationError
-	v.addAll(c.Problems())
-	return v.orNil()
+	v.addAll(problems)
+	return &v
 }
 
 // validateEvents turns events into what a Store takes: data encoded once,
