@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
 // dialError is a failure before a connection could be used. handshake tells the
@@ -20,49 +22,27 @@ type dialError struct {
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// connectContext bounds connecting by the connect budget, and by the Send that
-// wants the connection: net/http detaches ctx from it.
-func (t *HTTPTransport) connectContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// connection makes a connection to a checked address, within the connect budget.
+// It returns the network's side, and what HTTP is spoken on.
+func (t *HTTPTransport) connection(ctx context.Context, at *target) (*http1.Wire, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.connect)
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return ctx, cancel
-	}
-	a.connecting()
-	stop := context.AfterFunc(a.Context, cancel)
-	return ctx, func() { stop(); cancel(); a.connected() }
-}
-
-// dialTCP is http.Transport.DialContext.
-func (t *HTTPTransport) dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := t.connectContext(ctx)
 	defer cancel()
-	conn, err := t.connectTCP(ctx, network, addr)
+	raw, err := t.connectTCP(ctx, "tcp", at.key.Address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return conn, nil
-}
-
-// dialTLS is http.Transport.DialTLSContext.
-func (t *HTTPTransport) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := t.connectContext(ctx)
-	defer cancel()
-	raw, err := t.connectTCP(ctx, network, addr)
-	if err != nil {
-		return nil, err
+	wire := http1.NewWire(raw, at.key.TLS)
+	if !at.key.TLS {
+		return wire, wire, nil
 	}
 	cfg := t.tls.Clone()
-	if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
-		_ = raw.Close()
-		return nil, &dialError{err: err}
-	}
-	conn := tls.Client(raw, cfg)
+	cfg.ServerName = at.url.Hostname()
+	conn := tls.Client(wire, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, &dialError{handshake: true, timeout: expired(ctx), err: err}
+		return nil, nil, &dialError{handshake: true, timeout: expired(ctx), err: err}
 	}
-	return conn, nil
+	return wire, conn, nil
 }
 
 // connectTCP dials through the egress policy, which sees each address that a

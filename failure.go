@@ -57,16 +57,6 @@ func statusFailure(status int) (FailureKind, string) {
 	return FailureHTTPStatus, detailStatus
 }
 
-// classifySend is classify for an error of RoundTrip. Only then is it worth
-// looking whether the request could be sent at all.
-func classifySend(ctx context.Context, req *Request, err error) *TransportError {
-	e := classify(ctx, err)
-	if e.Kind == FailureProtocol && !sendableHeader(req.Header) {
-		return &TransportError{Kind: FailureInternal, Detail: detailHeader, Err: err}
-	}
-	return e
-}
-
 // classify says whose fault err is, in fixed words. ctx is the caller's.
 func classify(ctx context.Context, err error) *TransportError {
 	kind, detail := FailureKind(""), ""
@@ -168,14 +158,11 @@ func exchangeFailure(err error) (FailureKind, string) {
 	case errors.As(err, &record), errors.As(err, &op) && (op.Op == tlsRemote || op.Op == tlsLocal):
 		return FailureTLS, detailTLSAlert
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
-		errors.Is(err, net.ErrClosed), op != nil, err.Error() == serverClosedIdle:
+		errors.Is(err, net.ErrClosed), op != nil:
 		return FailureConnection, detailClosed
 	}
 	return FailureProtocol, detailProtocol
 }
-
-// serverClosedIdle is net/http's errServerClosedIdle, which has no type.
-const serverClosedIdle = "http: server closed idle connection"
 
 // tlsRemote and tlsLocal are the Op of the net.OpError that crypto/tls makes of
 // an alert. TLS 1.3 sends some only after the handshake: a missing client

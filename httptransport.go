@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/egress"
+	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
 // Limits of what a receiver can make the transport read.
@@ -76,7 +77,7 @@ type HTTPConfig struct {
 type HTTPTransport struct {
 	policy  egress.Policy
 	urls    *urlCache
-	rt      *http.Transport
+	pool    *http1.Pool
 	tls     *tls.Config
 	connect time.Duration
 	answer  time.Duration
@@ -101,22 +102,10 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 		answer:  cfg.ResponseTimeout,
 		total:   cfg.Timeout,
 		excerpt: max(cfg.ResponseExcerpt, 0),
+		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: time.Minute, MaxHeader: maxResponseHeader},
 		dial: func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
 			return d.DialContext(ctx, network, addr)
 		},
-	}
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
-	t.rt = &http.Transport{
-		DialContext:            t.dialTCP,
-		DialTLSContext:         t.dialTLS,
-		Protocols:              &http1,
-		DisableCompression:     true,
-		DisableKeepAlives:      cfg.MaxIdle < 0,
-		MaxIdleConns:           cfg.MaxIdle,
-		MaxIdleConnsPerHost:    cfg.MaxIdle, // many endpoints can share one host
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 	return t, nil
 }
@@ -192,14 +181,7 @@ func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
 	if err != nil {
 		return urlError(err)
 	}
-	dial, port := t.dialTCP, "80"
-	if u.Scheme == "https" {
-		dial, port = t.dialTLS, "443"
-	}
-	if p := u.Port(); p != "" {
-		port = p
-	}
-	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	_, conn, err := t.connection(ctx, newTarget(raw, u))
 	if err != nil {
 		e := classify(ctx, err)
 		return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
@@ -209,46 +191,56 @@ func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
 }
 
 // CloseIdleConnections closes the connections that no Send is using.
-func (t *HTTPTransport) CloseIdleConnections() { t.rt.CloseIdleConnections() }
+func (t *HTTPTransport) CloseIdleConnections() { t.pool.CloseIdle() }
 
 // Send implements [Transport].
 func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
-	u, err := t.sendURL(req.URL)
+	at, err := t.sendTo(req.URL)
 	if err != nil {
 		return nil, err
 	}
+	if !sendableHeader(req.Header) {
+		return nil, &TransportError{Kind: FailureInternal, Detail: detailHeader}
+	}
 	a := newAttempt(ctx, t.answer, t.total, len(req.Body))
 	defer a.end()
-	res, err := t.rt.RoundTrip(a.request(u, req))
+	x, err := t.pool.RoundTrip(a.Context, t.call(a, at, req))
 	if err != nil {
-		return nil, classifySend(ctx, req, err)
+		return nil, classify(ctx, err)
 	}
-	out := &Response{StatusCode: res.StatusCode, Header: res.Header}
-	if res.StatusCode != http.StatusSwitchingProtocols { // then Body is the open connection
-		out.Body = t.readBody(a, res)
+	defer x.End()
+	out := &Response{StatusCode: x.StatusCode, Header: x.Header}
+	if x.StatusCode != http.StatusSwitchingProtocols { // what follows is another protocol's
+		out.Body = t.readBody(a, x)
 	}
-	_ = res.Body.Close()
 	return out, nil
 }
 
+// call is the HTTP request. Connections are its account's own.
+func (t *HTTPTransport) call(a *attempt, at *target, req *Request) http1.Call {
+	c := http1.Call{Key: at.key, Request: a.request(at.url, req)}
+	c.Key.Owner = req.AccountID
+	c.Dial = func(ctx context.Context) (*http1.Wire, net.Conn, error) {
+		a.connecting()
+		defer a.connected()
+		return t.connection(ctx, at)
+	}
+	if a.large {
+		c.Written = a.written
+	}
+	return c
+}
+
 // readBody answers the excerpt. Reading to the end of a short body makes the
-// connection reusable; of a long one it is not worth it, and Close drops the
-// connection.
-func (t *HTTPTransport) readBody(a *attempt, res *http.Response) []byte {
-	if res.Body == http.NoBody {
+// connection reusable; of a long one it is not worth it.
+func (t *HTTPTransport) readBody(a *attempt, x *http1.Exchange) []byte {
+	if x.Body == http.NoBody {
 		return nil
 	}
 	a.expect(bodyTimeout)
 	buf := bodyBuffers.Get().(*[maxResponseBody]byte)
 	defer bodyBuffers.Put(buf)
-	n := 0
-	for n < len(buf) {
-		m, err := res.Body.Read(buf[n:])
-		n += m
-		if err != nil {
-			break
-		}
-	}
+	n := x.ReadBody(buf[:])
 	return append([]byte(nil), buf[:min(n, t.excerpt)]...)
 }
 
