@@ -67,7 +67,8 @@ type HTTPConfig struct {
 }
 
 // HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
-// One Send is at most one request. It follows no redirect, uses no proxy, keeps
+// One Send is at most one request. Connections are kept for the account and host
+// that they were made for, and answer nothing but what was asked on them. It follows no redirect, uses no proxy, keeps
 // no cookies and reads at most 64 KiB of response headers and 4 KiB of body.
 //
 // What it reaches is checked when the URL is parsed and, after DNS, at each

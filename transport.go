@@ -22,8 +22,8 @@ type Transport interface {
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
-// Request is one signed request. It is the Transport's to keep, since net/http
-// can read a body after the answer has come. Header may be changed, Body not.
+// Request is one signed request. It is the Transport's to keep, since a body may
+// be read after the answer has come. Header may be changed, Body not.
 type Request struct {
 	URL    string
 	Header http.Header // complete, canonical keys
