@@ -28,6 +28,7 @@ const (
 	detailTLSAlert       = "the TLS connection failed"
 	detailProtocol       = "the answer is not valid HTTP"
 	detailNotFound       = "the host name does not exist"
+	detailNameServer     = "the name server of your domain did not answer"
 	detailResolver       = "the host name could not be resolved"
 	detailCertExpired    = "the certificate has expired or is not valid yet"
 	detailCertHost       = "the certificate is for another host"
@@ -86,6 +87,8 @@ func (e *dialError) kind() (FailureKind, string) {
 		return FailureBlockedAddress, detailBlocked
 	case errors.As(e.err, &dns) && dns.IsNotFound && !starved():
 		return FailureDNSNotFound, detailNotFound
+	case dns != nil && e.nameServer:
+		return FailureDNSServer, detailNameServer
 	case dns != nil:
 		return FailureDNSTemporary, detailResolver
 	case e.timeout && e.handshake:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/http1"
+	"github.com/ringyo-ai/webhook/internal/nameserver"
 )
 
 // Limits of what a receiver can make the transport read.
@@ -78,6 +79,7 @@ type HTTPConfig struct {
 type HTTPTransport struct {
 	policy  egress.Policy
 	urls    *urlCache
+	lookups *nameserver.Record
 	pool    *http1.Pool
 	tls     *tls.Config
 	connect time.Duration
@@ -98,6 +100,7 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 	t := &HTTPTransport{
 		policy:  egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
 		urls:    newURLCache(),
+		lookups: nameserver.New(),
 		tls:     cfg.TLS,
 		connect: cfg.ConnectTimeout,
 		answer:  cfg.ResponseTimeout,
@@ -182,7 +185,8 @@ func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
 	if err != nil {
 		return urlError(err)
 	}
-	_, conn, err := t.connection(ctx, newTarget(raw, u))
+	at := newTarget(raw, u)
+	_, conn, err := t.connection(ctx, at, at.key)
 	if err != nil {
 		e := classify(ctx, err)
 		return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
@@ -224,7 +228,7 @@ func (t *HTTPTransport) call(a *attempt, at *target, req *Request) http1.Call {
 	c.Dial = func(ctx context.Context) (*http1.Wire, net.Conn, error) {
 		a.connecting()
 		defer a.connected()
-		return t.connection(ctx, at)
+		return t.connection(ctx, at, c.Key)
 	}
 	if a.large {
 		c.Written = a.written
