@@ -165,9 +165,29 @@ func clientTLS(base *tls.Config, sessions int) *tls.Config {
 	}
 	c.NextProtos = []string{"http/1.1"}
 	if c.ClientSessionCache == nil && sessions > 0 {
-		c.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
+		c.ClientSessionCache = smallSessions{tls.NewLRUClientSessionCache(sessions)}
 	}
 	return c
+}
+
+// maxSession bounds what is remembered of one TLS session, in bytes. It holds the
+// server's certificates, of which crypto/tls accepts 256 KiB; usual ones take 10.
+const maxSession = 32 << 10
+
+// smallSessions leaves out sessions that a server has made large.
+type smallSessions struct{ tls.ClientSessionCache }
+
+func (s smallSessions) Put(host string, session *tls.ClientSessionState) {
+	if session != nil {
+		ticket, state, err := session.ResumptionState()
+		if err != nil || state == nil {
+			return
+		}
+		if text, err := state.Bytes(); err != nil || len(ticket)+len(text) > maxSession {
+			return
+		}
+	}
+	s.ClientSessionCache.Put(host, session)
 }
 
 // CheckURL answers a [*URLError] when raw cannot be an endpoint's URL. It

@@ -17,7 +17,9 @@ type Key struct {
 // Pool keeps connections. Its fields must not be changed once it is in use. It is
 // safe for concurrent use.
 type Pool struct {
-	MaxIdle     int           // connections kept without being used; the oldest give way
+	// MaxIdle is the number of connections that are kept without being used. The
+	// oldest gives way: of all, or of an owner that has more than half of them.
+	MaxIdle     int
 	IdleTimeout time.Duration // how long
 	MaxHeader   int64         // bytes of an answer's headers, 1xx included
 
@@ -26,7 +28,8 @@ type Pool struct {
 	oldest *conn
 	newest *conn
 	count  int
-	sweep  *time.Timer // runs while something is idle
+	owners map[string]int // idle ones of each
+	sweep  *time.Timer    // runs while something is idle
 
 	talkers [talkerSlots]talker
 }
@@ -57,6 +60,11 @@ func (p *Pool) put(c *conn) {
 		p.add(c)
 		if p.count > p.MaxIdle {
 			excess = p.oldest
+			if p.owners[c.key.Owner] > p.MaxIdle/2 {
+				for excess.key.Owner != c.key.Owner {
+					excess = excess.newer
+				}
+			}
 			p.remove(excess)
 		}
 	}
@@ -69,7 +77,7 @@ func (p *Pool) put(c *conn) {
 // add makes c the latest idle connection and starts its watcher.
 func (p *Pool) add(c *conn) {
 	if p.tops == nil {
-		p.tops = map[Key]*conn{}
+		p.tops, p.owners = map[Key]*conn{}, map[string]int{}
 	}
 	c.below, p.tops[c.key] = p.tops[c.key], c
 	c.older, c.newer = p.newest, nil
@@ -80,6 +88,7 @@ func (p *Pool) add(c *conn) {
 	}
 	p.newest = c
 	p.count++
+	p.owners[c.key.Owner]++
 	c.idle, c.idleSince = true, time.Now()
 	go c.watch()
 	switch {
@@ -112,6 +121,9 @@ func (p *Pool) remove(c *conn) {
 		p.newest = c.older
 	} else {
 		c.newer.older = c.older
+	}
+	if p.owners[c.key.Owner]--; p.owners[c.key.Owner] == 0 {
+		delete(p.owners, c.key.Owner)
 	}
 	c.below, c.older, c.newer, c.idle = nil, nil, nil, false
 	if p.count--; p.count == 0 {

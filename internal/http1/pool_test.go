@@ -381,3 +381,28 @@ func certificate(t *testing.T) tls.Certificate {
 	require.NoError(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// An owner that has half of what is kept makes room by itself.
+func TestOneOwnerDoesNotPushOutTheOthers(t *testing.T) { // B44
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, answers(answer))
+		r.MaxIdle = 4
+		r.ok("b")
+		for range 3 {
+			var open []*http1.Exchange
+			for range 10 {
+				x, err := r.RoundTrip(t.Context(), r.call("a"))
+				require.NoError(t, err)
+				open = append(open, x)
+			}
+			for _, x := range open {
+				x.End()
+			}
+		}
+		synctest.Wait()
+		before := r.dialled
+		r.ok("b")
+		assert.Equal(t, before, r.dialled)
+	})
+}
