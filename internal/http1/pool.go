@@ -60,7 +60,7 @@ func (p *Pool) put(c *conn) {
 		p.add(c)
 		if p.count > p.MaxIdle {
 			excess = p.oldest
-			if p.owners[c.key.Owner] > p.MaxIdle/2 {
+			if p.owners[c.key.Owner] > max(1, p.MaxIdle/2) {
 				for excess.key.Owner != c.key.Owner {
 					excess = excess.newer
 				}
