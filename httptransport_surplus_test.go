@@ -109,7 +109,7 @@ func TestASurplusAnswerAnswersNothing(t *testing.T) { // B40
 				cfg := loopbackConfig()
 				cfg.TLS = &tls.Config{RootCAs: roots}
 				tr := newTestTransport(t, cfg)
-				sendToBoth(t, tr, url, 100, func(account, id string) {
+				sendToBoth(t, tr, url, 60, func(account, id string) {
 					_, ok := handled.Load(id)
 					assert.True(t, ok, "%s %s was answered and not handled", account, id)
 				})
