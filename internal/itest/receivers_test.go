@@ -117,7 +117,7 @@ func (f foreign) write(t *testing.T) (command, file string) {
 	t.Helper()
 	command = needCommand(t, f.command)
 	file = filepath.Join(t.TempDir(), f.file)
-	require.NoError(t, os.WriteFile(file, []byte(docSnippet(t, f.language)), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(docSnippet(t, "## Other languages", f.language)), 0o600))
 	return command, file
 }
 
@@ -144,12 +144,15 @@ func TestReceiversInOtherLanguages(t *testing.T) {
 	}
 }
 
-// docSnippet answers the code of a language in the documentation.
-func docSnippet(t *testing.T, language string) string {
+// docSnippet returns the first code of a language under a heading of the
+// documentation.
+func docSnippet(t *testing.T, heading, language string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/receivers.md")
 	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(doc), "\n```"+language+"\n")
+	_, section, found := strings.Cut(string(doc), "\n"+heading+"\n")
+	require.True(t, found, "no %s", heading)
+	_, rest, found := strings.Cut(section, "\n```"+language+"\n")
 	require.True(t, found, "no %s", language)
 	code, _, _ := strings.Cut(rest, "\n```\n")
 	return code + "\n"
@@ -167,11 +170,15 @@ func start(t *testing.T, cmd *exec.Cmd) {
 
 // runServer runs a program that says on which port it listens.
 func runServer(t *testing.T, command, file string, secret webhook.Secret) {
-	cmd := exec.CommandContext(t.Context(), command, file)
-	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
-	out, in := io.Pipe()
-	defer in.Close()
-	cmd.Stdout, cmd.Stderr = in, t.Output()
+	given := secret
+	if public := secret.Public(); !public.IsZero() {
+		given = public
+	}
+	cmd := withSecret(t, "WEBHOOK_SECRET="+given.Reveal(), command, file)
+	cmd.Env = append(cmd.Env, "PORT=0")
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	start(t, cmd)
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
@@ -191,8 +198,6 @@ func runServer(t *testing.T, command, file string, secret webhook.Secret) {
 	postAll(t, "http://127.0.0.1:"+port, secret)
 	assert.Contains(t, <-events, "call.completed")
 	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	_ = in.Close()
 	for line := range events {
 		assert.NotContains(t, line, "call.completed", "handled once")
 	}
