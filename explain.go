@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,13 +122,44 @@ func apart(body []byte) (mangle.Event, bool) {
 	if err != nil {
 		return mangle.Event{}, false
 	}
-	found := mangle.Event{Raw: e.Raw, Render: func(data []byte) []byte {
+	found := mangle.Event{Raw: e.Raw, AsSent: asSent(body), Render: func(data []byte) []byte {
 		return appendEnvelope(nil, e.ID, e.Type, e.Timestamp, e.EndpointID, data)
 	}}
 	if kindFor(e.Type) != nil {
 		found.Typed, _ = encode(e.Data)
 	}
 	return found, true
+}
+
+// envelopeFields are in the order in which they are sent. More may come.
+var envelopeFields = []string{"id", "event", "timestamp", "webhook_id", "data"}
+
+// asSent reports whether the fields of an event are in order, without white space
+// around them.
+func asSent(body []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil {
+		return false
+	}
+	compact, last := []byte("{"), -1
+	for d.More() {
+		name, _ := d.Token()
+		key, _ := name.(string)
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return false
+		}
+		at := slices.Index(envelopeFields, key)
+		if at >= 0 && at < last {
+			return false
+		}
+		last = max(at, last)
+		if len(compact) > 1 {
+			compact = append(compact, ',')
+		}
+		compact = append(append(appendText(compact, key), ':'), value...)
+	}
+	return bytes.Equal(append(compact, '}'), body)
 }
 
 // fits reports whether body is what was signed.

@@ -149,10 +149,6 @@ var headerHypotheses = []struct {
 }{
 	{"list joined", func(_ *explainer, h http.Header) { setList(h, signatureItem.FindAllString(h.Get(headerSignature), -1)) },
 		"webhook-signature was taken apart and joined again in another form: it is a list of v1,<base64> with a space between two of them and none after the comma; pass it on as it came"},
-	{"quotes", func(_ *explainer, h http.Header) {
-		setList(h, strings.Fields(strings.Trim(h.Get(headerSignature), "\"'[]")))
-	},
-		"webhook-signature has quotes or brackets around it: pass it on as it came"},
 	{"percent", func(_ *explainer, h http.Header) {
 		if s, err := url.PathUnescape(h.Get(headerSignature)); err == nil {
 			h.Set(headerSignature, s)
@@ -174,8 +170,6 @@ var headerHypotheses = []struct {
 			h.Set(headerID, x.event.ID)
 		}
 	}, "webhook-id is another one than was signed, which is the id in the body: something on the way sets that header, such as a queue or a proxy with ids of its own"},
-	{"id changed", func(_ *explainer, h http.Header) { h.Set(headerID, strings.Trim(h.Get(headerID), "\"'<>")) },
-		"webhook-id has quotes around it: pass it on as it came"},
 	{"timestamp of the event", func(x *explainer, h http.Header) {
 		if x.event != nil {
 			h.Set(headerTimestamp, strconv.FormatInt(x.event.Timestamp.Unix(), 10))

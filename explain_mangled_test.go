@@ -238,7 +238,10 @@ func TestExplainBlamesTheSecretForWhatIsAsSent(t *testing.T) {
 	for _, data := range []string{`{}`, `{"a":"Zoë <&> \u00eb","n":1.50}`, `{"url":"https://a.example/%20?a=b+c"}`, "{ \"a\" : 1 }"} {
 		s := signedEvent("evt_1", "acme.thing", data)
 		s.secret = webhook.NewSecret().Reveal()
-		assert.True(t, strings.HasPrefix(explain(t, s.body, s.request().Header), "most likely the secret is of another endpoint"), data)
+		newer := strings.TrimSuffix(s.body, "}") + `,"attempt":2}`
+		for _, body := range []string{s.body, newer} {
+			assert.True(t, strings.HasPrefix(explain(t, body, s.request().Header), "most likely the secret is of another endpoint"), body)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Search) looks(body []byte) string {
 		return "was decoded as Latin-1 or Windows-1252 and encoded as UTF-8 (ë became Ã«): verify the bytes that came"
 	case isCutOff(body):
 		return "is cut off: it ends in the middle, at a limit of a buffer or a proxy; read all of it"
-	case isEvent && !bytes.Equal(event.Render(event.Raw), body):
+	case isEvent && !event.AsSent:
 		return "was parsed and encoded again, as it has not the form in which events are sent: " + onTheWire
 	}
 	return ""

@@ -36,6 +36,7 @@ type Event struct {
 	Raw    []byte                   // its data
 	Typed  []byte                   // its data as the type of it is encoded, or nil
 	Render func(data []byte) []byte // the whole, as it is sent
+	AsSent bool                     // around the data it has the form in which events are sent
 }
 
 // Found is what was done to a body.
