@@ -147,8 +147,10 @@ var headerHypotheses = []struct {
 	undo func(x *explainer, h http.Header)
 	says string
 }{
-	{"list joined", func(_ *explainer, h http.Header) { setList(h, signatureItem.FindAllString(h.Get(headerSignature), -1)) },
-		"webhook-signature was taken apart and joined again in another form: it is a list of v1,<base64> with a space between two of them and none after the comma; pass it on as it came"},
+	{
+		"list joined", func(_ *explainer, h http.Header) { setList(h, signatureItem.FindAllString(h.Get(headerSignature), -1)) },
+		"webhook-signature was taken apart and joined again in another form: it is a list of v1,<base64> with a space between two of them and none after the comma; pass it on as it came",
+	},
 	{"percent", func(_ *explainer, h http.Header) {
 		if s, err := url.PathUnescape(h.Get(headerSignature)); err == nil {
 			h.Set(headerSignature, s)
@@ -158,10 +160,14 @@ var headerHypotheses = []struct {
 		s := strings.ReplaceAll(h.Get(headerSignature), " ", "+")
 		h.Set(headerSignature, strings.NewReplacer("+v1,", " v1,", "+v1a,", " v1a,").Replace(s))
 	}, "webhook-signature was decoded as a form, which makes spaces of its plus signs: pass it on as it came"},
-	{"base64url", func(_ *explainer, h http.Header) { mapItems(h, standardBase64) },
-		"webhook-signature is base64 for URLs or has lost its padding: standard, padded base64 is wanted"},
-	{"hexadecimal", func(_ *explainer, h http.Header) { mapItems(h, base64OfHex) },
-		"webhook-signature is written in hexadecimal: base64 is wanted"},
+	{
+		"base64url", func(_ *explainer, h http.Header) { mapItems(h, standardBase64) },
+		"webhook-signature is base64 for URLs or has lost its padding: standard, padded base64 is wanted",
+	},
+	{
+		"hexadecimal", func(_ *explainer, h http.Header) { mapItems(h, base64OfHex) },
+		"webhook-signature is written in hexadecimal: base64 is wanted",
+	},
 	{"version", func(_ *explainer, h http.Header) {
 		h.Set(headerSignature, strings.NewReplacer("v1=", "v1,", "v1:", "v1,", "V1,", "v1,").Replace(h.Get(headerSignature)))
 	}, "webhook-signature has another form than v1,<base64>: pass it on as it came"},
@@ -175,8 +181,10 @@ var headerHypotheses = []struct {
 			h.Set(headerTimestamp, strconv.FormatInt(x.event.Timestamp.Unix(), 10))
 		}
 	}, "webhook-timestamp is another one than was signed, which is the timestamp in the body: sign the time of the attempt"},
-	{"Svix's id", func(_ *explainer, h http.Header) { copyHeaders(h, "Svix-") },
-		"the webhook- headers are not those that were signed; the svix- headers beside them are"},
+	{
+		"Svix's id", func(_ *explainer, h http.Header) { copyHeaders(h, "Svix-") },
+		"the webhook- headers are not those that were signed; the svix- headers beside them are",
+	},
 }
 
 // maxHeaderCost bounds what the hypotheses cost together, in bytes hashed: a body of
