@@ -41,7 +41,7 @@ func asSingleBytes(text []byte) []byte {
 
 func singleByte(r rune) (byte, bool) {
 	if r <= 0xff {
-		return byte(r), true
+		return byte(r), true // #nosec G115 -- at most 0xff
 	}
 	for i, w := range windows1252 {
 		if r == w {

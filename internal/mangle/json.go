@@ -37,7 +37,7 @@ func next(d *json.Decoder) *node {
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		n := &node{kind: byte(t)}
+		n := &node{kind: t.String()[0]}
 		for d.More() {
 			if t == '{' {
 				n.keys = append(n.keys, next(d).text)

@@ -147,7 +147,7 @@ func fromPython(text []byte) (out []byte) {
 		case multibyte:
 			out = utf8.AppendRune(out, r)
 		default:
-			out = append(out, byte(r))
+			out = append(out, byte(r)) // #nosec G115 -- one byte, see UnquoteChar
 		}
 		rest = tail
 	}
