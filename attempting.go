@@ -34,16 +34,14 @@ func (v verdict) sent() bool { return v != notTried && v != abandoned }
 
 // finding is what came of one attempt, in the library's own words.
 type finding struct {
-	verdict verdict
-	last    Result
-	detail  string
-	err     error         // for the operator alone
-	body    []byte        // the beginning of the answer's
-	lane    lanes.Verdict // what it tells of the endpoint's pace
+	verdict  verdict
+	answered bool // whatever the answer says
+	last     Result
+	detail   string
+	err      error         // for the operator alone
+	body     []byte        // the beginning of the answer's
+	lane     lanes.Verdict // what it tells of the endpoint's pace
 }
-
-// answered reports whether there was an answer, whatever it says.
-func (f *finding) answered() bool { return f.lane.Kind == lanes.Answered }
 
 // result is a settlement with what the hooks are told of it.
 type result struct {
@@ -95,11 +93,12 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	r.finding = e.judge(resp, err, time.Since(begin))
-	if ctx.Err() != nil && !r.answered() {
+	if ctx.Err() != nil && !r.answered {
 		r.verdict, r.last.Failure, r.detail = stopped, FailureCanceled, detailCanceled
+		r.lane = lanes.Verdict{}
 	}
 	if !r.last.Failure.Ours() {
-		e.outage.Record(j.Target.EndpointID, r.answered())
+		e.outage.Record(j.Target.EndpointID, r.answered)
 	}
 	e.conclude(&r, begin)
 	if r.lane.Kind == lanes.TimedOut && e.outage.CutOff() {
@@ -196,7 +195,7 @@ func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
 	var te *TransportError
 	switch {
 	case err == nil:
-		f.last.StatusCode, f.lane = resp.StatusCode, lanes.Verdict{Kind: lanes.Answered}
+		f.last.StatusCode, f.answered = resp.StatusCode, true
 		f.last.Failure, f.detail = statusFailure(resp.StatusCode)
 		f.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, e.clock.Time())
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
@@ -209,11 +208,25 @@ func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
 	default:
 		f.last.Failure, f.detail = FailureConnection, "the request could not be sent"
 	}
-	if f.last.Failure == FailureTimeout || f.last.Failure == FailureConnectTimeout {
-		f.lane = lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
-	}
-	f.verdict = e.verdict(f.last)
+	f.verdict, f.lane = e.verdict(f.last), tells(f.last)
 	return f
+}
+
+// hanging is how long an attempt takes at least that counts as one without an
+// answer though it did not end by a timeout of its own: a lookup that a name server
+// lets wait.
+const hanging = time.Second
+
+// tells says what an attempt tells of its endpoint's pace. A failure that comes
+// quickly holds nothing up, and one that comes late is as good as a slow answer.
+func tells(last Result) lanes.Verdict {
+	switch f := last.Failure; {
+	case f.Ours():
+		return lanes.Verdict{}
+	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && last.Duration >= hanging:
+		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
+	}
+	return lanes.Verdict{Kind: lanes.Answered}
 }
 
 // verdict returns what the result of a request comes to.

@@ -166,10 +166,12 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		require.NoError(t, err)
 
 		var plans strings.Builder
+		var written map[string]bool // each statement once
 		for round, when := range []string{"never analysed", "analysed"} {
 			if round == 1 {
 				s.analyse(t)
 				plans.Reset()
+				written = map[string]bool{}
 			}
 			for _, step := range hotSteps(t, hot, round) {
 				fmt.Fprintf(&plans, "### %s\n\n", step.name)
@@ -178,7 +180,10 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 					if plan == "" {
 						continue
 					}
-					fmt.Fprintf(&plans, "`%.90s …`\n\n```\n%s\n```\n\n", strings.Join(strings.Fields(st.text), " "), plan)
+					if round == 1 && !written[st.text] {
+						written[st.text] = true
+						fmt.Fprintf(&plans, "`%.90s …`\n\n```\n%s\n```\n\n", strings.Join(strings.Fields(st.text), " "), plan)
+					}
 					for _, bad := range badPlans[d.dialect].FindAllString(plan, -1) {
 						t.Errorf("%s, %s: %s\n%s\n%s", step.name, when, bad, st.text, plan)
 					}

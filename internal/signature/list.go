@@ -14,7 +14,8 @@ import (
 // time. To verify an ed25519 signature costs some fifty times an HMAC of a small
 // body, so there may be fewer of them.
 const (
-	maxHeader = 4 << 10
+	// MaxHeader is how long a header may be, in bytes.
+	MaxHeader = 4 << 10
 	maxMACs   = 32
 	// MaxEd25519 is how many ed25519 signatures of one header are looked at.
 	MaxEd25519 = 5
@@ -44,7 +45,7 @@ func Standard(header string) (l List, ok bool) { return newList(header, ' ') }
 func Timestamped(header string) (l List, ok bool) { return newList(header, ',') }
 
 func newList(text string, sep byte) (l List, ok bool) {
-	if len(text) > maxHeader {
+	if len(text) > MaxHeader {
 		return List{}, false
 	}
 	return List{text, sep}, true
@@ -116,7 +117,7 @@ func (l List) Timestamp() (value string, ok bool) {
 	found := 0
 	for rest := l.text; rest != ""; {
 		var item string
-		item, rest = cutItem(rest, l.sep, maxHeader+1) // of any length: no list is as long
+		item, rest = cutItem(rest, l.sep, MaxHeader+1) // of any length: no list is as long
 		if v, ok := strings.CutPrefix(item, "t="); ok {
 			value = v
 			found++
