@@ -1,4 +1,4 @@
-package webhook_test
+package repotest
 
 import (
 	"fmt"
@@ -54,15 +54,15 @@ if at == nil {
 }
 return code[:at[0]]`
 	for name, c := range map[string]struct{ marker, code, problem string }{
-		"whole body":   {"<!-- from: docs_test.go#withoutOutput -->", body, ""},
-		"part of body": {"<!-- part of: docs_test.go#withoutOutput -->", "if at == nil {\n\treturn code\n}", ""},
-		"declaration":  {"<!-- from: docs_test.go#outputComment -->", "var outputComment = regexp.MustCompile(`(?m)^\\s*// (Output|Unordered output):`)", ""},
+		"whole body":   {"<!-- from: internal/repotest/docs_test.go#withoutOutput -->", body, ""},
+		"part of body": {"<!-- part of: internal/repotest/docs_test.go#withoutOutput -->", "if at == nil {\n\treturn code\n}", ""},
+		"declaration":  {"<!-- from: internal/repotest/docs_test.go#outputComment -->", "var outputComment = regexp.MustCompile(`(?m)^\\s*// (Output|Unordered output):`)", ""},
 		"no marker":    {"Like this:", body, "marker"},
-		"other code":   {"<!-- from: docs_test.go#withoutOutput -->", "return code", "differs"},
-		"too little":   {"<!-- from: docs_test.go#withoutOutput -->", "if at == nil {\n\treturn code\n}", "differs"},
-		"deeper part":  {"<!-- part of: docs_test.go#withoutOutput -->", "return code", ""},
-		"not a part":   {"<!-- part of: docs_test.go#withoutOutput -->", "return nothing", "not a part"},
-		"no such name": {"<!-- from: docs_test.go#missing -->", body, "find missing"},
+		"other code":   {"<!-- from: internal/repotest/docs_test.go#withoutOutput -->", "return code", "differs"},
+		"too little":   {"<!-- from: internal/repotest/docs_test.go#withoutOutput -->", "if at == nil {\n\treturn code\n}", "differs"},
+		"deeper part":  {"<!-- part of: internal/repotest/docs_test.go#withoutOutput -->", "return code", ""},
+		"not a part":   {"<!-- part of: internal/repotest/docs_test.go#withoutOutput -->", "return nothing", "not a part"},
+		"no such name": {"<!-- from: internal/repotest/docs_test.go#missing -->", body, "find missing"},
 		"no such file": {"<!-- from: missing.go -->", body, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
