@@ -159,8 +159,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 				}
 			}
 		}
-		if dir := os.Getenv("WEBHOOK_WRITE_PLANS"); dir != "" {
-			require.NoError(t, os.WriteFile(dir+"/"+d.name+".md", []byte(plans.String()), 0o600))
+		if os.Getenv("WEBHOOK_WRITE_PLANS") != "" {
+			require.NoError(t, os.WriteFile("testdata/plans/"+d.name+".md", []byte(strings.TrimSpace(plans.String())+"\n"), 0o600))
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cases says how many there are in each group of docs/hostile.md.
+// cases says how many there are in each group of internal/repotest/hostile.md.
 var cases = map[string]int{"A": 57, "B": 39, "C": 12, "D": 24, "E": 30, "F": 14, "G": 9, "H": 28}
 
 var (
@@ -24,12 +24,12 @@ var (
 	caseRange = regexp.MustCompile(`\b([A-H])(\d+) to ([A-H])(\d+)\b`)
 )
 
-// Every case of docs/hostile.md is named by a test, or docs/decisions.md says why
+// Every case of internal/repotest/hostile.md is named by a test, or docs/decisions.md says why
 // it is not.
 func TestEveryHostileCaseIsNamedByATest(t *testing.T) {
 	t.Parallel()
 	listed := map[string]bool{}
-	for _, row := range caseRow.FindAllStringSubmatch(readFile(t, "docs/hostile.md"), -1) {
+	for _, row := range caseRow.FindAllStringSubmatch(readFile(t, "internal/repotest/hostile.md"), -1) {
 		for _, n := range caseNumber.FindAllString(row[1], -1) {
 			assert.False(t, listed[n], "%s is listed twice", n)
 			listed[n] = true
@@ -47,7 +47,7 @@ func TestEveryHostileCaseIsNamedByATest(t *testing.T) {
 	for group, n := range cases {
 		for i := 1; i <= n; i++ {
 			number := group + strconv.Itoa(i)
-			assert.True(t, listed[number], "docs/hostile.md does not list %s", number)
+			assert.True(t, listed[number], "internal/repotest/hostile.md does not list %s", number)
 			decided := regexp.MustCompile(`\b` + number + `\b`).MatchString(untested)
 			assert.True(t, named[number] != decided, "%s: named by a test %t, decided otherwise %t", number, named[number], decided)
 			delete(listed, number)
