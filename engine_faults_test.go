@@ -55,7 +55,7 @@ func newSick(t testing.TB, s *sickStore, answer func(context.Context, *webhook.R
 	})...)
 }
 
-func TestG7PurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) {
+func TestPurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) { // G7
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var purges atomic.Int64
@@ -91,7 +91,7 @@ func (p *purgedInPages) Maintain(ctx context.Context, r webhook.MaintainRequest)
 	return m, err
 }
 
-func TestG7PurgingGoesPastWhatIsHeld(t *testing.T) {
+func TestPurgingGoesPastWhatIsHeld(t *testing.T) { // G7
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &purgedInPages{}
@@ -209,7 +209,7 @@ func TestWhatIsNotSentYetFollowsAChangeOfItsEndpoint(t *testing.T) {
 	}
 }
 
-func TestD15ALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) {
+func TestALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) { // D15
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		paused := false
@@ -238,7 +238,7 @@ func TestD15ALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) {
 	})
 }
 
-func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
+func TestStopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) { // E25
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -268,7 +268,7 @@ func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
 	})
 }
 
-func TestD17SlowVetosHoldNoLeases(t *testing.T) {
+func TestSlowVetosHoldNoLeases(t *testing.T) { // D17
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newSwitch(500).answer, func(c *webhook.Config) {
@@ -300,7 +300,7 @@ func (panickingLog) Handle(context.Context, slog.Record) error { panic("log") }
 func (l panickingLog) WithAttrs([]slog.Attr) slog.Handler      { return l }
 func (l panickingLog) WithGroup(string) slog.Handler           { return l }
 
-func TestD17APanickingLoggerCostsNothing(t *testing.T) {
+func TestAPanickingLoggerCostsNothing(t *testing.T) { // D17
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, status(200), func(c *webhook.Config) {
@@ -319,7 +319,7 @@ func TestD17APanickingLoggerCostsNothing(t *testing.T) {
 	})
 }
 
-func TestD23D24ALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) {
+func TestALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) { // D23, D24
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200))

@@ -50,7 +50,7 @@ func TestRetryTimesAre0And1And6And36And156And756Seconds(t *testing.T) {
 	})
 }
 
-func TestG4JitterAddsUpToTenPercent(t *testing.T) {
+func TestJitterAddsUpToTenPercent(t *testing.T) { // G4
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(500), func(c *webhook.Config) {

@@ -96,7 +96,7 @@ func newRefusing(t testing.TB, adjust ...func(*webhook.Config)) (*rig, *refusing
 	return r, s
 }
 
-func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
+func TestAResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRefusing(t)
@@ -121,7 +121,7 @@ func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
 	})
 }
 
-func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
+func TestStopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &capture{}
@@ -139,7 +139,7 @@ func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
 	})
 }
 
-func TestE26StopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) {
+func TestStopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRefusing(t)

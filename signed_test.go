@@ -11,7 +11,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-func TestE15RequestsAreStampedWithTheStoresClock(t *testing.T) {
+func TestRequestsAreStampedWithTheStoresClock(t *testing.T) { // E15
 	t.Parallel()
 	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestE15RequestsAreStampedWithTheStoresClock(t *testing.T) {
 	}
 }
 
-func TestD10RotationSignsWithBothSecretsUntilTheOldOneExpires(t *testing.T) {
+func TestRotationSignsWithBothSecretsUntilTheOldOneExpires(t *testing.T) { // D10
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })

@@ -16,7 +16,7 @@ import (
 
 // The longest id with the longest timestamp must have room, and what is a byte
 // longer must not find any.
-func TestH20TheLongestIDAndTimestamp(t *testing.T) {
+func TestTheLongestIDAndTimestamp(t *testing.T) { // H20
 	t.Parallel()
 	const longest = "999999999999"
 	v := newVerifier(t, webhook.VerifierConfig{Secrets: list(mustSecret(t, exampleSecret)), Tolerance: -1})
@@ -44,7 +44,7 @@ func TestH20TheLongestIDAndTimestamp(t *testing.T) {
 	}
 }
 
-func TestH6AHeaderExactlyAsLongAsItMayBe(t *testing.T) {
+func TestAHeaderExactlyAsLongAsItMayBe(t *testing.T) { // H6
 	t.Parallel()
 	secret := mustSecret(t, exampleSecret)
 	for header, v := range map[string]*webhook.Verifier{

@@ -12,7 +12,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-func TestH9_Tolerance(t *testing.T) {
+func TestTolerance(t *testing.T) { // H9
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	for _, tc := range []struct {
@@ -49,7 +49,7 @@ func TestH9_Tolerance(t *testing.T) {
 	}
 }
 
-func TestH9_FarTimestampsDoNotOverflow(t *testing.T) {
+func TestFarTimestampsDoNotOverflow(t *testing.T) { // H9
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	for ts, want := range map[int64]error{0: webhook.ErrTooOld, 1: webhook.ErrTooOld, 999_999_999_999: webhook.ErrTooNew} {
@@ -74,7 +74,7 @@ func TestVerifyUsesTheRealClockAndFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestH10_FreshnessIsJudgedAfterTheSignature(t *testing.T) {
+func TestFreshnessIsJudgedAfterTheSignature(t *testing.T) { // H10
 	t.Parallel()
 	v := noonVerifier(t, mustSecret(t, exampleSecret))
 	for _, at := range []time.Time{noon.Add(-time.Hour), noon.Add(time.Hour)} {
@@ -83,7 +83,7 @@ func TestH10_FreshnessIsJudgedAfterTheSignature(t *testing.T) {
 	}
 }
 
-func TestH11_ReceiverWithAWrongClock(t *testing.T) {
+func TestReceiverWithAWrongClock(t *testing.T) { // H11
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	r := signedAt(t, noon, exampleBody, s)
@@ -98,7 +98,7 @@ func TestH11_ReceiverWithAWrongClock(t *testing.T) {
 	}
 }
 
-func TestH12_VerifyIsStateless(t *testing.T) {
+func TestVerifyIsStateless(t *testing.T) { // H12
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
