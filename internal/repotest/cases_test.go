@@ -19,8 +19,8 @@ var cases = map[string]int{"A": 57, "B": 39, "C": 12, "D": 24, "E": 30, "F": 14,
 var (
 	caseRow    = regexp.MustCompile(`(?m)^\| ([A-H]\d+(?:, [A-H]\d+)*) \|`)
 	caseNumber = regexp.MustCompile(`[A-H]\d+`)
-	caseNamed = regexp.MustCompile(`\b[A-H]\d+\b`)
-	caseRange = regexp.MustCompile(`\b([A-H])(\d+) to ([A-H])(\d+)\b`)
+	caseNamed  = regexp.MustCompile(`\b[A-H]\d+\b`)
+	caseRange  = regexp.MustCompile(`\b([A-H])(\d+) to ([A-H])(\d+)\b`)
 	// A test's name says what holds; the case stands beside it or in a subtest's name.
 	testWithCode = regexp.MustCompile(`(?m)^func (?:Test|Fuzz|Benchmark)[A-H]\d+\w*`)
 )

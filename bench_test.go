@@ -2,15 +2,20 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
 
 var benchSizes = []struct {
@@ -129,4 +134,83 @@ func benchVerify(b *testing.B, name string, r request, s webhook.Secret, want er
 			}
 		}
 	})
+}
+
+// BenchmarkAppendSignature measures what an attempt pays for the signature
+// itself, without the header around it, beside the bare hash of the same bytes.
+func BenchmarkAppendSignature(b *testing.B) {
+	s := webhook.NewSecret()
+	for _, n := range []int{256, 1 << 10, 4 << 10, 64 << 10, 1 << 20} {
+		body := bytes.Repeat([]byte("x"), n)
+		b.Run(fmt.Sprint(n, "B/sha256"), func(b *testing.B) {
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				sha256.Sum256(body)
+			}
+		})
+		b.Run(fmt.Sprint(n, "B/append"), func(b *testing.B) {
+			m := webhook.Message{ID: "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", Timestamp: time.Now(), Body: body}
+			buf := make([]byte, 0, 128)
+			b.ReportAllocs()
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				buf = webhook.AppendSignature(buf[:0], m, s)
+			}
+		})
+	}
+}
+
+// BenchmarkEnvelope measures the rendering of one request body.
+func BenchmarkEnvelope(b *testing.B) {
+	at := time.Date(2024, 1, 15, 10, 30, 0, 123e6, time.UTC)
+	for _, size := range []int{256, 1 << 10, 64 << 10} {
+		data := bytes.Repeat([]byte("1"), size)
+		dst := make([]byte, 0, size+512)
+		b.Run(fmt.Sprint(size, "B"), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				webhook.AppendEnvelope(dst, "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", webhook.EventCallCompleted, at, "wh_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", data)
+			}
+		})
+	}
+}
+
+// BenchmarkValidateEvents measures what Emit does before the store: checking
+// and encoding one call.completed of about 700 bytes.
+func BenchmarkValidateEvents(b *testing.B) {
+	e, err := webhook.NewEvent("acc_1", webhook.EventCallCompleted, webhook.SampleData(webhook.EventCallCompleted))
+	if err != nil {
+		b.Fatal(err)
+	}
+	events := []webhook.Event{e}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := webhook.ValidateEvents(events, 1<<20); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEmit measures Emit of 1 KiB events on a memstore, one by one and in
+// batches, where nothing is delivered. The figures are per event.
+func BenchmarkEmit(b *testing.B) {
+	data := json.RawMessage(`{"pad":"` + strings.Repeat("x", 1014) + `"}`)
+	for _, batch := range []int{1, 100} {
+		b.Run(fmt.Sprint("batch", batch), func(b *testing.B) {
+			e, err := webhook.New(webhook.Config{Store: memstore.New()})
+			require.NoError(b, err)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			events := make([]webhook.Event, 0, batch)
+			for b.Loop() {
+				ev, err := webhook.NewEvent("acc", "bench.event", data)
+				require.NoError(b, err)
+				if events = append(events, ev); len(events) == batch {
+					require.NoError(b, e.Emit(context.Background(), events...))
+					events = events[:0]
+				}
+			}
+		})
+	}
 }

@@ -14,6 +14,16 @@ var (
 	StatusFailure  = statusFailure
 )
 
+// What the black-box tests of rendering and signing need of its inside.
+const EnvelopeOverhead = envelopeOverhead
+
+var (
+	AppendEnvelope    = appendEnvelope
+	AppendSignature   = appendSignature
+	AppendTimestamped = appendTimestamped
+	ValidateEvents    = validateEvents
+)
+
 // SetDial puts f between the egress policy and the network.
 func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)) {
 	t.dial = f
