@@ -24,7 +24,7 @@ const (
 // limit its line goes.
 const (
 	codeFilesToday = 53
-	testFilesToday = 62
+	testFilesToday = 50
 )
 
 func TestTheRootStaysSmall(t *testing.T) {
