@@ -19,9 +19,9 @@ import (
 // Code in the documentation is copied from files that the compiler sees. The
 // line before a Go block says from where:
 //
-//	<!-- from: example_emit_test.go#ExampleEngine_Emit -->   the body of the function, or the declaration of the type, constant or variable
+//	<!-- from: example_emit_test.go#Example_emit -->   the body of the function, or the declaration of the type, constant or variable
 //	<!-- from: examples/receiver/main.go -->                 the whole file from its package clause on
-//	<!-- part of: example_emit_test.go#ExampleEngine_Emit -->  some lines of it, in one piece
+//	<!-- part of: example_emit_test.go#Example_emit -->  some lines of it, in one piece
 //
 // The last comment of an example, which holds its output, is left out, and so
 // is indentation that all lines share.
@@ -82,7 +82,7 @@ return code[:at[0]]`
 func problemOf(block docBlock) string {
 	m := markerForm.FindStringSubmatch(block.marker)
 	if m == nil {
-		return "a Go block needs a marker line before it, such as <!-- from: example_emit_test.go#ExampleEngine_Emit -->"
+		return "a Go block needs a marker line before it, such as <!-- from: example_emit_test.go#Example_emit -->"
 	}
 	want, err := sourceOf(m[2], m[3])
 	if err != nil {
@@ -96,6 +96,19 @@ func problemOf(block docBlock) string {
 		return "is not a part of " + m[2] + "#" + m[3] + ", which is:\n" + want
 	}
 	return ""
+}
+
+// The README opens with two programs that fit on a screen.
+func TestTheReadmeOpensWithShortPrograms(t *testing.T) {
+	t.Parallel()
+	var markers []string
+	for _, block := range blocksOf("README.md", readFile(t, "README.md")) {
+		if block.language == "go" && strings.HasPrefix(block.text, "package main\n") {
+			markers = append(markers, block.marker)
+			assert.LessOrEqual(t, strings.Count(block.text, "\n"), 25, block.marker)
+		}
+	}
+	assert.Equal(t, []string{"<!-- from: examples/emit/main.go -->", "<!-- from: examples/receiveall/main.go -->"}, markers)
 }
 
 // Commands that the documentation tells a reader to type name things that exist.
@@ -135,7 +148,7 @@ func TestLinksInDocsExist(t *testing.T) {
 	}
 }
 
-// docFiles answers the Markdown files of the repository.
+// docFiles returns the Markdown files of the repository.
 func docFiles(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -193,7 +206,7 @@ func isPart(whole, part string) bool {
 	return false
 }
 
-// sourceOf answers the code of a declaration, or of a whole file.
+// sourceOf returns the code of a declaration, or of a whole file.
 func sourceOf(file, name string) (string, error) {
 	src, err := os.ReadFile(file)
 	if err != nil {
@@ -215,7 +228,7 @@ func sourceOf(file, name string) (string, error) {
 	return dedent(withoutOutput(string(code))), nil
 }
 
-// find answers where the body of a function, or a declaration, begins and ends.
+// find returns where the body of a function, or a declaration, begins and ends.
 func find(file *ast.File, name string) (from, to token.Pos, ok bool) {
 	for _, decl := range file.Decls {
 		switch d := decl.(type) {

@@ -98,7 +98,7 @@ func (m *goMod) add(words []string, comment string) {
 	}
 }
 
-// nestedModules answers the go.mod files below the root's own.
+// nestedModules returns the go.mod files below the root's own.
 func nestedModules(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -110,7 +110,7 @@ func nestedModules(t *testing.T) []string {
 	return found
 }
 
-// workspaceModules answers the directories that go.work joins.
+// workspaceModules returns the directories that go.work joins.
 func workspaceModules(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("go.work")
