@@ -23,7 +23,7 @@ const (
 	DisabledManually DisabledReason = "manual"
 	// DisabledFailing means by the [DisablePolicy].
 	DisabledFailing DisabledReason = "failures"
-	// DisabledGone means that the endpoint answered 410 Gone.
+	// DisabledGone means that the endpoint responded with 410 Gone.
 	DisabledGone DisabledReason = "gone"
 )
 

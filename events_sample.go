@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SampleData answers a realistic payload of t, the same at each call: what
+// SampleData returns a realistic payload of t, the same at each call: what
 // SendTest sends, and what tests and documentation can use. For a type of the
 // catalogue it is the payload as a value, such as [CallCompleted]; for any
 // other a [json.RawMessage] of a small object. [NewEvent] makes an event of it.

@@ -23,7 +23,7 @@ func TestEventTypesIsTheCatalogueInItsPublishedOrder(t *testing.T) {
 	}, webhook.EventTypes())
 }
 
-func TestEventTypesAnswersACopy(t *testing.T) {
+func TestEventTypesReturnsACopy(t *testing.T) {
 	t.Parallel()
 	webhook.EventTypes()[0] = "changed"
 	assert.Equal(t, webhook.EventCallInitiated, webhook.EventTypes()[0])

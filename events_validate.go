@@ -80,7 +80,7 @@ func (c *checker) timestamp(t time.Time) {
 	}
 }
 
-// data answers the encoded data of e. It is a copy: the caller may change its
+// data returns the encoded data of e. It is a copy: the caller may change its
 // own bytes afterwards.
 func (c *checker) data(e *Event) ([]byte, error) {
 	if !c.dataKind(e.Type, e.Data) {
@@ -228,7 +228,7 @@ func encode(data any) (b []byte, err error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-// depth answers how deep the arrays and objects of the valid JSON b are nested.
+// depth returns how deep the arrays and objects of the valid JSON b are nested.
 func depth(b []byte) (most int) {
 	open, text := 0, false
 	for i := 0; i < len(b); i++ {
@@ -268,7 +268,7 @@ func hasLoneSurrogate(b []byte) bool {
 	}
 }
 
-// surrogate answers the surrogate that b begins with as an escape, 0 for
+// surrogate returns the surrogate that b begins with as an escape, 0 for
 // anything else.
 func surrogate(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {

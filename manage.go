@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// CreateEndpoint registers a URL for some of an account's events and answers it
+// CreateEndpoint registers a URL for some of an account's events and returns it
 // with its secret, which is shown here only: afterwards nothing but the Store
 // knows it. Its Reveal is what the customer gets; of a signing key it is
 // Public().Reveal(), since the key itself could sign in your name.
@@ -155,7 +155,7 @@ func (e *Engine) guarded(what string, f func() error) (err error) {
 	return f()
 }
 
-// GetEndpoint answers one endpoint of the account, or [ErrNotFound].
+// GetEndpoint returns one endpoint of the account, or [ErrNotFound].
 func (e *Engine) GetEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	return r.Endpoint, err
@@ -167,7 +167,7 @@ func (e *Engine) endpoint(ctx context.Context, accountID, id string) (EndpointRe
 	})
 }
 
-// ListEndpoints answers a page of the account's endpoints, newest first.
+// ListEndpoints returns a page of the account's endpoints, newest first.
 func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q EndpointQuery) (Page[Endpoint], error) {
 	limit, err := pageLimit(q.Limit)
 	if err != nil {
@@ -206,7 +206,7 @@ func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c End
 
 // EnableEndpoint makes an endpoint active, with no failures, and lets its held
 // deliveries go, little by little. One that is not inactive stays as it is. An
-// unknown id answers [ErrNotFound].
+// unknown id is [ErrNotFound].
 func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status != EndpointInactive {
@@ -219,7 +219,7 @@ func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endp
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
 // is emitted from now on, is held until it is enabled; attempts in flight go on to
-// their end. An unknown id answers [ErrNotFound].
+// their end. An unknown id is [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status == EndpointInactive {
@@ -230,7 +230,7 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 	})
 }
 
-// RotateSecret gives an endpoint a new secret and answers it, shown here only, as
+// RotateSecret gives an endpoint a new secret and returns it, shown here only, as
 // by [Engine.CreateEndpoint].
 // The present ones remain valid for the overlap: until it ends requests carry a
 // signature for each, so that the receiver may switch at any moment. It fails
@@ -310,7 +310,7 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 
 // DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
 // of its deliveries stays for Config.Retention. An unknown id, and one that is
-// deleted already, answers [ErrNotFound].
+// deleted already, returns [ErrNotFound].
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
@@ -324,7 +324,7 @@ func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error
 var errUnchanged = errors.New("unchanged")
 
 // change reads an endpoint, lets f change it and writes it back, again if
-// somebody else wrote in between. f answers whether to start a new generation.
+// somebody else wrote in between. f reports whether to start a new generation.
 func (e *Engine) change(ctx context.Context, accountID, id string, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
 	for try := 0; ; try++ {
 		r, err := e.endpoint(ctx, accountID, id)
@@ -353,7 +353,7 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 }
 
 // EndpointHealth tells how an endpoint is doing and how much waits for it, or
-// answers [ErrNotFound].
+// returns [ErrNotFound].
 func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {

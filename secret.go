@@ -21,7 +21,7 @@ import (
 //     ([Secret.Public]).
 //
 // A Secret prints, logs and marshals redacted, whatever the verb or the
-// encoder; [Secret.Reveal] answers the text. The zero Secret is refused
+// encoder; [Secret.Reveal] returns the text. The zero Secret is refused
 // everywhere. A Secret is immutable, cheap to copy and safe for concurrent use.
 // Compare two with [Secret.Equal]: the operator == compares identity.
 type Secret struct{ key *keyBox }
@@ -101,7 +101,7 @@ func ParseSecret(s string) (Secret, error) {
 	return parseSecret(s, minSecretSize, maxSecretSize)
 }
 
-// RestoreSecret reads what [Secret.Reveal] answered, for a [Store] that keeps
+// RestoreSecret reads what [Secret.Reveal] returned, for a [Store] that keeps
 // secrets as text. Unlike [ParseSecret] it takes those of [RawSecret] too,
 // whatever their size.
 func RestoreSecret(s string) (Secret, error) {
@@ -174,7 +174,7 @@ func publicSecret(text string, key ed25519.PublicKey) Secret {
 	return boxed(&secretKey{text: text, kind: kindPublic, public: key})
 }
 
-// Public answers the public half of a signing key, "whpk_" and base64, to be
+// Public returns the public half of a signing key, "whpk_" and base64, to be
 // handed to the customer. It is the zero Secret for a shared secret, which has
 // no public half.
 func (s Secret) Public() Secret {
@@ -184,7 +184,7 @@ func (s Secret) Public() Secret {
 	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.load().public), s.key.load().public)
 }
 
-// Reveal answers the text of the secret, to be shown once or stored. It is
+// Reveal returns the text of the secret, to be shown once or stored. It is
 // empty for the zero Secret.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
@@ -206,7 +206,7 @@ func (s Secret) Equal(o Secret) bool {
 // is reports whether s is of the kind k. The zero Secret is of none.
 func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.load().kind == k }
 
-// byText answers the HMAC key that is the text itself.
+// byText returns the HMAC key that is the text itself.
 func (k *secretKey) byText() *hmacKey {
 	if m := k.textMAC.Load(); m != nil {
 		return m

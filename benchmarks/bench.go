@@ -65,7 +65,7 @@ type measurement struct {
 	idleShare float64       // of one processor
 }
 
-// urls answers n endpoints of one kind.
+// urls returns n endpoints of one kind.
 func (b *bench) urls(path string, n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -177,8 +177,8 @@ func (r Report) measurement(n int) measurement {
 }
 
 // steadily emits single events at the steady rate, to endpoints that pick
-// answers, each at its time whether or not those before it have been accepted.
-// pick answers whether the receiver counts the event; n is the number of those.
+// returns, each at its time whether or not those before it have been accepted.
+// pick reports whether the receiver counts the event; n is the number of those.
 func (b *bench) steadily(ctx context.Context, s system, pick func(i int) (endpoint int, counted bool)) (measurement, error) {
 	total := int(b.steady.Seconds() * float64(b.rate))
 	counted := 0
@@ -215,7 +215,7 @@ func (b *bench) steadily(ctx context.Context, s system, pick func(i int) (endpoi
 	return r.measurement(counted), err
 }
 
-// parallel runs f in n goroutines and answers the first error of each.
+// parallel runs f in n goroutines and returns the first error of each.
 func parallel(n int, f func() error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

@@ -18,7 +18,7 @@ import (
 )
 
 // The receiver is a process of its own, so that its work is not counted as the
-// sender's. Its paths: /e/… answers at once and is measured, /slow/… answers
+// sender's. Its paths: /e/… responds at once and is measured, /slow/… responds
 // after slowAnswer, /hang/… after hangTime, /fail/… with 503; /control/… steers
 // it.
 const (
@@ -158,7 +158,7 @@ func (r *receiver) reset(w http.ResponseWriter, req *http.Request) {
 	r.began, r.cpu = time.Now(), processCPU()
 }
 
-// wait answers once all events have arrived, or after the time that it is given.
+// wait returns once all events have arrived, or after the time that it is given.
 func (r *receiver) wait(w http.ResponseWriter, req *http.Request) {
 	limit, err := time.ParseDuration(req.FormValue("limit"))
 	if err != nil {

@@ -65,7 +65,7 @@ func (c *claim) take(ep *endpoint) {
 	}
 }
 
-// nextIn answers the time until Maintain has something to do; see
+// nextIn returns the time until Maintain has something to do; see
 // [webhook.Claimed].
 func (s *Store) nextIn(now time.Time) time.Duration {
 	switch {

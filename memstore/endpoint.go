@@ -154,7 +154,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 	return nil
 }
 
-// find answers the account's endpoint, unless it is deleted.
+// find returns the account's endpoint, unless it is deleted.
 func (s *Store) find(accountID, id string) (*endpoint, error) {
 	ep := s.endpoints[id]
 	if ep == nil || ep.deleted || ep.rec.AccountID != accountID {
@@ -171,7 +171,7 @@ func (s *Store) forget(ep *endpoint) {
 	}
 }
 
-// account answers the account, which it makes if need be.
+// account returns the account, which it makes if need be.
 func (s *Store) account(id string) *account {
 	acc := s.accounts[id]
 	if acc == nil {

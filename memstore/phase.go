@@ -69,7 +69,7 @@ func (s *Store) end(d *delivery, p phase, reason webhook.DeliveryReason, now tim
 	s.trim()
 }
 
-// lease enters the leased phase and answers what the caller is handed.
+// lease enters the leased phase and returns what the caller is handed.
 func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, dur time.Duration) webhook.Leased {
 	d.token = token
 	d.due = later(now.UnixNano(), dur)
@@ -125,7 +125,7 @@ func (e *endpoint) unsettled() bool {
 	}
 }
 
-// slots starts a round of counting free slots per endpoint: room answers them
+// slots starts a round of counting free slots per endpoint: room returns them
 // from then on, until the next call of slots.
 func (s *Store) slots(t webhook.LeaseTerms) {
 	s.round++
@@ -136,7 +136,7 @@ func (s *Store) slots(t webhook.LeaseTerms) {
 	}
 }
 
-// room answers where the endpoint's free slots are counted.
+// room returns where the endpoint's free slots are counted.
 func (s *Store) room(ep *endpoint, t webhook.LeaseTerms) *int {
 	if ep.round != s.round {
 		ep.round, ep.free = s.round, t.PerEndpoint

@@ -14,13 +14,13 @@ import (
 var endpointRules = []rule{
 	{
 		name:     "EndpointComesBackAsCreated",
-		sentence: "CreateEndpoint stores a new endpoint and answers it as stored: the store sets CreatedAt, UpdatedAt, Version and Generation.",
+		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Version and Generation.",
 		run: func(e *env) {
 			r := record(acct, "wh_1", "call.*", "credits.low")
 			r.Description = "orders"
 			r.Metadata, r.Headers = map[string]string{"team": "a"}, map[string]string{"X-Key": "b"}
 			made := e.create(r)
-			sameConfig(e, "answer", made, r)
+			sameConfig(e, "returned", made, r)
 			sameConfig(e, "stored", e.get("wh_1"), r)
 			e.recent("CreatedAt", made.CreatedAt)
 			e.recent("UpdatedAt", made.UpdatedAt)
@@ -33,7 +33,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointSecretsKeepOrderAndExpiry",
-		sentence: "GetEndpoint answers one endpoint with its secrets, of every kind and size; they are newest first, with their expiry, in a lease too.",
+		sentence: "GetEndpoint returns one endpoint with its secrets, of every kind and size; they are newest first, with their expiry, in a lease too.",
 		run: func(e *env) {
 			short, err := webhook.RawSecret([]byte("16 bytes, no more")[:16]) // which ParseSecret refuses
 			e.check(err == nil, "RawSecret: %v", err)
@@ -119,7 +119,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "UpdateReplacesTheConfiguration",
-		sentence: "UpdateEndpoint replaces the configuration and answers the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
+		sentence: "UpdateEndpoint replaces the configuration and returns the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(events("evt", 2)...)
@@ -201,7 +201,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "SwitchingOffHoldsAndOnReleases", // D5
-		sentence: "Switching off keeps pending deliveries: from then on no Claim answers them and Maintain holds them. Switching on makes Maintain release them.",
+		sentence: "Switching off keeps pending deliveries: from then on no Claim returns them and Maintain holds them. Switching on makes Maintain release them.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(events("evt", 3)...)
@@ -248,7 +248,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointsAreListedNewestFirst",
-		sentence: "ListEndpoints answers the endpoints of one account, newest first, by status, with a cursor.",
+		sentence: "ListEndpoints returns the endpoints of one account, newest first, by status, with a cursor.",
 		run: func(e *env) {
 			var want []string
 			for i := range 7 {

@@ -89,7 +89,7 @@ func TestReceiversInOtherLanguages(t *testing.T) {
 	}
 }
 
-// docSnippet answers the code of a language in the documentation.
+// docSnippet returns the code of a language in the documentation.
 func docSnippet(t *testing.T, language string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/receivers.md")

@@ -90,7 +90,7 @@ func newPeerCase(t *testing.T, body string, secrets ...webhook.Secret) peerCase 
 	return c
 }
 
-// header answers the case's headers with another signature.
+// header returns the case's headers with another signature.
 func (c peerCase) header(signature string) http.Header {
 	h := http.Header{}
 	for k, v := range c.Headers {
