@@ -310,7 +310,7 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 
 // DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
 // of its deliveries stays for Config.Retention. An unknown id, and one that is
-// deleted already, returns [ErrNotFound].
+// deleted already, is [ErrNotFound].
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {

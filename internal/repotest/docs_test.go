@@ -136,6 +136,24 @@ func TestCommandsInDocsExist(t *testing.T) {
 	}
 }
 
+// The map of CONTRIBUTING.md is short and names what exists.
+func TestTheMapOfTheRepositoryIsRight(t *testing.T) {
+	t.Parallel()
+	_, rest, found := strings.Cut(readFile(t, "CONTRIBUTING.md"), "| place | what |\n|---|---|\n")
+	require.True(t, found)
+	table, _, _ := strings.Cut(rest, "\n\n")
+	rows := strings.Split(table, "\n")
+	assert.LessOrEqual(t, len(rows), 25)
+	for _, row := range rows {
+		place := strings.Split(row, "|")[1]
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(place, -1) {
+			matches, err := filepath.Glob(m[1])
+			require.NoError(t, err)
+			assert.NotEmpty(t, matches, "%s is not there", m[1])
+		}
+	}
+}
+
 // Links between the files of this repository lead somewhere.
 func TestLinksInDocsExist(t *testing.T) {
 	t.Parallel()
