@@ -238,7 +238,10 @@ func (e *Engine) enqueueAlone(ctx context.Context, group []EventRecord) error {
 // enqueue stores groups and takes on what is handed off; it answers one error
 // per group.
 func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
-	terms, release := e.sched.handOff()
+	// When others have waited in the store for long, half of the room is left to
+	// these: they are older, and nobody would claim them as long as new ones fill
+	// what becomes free.
+	terms, release := e.terms(e.feed.overdue())
 	begin := time.Now()
 	answer, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
 		return e.store.Enqueue(ctx, EnqueueRequest{Groups: groups, Handoff: terms})
@@ -247,7 +250,7 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		err = fmt.Errorf("%w: Enqueue answered %d errors for %d groups", ErrStore, len(answer.Errs), len(groups))
 	}
 	if err != nil {
-		release()
+		release(0)
 		// A write that was cut off may have happened.
 		if ctxErr := context.Cause(ctx); ctxErr != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)

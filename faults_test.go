@@ -221,7 +221,7 @@ func TestPoisonEndsAndNeverCounts(t *testing.T) { // F14
 		for ; ; rounds++ {
 			_, err := store.Maintain(t.Context(), webhook.MaintainRequest{Limit: 100})
 			require.NoError(t, err)
-			c, err := store.Claim(t.Context(), webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 1, PerEndpoint: 1, Lease: time.Minute}})
+			c, err := store.Claim(t.Context(), webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 1, Lease: time.Minute, Room: roomForAll{}}})
 			require.NoError(t, err)
 			if len(c.Deliveries) == 0 {
 				break
@@ -264,7 +264,7 @@ func TestTheCompanyOfAPoisonDeliveryIsNotGivenUp(t *testing.T) { // F14
 		for range 2 { // processes that die
 			_, err := store.Maintain(t.Context(), webhook.MaintainRequest{Limit: 100})
 			require.NoError(t, err)
-			_, err = store.Claim(t.Context(), webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 100, PerEndpoint: 100, Lease: time.Minute}})
+			_, err = store.Claim(t.Context(), webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 100, Lease: time.Minute, Room: roomForAll{}}})
 			require.NoError(t, err)
 			time.Sleep(2 * time.Minute)
 		}
@@ -386,3 +386,12 @@ func TestPerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) { // B36, G3
 		_ = r.Stop(ctx)
 	})
 }
+
+// roomForAll is a [webhook.Room] without bounds.
+type roomForAll struct{}
+
+// Take implements [webhook.Room].
+func (roomForAll) Take(_ webhook.Candidate, n int) int { return n }
+
+// Reset implements [webhook.Room].
+func (roomForAll) Reset() {}

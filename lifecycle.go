@@ -41,7 +41,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	l.state = lifeStarted
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.stopped = make(chan struct{})
-	e.sched.start()
+	e.sched.Start()
 	e.feed.start()
 	return nil
 }
@@ -90,13 +90,13 @@ func (e *Engine) drain(ctx context.Context) error {
 
 	close(e.settler.last)
 	e.feed.stop()
-	rest := e.sched.close() // first of all, so that nothing is taken on even if the store hangs
+	rest := e.sched.Close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
 		return fmt.Errorf("webhook: stop: the store does not answer: %w", ctx.Err())
 	}
 	e.giveBack(hard, rest)
-	if !ended(hard, e.sched.drained) {
-		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.inFlight(), ctx.Err())
+	if !ended(hard, e.sched.Drained()) {
+		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.InFlight(), ctx.Err())
 	}
 	if !e.settler.wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
@@ -138,7 +138,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if err := e.readyDue(ctx); err != nil {
 		return 0, err
 	}
-	terms := LeaseTerms{Max: e.cfg.Concurrency, PerEndpoint: e.cfg.PerEndpoint, Lease: e.cfg.Lease}
+	terms := LeaseTerms{Max: e.cfg.Concurrency, Lease: e.cfg.Lease, Room: &fixedRoom{e.cfg.PerEndpoint, make(map[string]int)}}
 	e.feed.mu.Lock()
 	cursor := e.feed.cursor
 	e.feed.mu.Unlock()
@@ -155,7 +155,10 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	var wg sync.WaitGroup
 	for i, leased := range deliveries {
 		wg.Go(func() {
-			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) { results[i] = r })
+			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) {
+				r.pace(r.paceAlone())
+				results[i] = r
+			})
 		})
 	}
 	wg.Wait()

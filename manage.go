@@ -314,7 +314,7 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
-		e.giveBack(ctx, e.sched.recall(id))
+		e.giveBack(ctx, e.sched.Recall(id))
 		e.feed.maintainIn(0)
 	}
 	return err
@@ -345,7 +345,7 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 			continue
 		}
 		if err == nil {
-			e.giveBack(ctx, e.sched.recall(id))
+			e.giveBack(ctx, e.sched.Recall(id))
 			e.feed.maintainIn(0) // hold or release
 		}
 		return r.Endpoint, err

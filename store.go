@@ -90,7 +90,8 @@ type Enqueuer interface {
 	// For each event it stores the event once, finds the account's endpoints
 	// subscribed to it (any of [EventType.Patterns]; each endpoint once), and
 	// creates one delivery for each: held when the endpoint is inactive, leased
-	// to the caller while r.Handoff has room, otherwise ready.
+	// to the caller while r.Handoff has room, otherwise ready. Nothing of a paused
+	// endpoint is handed off.
 	//
 	// An id that the account already used, with the same type, timestamp and
 	// data, is stored already: no second fan-out, no error. With any of them
@@ -109,11 +110,13 @@ type Queue interface {
 	Enqueuer
 
 	// Claim leases deliveries that are ready, at most r.Max, and of each
-	// endpoint at most its free slots, oldest due first. It takes endpoints in
-	// turn, going on after r.Cursor, so that none starves, and never looks at
-	// more than it can answer: neither waiting deliveries nor the backlog of an
-	// endpoint without a free slot cost anything. Inactive and deleted endpoints
-	// are passed over.
+	// endpoint as many as r.Room takes, oldest due first. It takes endpoints in
+	// turn, going on after r.Cursor, so that none starves. What it costs depends
+	// on what it leases and on the endpoints that it asks Room for, of which it
+	// may leave some to the next call: neither waiting deliveries nor those of a
+	// paused endpoint, nor the backlog of one without room cost anything. Inactive
+	// and deleted endpoints are passed over. A paused endpoint is a [Candidate]
+	// for one delivery when its next probe is due.
 	Claim(ctx context.Context, r ClaimRequest) (Claimed, error)
 
 	// Settle records the results of leased deliveries, each one atomically:

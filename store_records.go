@@ -17,6 +17,8 @@ type EndpointRecord struct {
 	Secrets    []EndpointSecret // newest first, never empty
 	Version    int64            // grows with each UpdateEndpoint and each automatic disabling
 	Generation int64            // grows with each update that has Reset, and with each disabling
+	Pace       Pace             // PaceUnknown after an update that has Reset
+	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
 }
 
 // EndpointSecret is one signing secret of an endpoint.
@@ -62,18 +64,50 @@ type EventRecord struct {
 // LeaseTerms say what a caller can take on: [ClaimRequest] and a hand-off share
 // them.
 type LeaseTerms struct {
-	Max         int           // deliveries in all
-	PerEndpoint int           // deliveries of each endpoint that Slots does not name
-	Slots       []Slots       // endpoints with another number of free slots
-	Lease       time.Duration // how long the caller may keep them
+	Max      int           // deliveries in all; 0: none
+	MaxBytes int           // bytes of their events' data in all, though one delivery always fits; 0: any number
+	Lease    time.Duration // how long the caller may keep them
+	Room     Room          // how many of each endpoint; required if Max is not 0
 }
 
-// Slots is the number of further deliveries that the caller can take of one
-// endpoint; 0 means none.
-type Slots struct {
-	EndpointID string
-	Free       int
+// Room decides how many deliveries of each endpoint its owner can take on. A store
+// asks it while it chooses what to lease, perhaps under a lock or in a transaction,
+// so the methods are quick, never block and never call a store. One call of a store
+// uses a Room from one goroutine at a time.
+type Room interface {
+	// Take takes room for at most n deliveries of an endpoint, n being at least 1,
+	// and returns the number for which there was room.
+	Take(c Candidate, n int) int
+
+	// Reset gives back all that was taken. A store calls it when it begins its
+	// choice anew, since it repeats a transaction.
+	Reset()
 }
+
+// Candidate is an endpoint of which deliveries could be leased, as its store knows
+// it.
+type Candidate struct {
+	EndpointID string
+	AccountID  string
+	Pace       Pace
+	Bytes      int // of the event's data in a hand-off; 0: not known
+}
+
+// Pace is how an endpoint answered lately, as [Settlement] told.
+type Pace int
+
+const (
+	// PaceUnknown is the pace of an endpoint that was not tried yet, or not since
+	// its URL changed.
+	PaceUnknown Pace = iota
+	// PaceQuick means that it answers within 100 ms.
+	PaceQuick
+	// PaceSlow means that it answers, but takes longer.
+	PaceSlow
+	// PacePaused means that it did not answer in time, and that deliveries to it
+	// wait; see [Settlement].
+	PacePaused
+)
 
 // EnqueueRequest is the argument of [Enqueuer.Enqueue].
 type EnqueueRequest struct {
@@ -127,7 +161,7 @@ type ClaimRequest struct {
 type Claimed struct {
 	Deliveries []Leased
 	Cursor     string
-	More       bool // stopped at Max: another call may find more
+	More       bool // stopped before it had looked at all: another call may find more
 
 	// NextIn is the time until Maintain has something to make ready, hold,
 	// release or cancel: 0 means now, negative nothing known. A store that wants
@@ -186,6 +220,24 @@ type Settlement struct {
 	DisableAfter int
 	// MinFailing is how long the endpoint must have been failing besides.
 	MinFailing time.Duration
+
+	// Pace is how the endpoint answered, if Generation is still the endpoint's;
+	// PaceUnknown says nothing. A store need not write a change between quick and
+	// slow at once: within about 10 s will do.
+	//
+	// PacePaused begins a pause, or the next one if the last is over; while one
+	// lasts it changes nothing. The first pause takes Pause, each further one twice
+	// as long as the one before, and none longer than MaxPause. PaceQuick and
+	// PaceSlow end it.
+	//
+	// The deliveries of a paused endpoint are pending, but cost a Claim nothing,
+	// however many there are, and none is handed off. One at a time is leased as a
+	// probe: when the pause is over a delivery that was not attempted yet, otherwise
+	// one whose next attempt is due. The next probe is leased when that one is
+	// settled, or its lease has ended. When the pause is ended by an answer, all are
+	// ready.
+	Pace            Pace
+	Pause, MaxPause time.Duration
 }
 
 // SettleStatus says what became of a [Settlement].

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -54,7 +55,7 @@ type Engine struct {
 
 	emits   coalescer
 	settler settler
-	sched   scheduler
+	sched   *lanes.Scheduler[job]
 	hooks   hookRunner
 	feed    feeder
 
@@ -94,16 +95,31 @@ type Config struct {
 	// Logger takes what the operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// Concurrency is the number of attempts in flight at once. Attempts that
-	// have been waiting for their endpoint for more than 100 ms are counted
-	// apart, up to four times as many, so that slow endpoints do not use up the
-	// room of the others. Defaults to 64.
+	// Concurrency is the number of attempts in flight at once, at endpoints that
+	// answer within 100 ms. Attempts at all others are counted apart, up to four
+	// times as many, so that slow endpoints do not use up the room of the others.
+	// Both are shared among the accounts that have something to send: one that is
+	// alone uses seven eighths of the former and a third of the latter, so that
+	// there is room at once for the next. Defaults to 64.
 	Concurrency int
 
 	// PerEndpoint is the number of attempts in flight at one endpoint, in this
 	// process. An endpoint that times out gets fewer until it answers again.
 	// Defaults to 4.
 	PerEndpoint int
+
+	// AccountWeight returns the weight of an account, at least 1 and at most 1,000:
+	// where there is too little room for all, accounts get shares of it by their
+	// weights, and the endpoints of an account share what it gets. It is called
+	// often and under a lock, so it must be quick and call nothing of the Engine.
+	// Defaults to 1 for every account.
+	AccountWeight func(accountID string) int
+
+	// MaxInMemory is how many bytes of events' data this process may hold in memory
+	// for deliveries that wait or are in flight; what is beyond that waits in the
+	// Store. A single event may exceed it. An attempt in flight needs the same again
+	// for the request. Defaults to 32 MiB; -1 sets no limit.
+	MaxInMemory int
 
 	// AttemptTimeout bounds one attempt from connecting to the end of the
 	// answer, whatever the Transport. Defaults to 10 s.
@@ -166,8 +182,8 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.emits.init(e, parallel)
 	e.settler.init(e, parallel)
-	e.sched.init(e)
 	e.feed.init(e)
+	e.sched = e.newScheduler()
 	return e, nil
 }
 
@@ -210,6 +226,7 @@ func (c *Config) complete() error {
 		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", maxPublicSigs))
 	}
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
+	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
 	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20)
 	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)
 	least := 2*c.AttemptTimeout + c.StoreTimeout

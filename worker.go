@@ -11,30 +11,30 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/ringyo-ai/webhook/internal/lanes"
 )
 
 // poisonLeases is how many leases in a row may end without a result before they
 // cost the delivery an attempt: one that kills the process must end.
 const poisonLeases = 3
 
-// work attempts deliveries until there is none for it.
-func (e *Engine) work() {
-	ended := false
+// work attempts a delivery, and then others until there is none for it.
+func (e *Engine) work(j job, f *lanes.Flight[job]) {
 	defer func() {
-		if !ended { // by the Transport: another goroutine takes its place
-			go e.work()
+		if f != nil { // ended by the Transport: another goroutine takes its place
+			go func() { e.work(e.sched.Next(f)) }()
 		}
 	}()
-	for {
-		j, f, ok := e.sched.next()
-		if !ok {
-			ended = true
-			return
-		}
+	for f != nil {
 		e.attemptThen(e.life.ctx, j, func(r result) {
-			e.sched.done(f, r.verdict)
+			p := e.sched.Learn(f, r.verdict)
+			if p != lanes.Paused || !f.Probe() || j.Attempts == 0 { // what follows its schedule makes no pause longer
+				r.pace(p)
+			}
 			e.settler.add(r)
 		})
+		j, f = e.sched.Next(f)
 	}
 }
 
@@ -58,22 +58,32 @@ func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
 
 // take hands leased deliveries to the scheduler, or gives them back when it is
 // closed.
-func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func()) {
-	defer release()
-	if len(leased) == 0 {
+func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func(came int)) {
+	came := len(leased)
+	defer func() { release(came) }()
+	if came == 0 {
 		return
 	}
 	leased = e.isolate(leased, leaseEnd)
-	jobs := make([]job, len(leased))
+	jobs := make([]lanes.Job[job], len(leased))
 	for i := range leased {
-		jobs[i] = job{Leased: leased[i], leaseEnd: leaseEnd}
+		jobs[i] = lanes.Job[job]{
+			Endpoint: leased[i].Target.EndpointID,
+			Account:  leased[i].Target.AccountID,
+			Size:     len(leased[i].Event.Data),
+			Value:    job{Leased: leased[i], leaseEnd: leaseEnd},
+		}
 	}
-	if rest := e.sched.add(jobs); len(rest) > 0 {
+	if rest := e.sched.Add(jobs); len(rest) > 0 {
 		// Stopped meanwhile. One try: a caller of Emit is waiting, and the leases
 		// expire in any case.
 		once, cancel := context.WithCancel(context.Background())
 		cancel()
-		e.giveBack(once, rest)
+		back := make([]job, len(rest))
+		for i := range rest {
+			back[i] = rest[i].Value
+		}
+		e.giveBack(once, back)
 	}
 }
 
@@ -134,7 +144,7 @@ func (e *Engine) giveBack(ctx context.Context, jobs []job) {
 type result struct {
 	job
 	settlement Settlement
-	verdict    verdict
+	verdict    lanes.Verdict
 	sent       bool // a request was made, or tried
 	answered   bool
 	stopped    bool // cut off by us
@@ -143,6 +153,28 @@ type result struct {
 	detail     string
 	err        error
 	duration   time.Duration
+}
+
+// pace takes over how the endpoint answered into the settlement.
+func (r *result) pace(p lanes.Pace) {
+	if r.verdict.Kind == lanes.Nothing {
+		return
+	}
+	r.settlement.Pace = Pace(p)
+	if r.settlement.Pace == PacePaused {
+		r.settlement.Pause, r.settlement.MaxPause = firstPause, longestProbePause
+	}
+}
+
+// paceAlone returns what an attempt tells by itself, without those before it.
+func (r *result) paceAlone() lanes.Pace {
+	switch {
+	case r.verdict.Kind == lanes.TimedOut:
+		return lanes.Paused
+	case r.duration < lanes.SlowAfter:
+		return lanes.Quick
+	}
+	return lanes.Slow
 }
 
 func (j *job) settlement(o Outcome) Settlement {
@@ -181,7 +213,25 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 		e.guard.record(j.Target.EndpointID, r.answered)
 	}
 	e.conclude(&r, resp, begin)
+	if r.verdict.Kind == lanes.TimedOut && e.guard.cutOff() {
+		r.verdict.Kind = lanes.Nothing // probably nothing of ours reaches anybody
+	}
+	r.Event = withoutData(r.Event)
 	return r
+}
+
+// keptData is how large an event's data may be that is kept until a result is
+// recorded.
+const keptData = 4 << 10
+
+// withoutData returns an event without data that take up memory to no purpose.
+func withoutData(ev *EventRecord) *EventRecord {
+	if len(ev.Data) <= keptData {
+		return ev
+	}
+	light := *ev
+	light.Data = nil
+	return &light
 }
 
 // send renders, signs and sends one request.
@@ -259,7 +309,7 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 	var te *TransportError
 	switch {
 	case err == nil:
-		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, verdictAnswered
+		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, lanes.Verdict{Kind: lanes.Answered}
 		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
 		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
@@ -273,7 +323,7 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 		r.last.Failure, r.detail = FailureConnection, "the request could not be sent"
 	}
 	if r.last.Failure == FailureTimeout || r.last.Failure == FailureConnectTimeout {
-		r.verdict = verdictTimeout
+		r.verdict = lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
 	}
 }
 

@@ -14,6 +14,8 @@
 //
 // Enqueue, Claim, Settle and Maintain cost as much as the batch that they work
 // on (and, of a heap, the logarithm of its size): neither waiting deliveries nor
-// the backlog of an endpoint without a free slot is looked at. One mutex guards
-// everything; payloads are copied outside it, once.
+// the backlog of an endpoint without room is looked at, nor a paused endpoint
+// before its next probe is due. Of the endpoints without room a Claim visits 1,000
+// in turn and 64 with a due probe at most, and leaves the others to the next call.
+// One mutex guards everything; payloads are copied outside it, once.
 package memstore

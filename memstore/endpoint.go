@@ -24,7 +24,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 	}
 	fresh(&rec, now)
 	acc := s.account(rec.AccountID)
-	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc}
+	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc, pausing: notPausing}
 	ep.refresh()
 	s.endpoints[rec.ID] = ep
 	acc.endpoints.add(ep)
@@ -99,6 +99,7 @@ func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool,
 		r.Generation++
 	}
 	if reset {
+		forgetPace(r)
 		r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
 		if r.Status == webhook.EndpointFailing {
 			r.Status = webhook.EndpointActive
@@ -108,6 +109,7 @@ func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool,
 
 func enable(r *webhook.EndpointRecord) {
 	r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointActive, "", time.Time{}
+	forgetPace(r)
 }
 
 func disable(r *webhook.EndpointRecord, why webhook.DisabledReason, now time.Time) {
@@ -115,6 +117,11 @@ func disable(r *webhook.EndpointRecord, why webhook.DisabledReason, now time.Tim
 		why = webhook.DisabledManually
 	}
 	r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointInactive, why, now
+	forgetPace(r)
+}
+
+func forgetPace(r *webhook.EndpointRecord) {
+	r.Pace, r.PausedTill = webhook.PaceUnknown, time.Time{}
 }
 
 // ListEndpoints implements [webhook.EndpointStore].

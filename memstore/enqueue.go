@@ -10,6 +10,9 @@ import (
 
 // Enqueue implements [webhook.Enqueuer].
 func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	if err := checkTerms(r.Handoff); err != nil {
+		return webhook.Enqueued{}, err
+	}
 	groups := copyGroups(r.Groups)
 	now, err := s.begin(ctx)
 	if err != nil {
@@ -19,7 +22,6 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 	in := intake{s: s, now: now, terms: r.Handoff}
 	in.out.Now = now
 	in.out.Errs = make([]error, len(groups))
-	s.slots(r.Handoff)
 	for i, g := range groups {
 		in.out.Errs[i] = in.group(g)
 	}
@@ -47,6 +49,7 @@ type intake struct {
 	now   time.Time
 	terms webhook.LeaseTerms
 	token webhook.LeaseToken
+	load  load
 	out   webhook.Enqueued
 }
 
@@ -150,21 +153,31 @@ func (e *endpoint) matchedBefore(patterns []webhook.EventType) bool {
 func (in *intake) deliver(ev *event, ep *endpoint) {
 	s := in.s
 	d := s.newDelivery(ev, ep, in.now)
-	if ep.active() && len(in.out.Leased) < in.terms.Max {
-		if free := s.room(ep, in.terms); *free > 0 {
-			*free--
-			if in.token == 0 {
-				in.token = newToken()
-			}
-			in.out.Leased = append(in.out.Leased, s.lease(d, in.token, in.now, in.terms.Lease))
-			return
+	if in.hasRoom(d) {
+		if in.token == 0 {
+			in.token = newToken()
 		}
+		in.load.add(d)
+		in.out.Leased = append(in.out.Leased, s.lease(d, in.token, in.now, in.terms.Lease))
+		return
 	}
 	if s.pend(d, in.now) == held {
 		in.out.Held++
 	} else {
 		in.out.Ready++
 	}
+}
+
+// hasRoom reports whether the delivery can be handed off. Nothing is any more once
+// one was too large, since a later one would overtake it.
+func (in *intake) hasRoom(d *delivery) bool {
+	ep := d.ep
+	if !ep.active() || ep.rec.Pace == webhook.PacePaused || !in.load.fits(d, in.terms) {
+		return false
+	}
+	c := ep.candidate()
+	c.Bytes = len(d.ev.rec.Data)
+	return in.terms.Room.Take(c, 1) > 0
 }
 
 // newDelivery makes a delivery that is in no phase yet.

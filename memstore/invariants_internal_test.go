@@ -55,7 +55,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	return w
 }
 
-// ownerOf answers the account of an endpoint: one of ten.
+// ownerOf returns the account of an endpoint: one of ten.
 func ownerOf(id string) string { return "acc_" + id[len(id)-1:] }
 
 func (w *walk) step() {
@@ -95,8 +95,27 @@ func (w *walk) step() {
 func (w *walk) id() string { return w.ids[w.rnd.IntN(len(w.ids))] }
 
 func (w *walk) terms() webhook.LeaseTerms {
-	return webhook.LeaseTerms{Max: w.rnd.IntN(6), PerEndpoint: w.rnd.IntN(4), Lease: 5 * time.Minute}
+	return webhook.LeaseTerms{
+		Max: w.rnd.IntN(6), MaxBytes: w.rnd.IntN(3) * 20, Lease: 5 * time.Minute,
+		Room: roomOf{w.rnd.IntN(4), map[string]int{}},
+	}
 }
+
+// roomOf is a [webhook.Room] of so many deliveries of each endpoint.
+type roomOf struct {
+	each  int
+	taken map[string]int
+}
+
+// Take implements [webhook.Room].
+func (r roomOf) Take(c webhook.Candidate, n int) int {
+	n = min(n, r.each-r.taken[c.EndpointID])
+	r.taken[c.EndpointID] += n
+	return n
+}
+
+// Reset implements [webhook.Room].
+func (r roomOf) Reset() { clear(r.taken) }
 
 func (w *walk) maintain(retention time.Duration) bool {
 	m, err := w.s.Maintain(context.Background(), webhook.MaintainRequest{Limit: 1 + w.rnd.IntN(10), Retention: retention})
@@ -122,7 +141,7 @@ func (w *walk) emit() {
 	var g []webhook.EventRecord
 	for range 1 + w.rnd.IntN(4) {
 		w.events++
-		g = append(g, webhook.EventRecord{ID: fmt.Sprint("evt_", w.rnd.IntN(w.events)), AccountID: fmt.Sprint("acc_", w.rnd.IntN(10)), Type: "call.completed"})
+		g = append(g, webhook.EventRecord{ID: fmt.Sprint("evt_", w.rnd.IntN(w.events)), AccountID: fmt.Sprint("acc_", w.rnd.IntN(10)), Type: "call.completed", Data: make([]byte, w.rnd.IntN(15))})
 	}
 	out, err := w.s.Enqueue(context.Background(), webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{g}, Handoff: w.terms()})
 	require.NoError(w.t, err)
@@ -137,6 +156,7 @@ func (w *walk) settle() {
 			DeliveryID: l.DeliveryID, Token: l.Token, EndpointID: l.Target.EndpointID,
 			Generation: l.Target.Generation, Outcome: webhook.Outcome(1 + w.rnd.IntN(5)), Delay: time.Duration(w.rnd.IntN(10)) * time.Minute,
 			Counts: true, DisableAfter: 3, Attempt: &webhook.Attempt{},
+			Pace: webhook.Pace(w.rnd.IntN(4)), Pause: 2 * time.Minute, MaxPause: 10 * time.Minute,
 		})
 	}
 	_, err := w.s.Settle(context.Background(), batch)
@@ -165,7 +185,7 @@ func checkIndexes(t *testing.T, s *Store) {
 		counts[d.phase]++
 		switch {
 		case d.phase == ready:
-			require.Same(t, d, d.ep.ready[d.pos])
+			require.Same(t, d, (*d.ep.readyQueue(d))[d.pos])
 		case d.phase == held:
 			require.Same(t, d, d.ep.held[d.pos])
 		case d.phase.ended():
@@ -182,21 +202,56 @@ func checkIndexes(t *testing.T, s *Store) {
 	require.LessOrEqual(t, s.finished.len, s.history)
 	require.LessOrEqual(t, s.unheard.Len(), s.history)
 	checkHeap(t, s.timers)
-	turns := 0
+	turns, probes, pauses := 0, 0, 0
 	for _, ep := range s.endpoints {
 		if ep == nil {
 			continue
 		}
 		checkHeap(t, ep.ready)
+		checkHeap(t, ep.begun)
 		checkHeap(t, ep.held)
+		checkPlace(t, s, ep)
 		if ep.turn != nil {
 			turns++
 		}
-		require.Equal(t, ep.active() && len(ep.ready) > 0, ep.turn != nil, "in turn if and only if it can be claimed")
+		if ep.probe != nil {
+			probes++
+		}
+		if ep.pausing != notPausing {
+			pauses++
+		}
 		require.True(t, ep.moving || !ep.unsettled(), "Maintain knows of what it has to move")
 		require.LessOrEqual(t, ep.log.dead*2, len(ep.log.items)+1)
 	}
 	require.Equal(t, turns, s.turns.Len())
+	require.Equal(t, probes, s.probes.Len())
+	require.Len(t, s.pauses, pauses)
+	for i, ep := range s.pauses {
+		require.Equal(t, i, ep.pausing)
+		require.False(t, s.pauses.Less(i, (i-1)/2), "heap order")
+	}
+}
+
+// checkPlace checks that the endpoint is where Claim looks for it, and only there.
+func checkPlace(t *testing.T, s *Store, ep *endpoint) {
+	t.Helper()
+	require.Len(t, ep.ready, ep.counts[ready]-len(ep.begun))
+	some, paused := ep.active() && ep.counts[ready] > 0, ep.rec.Pace == webhook.PacePaused
+	require.Equal(t, some && !paused, ep.turn != nil, "in turn if and only if it can be claimed")
+	require.Equal(t, some && paused && ep.probe == nil, ep.pausing != notPausing, "waits for its probe")
+	require.False(t, !(some && paused) && ep.probe != nil, "has no probe to make")
+	require.Equal(t, paused, !ep.rec.PausedTill.IsZero())
+	if some && paused {
+		require.Equal(t, ep.probeTime(), ep.probeAt)
+	}
+	if ep.probe != nil {
+		require.LessOrEqual(t, ep.probeAt, s.time().UnixNano())
+	}
+	if ep.probed != nil {
+		require.Equal(t, leased, ep.probed.phase)
+		require.Same(t, ep, ep.probed.ep)
+	}
+	require.True(t, ep.active() || ep.rec.Pace == webhook.PaceUnknown)
 }
 
 func checkHeap(t *testing.T, q queue) {

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"slices"
@@ -191,21 +192,31 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 		return webhook.QueueStats{}, err
 	}
 	q := webhook.QueueStats{Waiting: ep.counts[waiting], Leased: ep.counts[leased], Held: len(ep.held)}
-	if !ep.active() {
-		q.Held += len(ep.ready) // Maintain has yet to hold them
-	} else if len(ep.ready) > 0 {
-		q.Ready = len(ep.ready)
-		q.OldestReady = since(ep.ready[0].due, now)
+	if ep.active() {
+		ep.countReady(&q, now)
+	} else {
+		q.Held += ep.counts[ready] // Maintain has yet to hold them
 	}
 	return q, nil
 }
 
+// countReady adds what the endpoint, which is active, has ready.
+func (e *endpoint) countReady(q *webhook.QueueStats, now time.Time) {
+	if n := e.counts[ready]; n > 0 {
+		q.Ready += n
+		q.OldestReady = max(q.OldestReady, since(e.oldest().due, now))
+	}
+}
+
 func (s *Store) total(now time.Time) webhook.QueueStats {
 	q := webhook.QueueStats{Waiting: s.counts[waiting], Leased: s.counts[leased]}
-	for e := s.turns.Front(); e != nil; e = e.Next() {
-		ep := e.Value.(*endpoint)
-		q.Ready += len(ep.ready)
-		q.OldestReady = max(q.OldestReady, since(ep.ready[0].due, now))
+	for _, l := range []*list.List{&s.turns, &s.probes} {
+		for e := l.Front(); e != nil; e = e.Next() {
+			e.Value.(*endpoint).countReady(&q, now)
+		}
+	}
+	for _, ep := range s.pauses {
+		ep.countReady(&q, now)
 	}
 	q.Held = s.counts[held] + s.counts[ready] - q.Ready
 	return q

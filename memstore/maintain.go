@@ -78,8 +78,12 @@ func (s *Store) move(m *webhook.Maintained, limit int, now time.Time) {
 
 // holdSome starts at the end of the queue, where taking out is cheapest.
 func (s *Store) holdSome(ep *endpoint, m *webhook.Maintained, limit int) int {
-	for ; limit > 0 && len(ep.ready) > 0; limit-- {
-		d := ep.ready[len(ep.ready)-1]
+	for ; limit > 0 && ep.counts[ready] > 0; limit-- {
+		q := ep.ready
+		if len(q) == 0 {
+			q = ep.begun
+		}
+		d := q[len(q)-1]
 		s.leave(d)
 		s.enter(d, held)
 		m.Held++

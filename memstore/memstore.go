@@ -39,6 +39,8 @@ type Store struct {
 	deliveries map[string]*delivery
 
 	turns    list.List   // of *endpoint: active ones with something ready, in turn
+	pauses   pauses      // paused ones with something ready, whose next probe is not due
+	probes   list.List   // of *endpoint: those whose next probe is due, in turn
 	moving   []*endpoint // whose deliveries Maintain has to hold, release or cancel
 	timers   queue       // waiting and leased deliveries
 	finished chain       // by the time they ended
@@ -47,8 +49,8 @@ type Store struct {
 
 	patterns map[webhook.EventType][]webhook.EventType // a cache of EventType.Patterns
 
-	seq   uint64 // of the newest endpoint, event or delivery
-	round uint64 // of the call that uses endpoint.free
+	seq        uint64 // of the newest endpoint, event or delivery
+	probesLast bool   // in the latest Claim
 }
 
 var (

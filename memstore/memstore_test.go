@@ -54,7 +54,16 @@ func deliver(t testing.TB, s *memstore.Store, leased []webhook.Leased) {
 	}
 }
 
-var plenty = webhook.LeaseTerms{Max: 1 << 20, PerEndpoint: 1 << 20, Lease: time.Minute}
+// room is a [webhook.Room] that asks a function.
+type room func(c webhook.Candidate, n int) int
+
+// Take implements [webhook.Room].
+func (r room) Take(c webhook.Candidate, n int) int { return r(c, n) }
+
+// Reset implements [webhook.Room].
+func (room) Reset() {}
+
+var plenty = webhook.LeaseTerms{Max: 1 << 20, Lease: time.Minute, Room: room(func(_ webhook.Candidate, n int) int { return n })}
 
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()

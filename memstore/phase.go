@@ -13,15 +13,17 @@ func (s *Store) leave(d *delivery) {
 	ep.counts[d.phase]--
 	switch d.phase {
 	case ready:
-		ep.ready.remove(d)
-		if len(ep.ready) == 0 {
-			s.endTurn(ep)
-		}
+		ep.readyQueue(d).remove(d)
+		s.place(ep)
 	case held:
 		ep.held.remove(d)
 	case waiting, leased:
 		s.timers.remove(d)
 		d.token = 0
+		if ep.probed == d {
+			ep.probed = nil
+			s.place(ep)
+		}
 	default:
 		s.finished.remove(d)
 	}
@@ -35,8 +37,8 @@ func (s *Store) enter(d *delivery, p phase) {
 	ep.counts[p]++
 	switch p {
 	case ready:
-		ep.ready.push(d)
-		s.takeTurn(ep)
+		ep.readyQueue(d).push(d)
+		s.place(ep)
 	case held:
 		ep.held.push(d)
 	case waiting, leased:
@@ -69,7 +71,7 @@ func (s *Store) end(d *delivery, p phase, reason webhook.DeliveryReason, now tim
 	s.trim()
 }
 
-// lease enters the leased phase and returns what the caller is handed.
+// lease enters the leased phase and answers what the caller is handed.
 func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, dur time.Duration) webhook.Leased {
 	d.token = token
 	d.due = later(now.UnixNano(), dur)
@@ -85,28 +87,10 @@ func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, dur 
 	}
 }
 
-// takeTurn puts the endpoint behind those that wait for a Claim.
-func (s *Store) takeTurn(ep *endpoint) {
-	if ep.turn == nil && ep.active() && len(ep.ready) > 0 {
-		ep.turn = s.turns.PushBack(ep)
-	}
-}
-
-func (s *Store) endTurn(ep *endpoint) {
-	if ep.turn != nil {
-		s.turns.Remove(ep.turn)
-		ep.turn = nil
-	}
-}
-
 // switched follows a change of the endpoint between active, inactive and
 // deleted: what it means for each delivery is left to Maintain.
 func (s *Store) switched(ep *endpoint) {
-	if ep.active() {
-		s.takeTurn(ep)
-	} else {
-		s.endTurn(ep)
-	}
+	s.place(ep)
 	if !ep.moving && ep.unsettled() {
 		ep.moving = true
 		s.moving = append(s.moving, ep)
@@ -121,25 +105,23 @@ func (e *endpoint) unsettled() bool {
 	case e.active():
 		return len(e.held) > 0
 	default:
-		return len(e.ready) > 0
+		return e.counts[ready] > 0
 	}
 }
 
-// slots starts a round of counting free slots per endpoint: room returns them
-// from then on, until the next call of slots.
-func (s *Store) slots(t webhook.LeaseTerms) {
-	s.round++
-	for _, sl := range t.Slots {
-		if ep := s.endpoints[sl.EndpointID]; ep != nil {
-			ep.round, ep.free = s.round, sl.Free
-		}
+// readyQueue returns the queue of the delivery while it is ready.
+func (e *endpoint) readyQueue(d *delivery) *queue {
+	if d.attempts > 0 {
+		return &e.begun
 	}
+	return &e.ready
 }
 
-// room returns where the endpoint's free slots are counted.
-func (s *Store) room(ep *endpoint, t webhook.LeaseTerms) *int {
-	if ep.round != s.round {
-		ep.round, ep.free = s.round, t.PerEndpoint
+// oldest returns the delivery that is due longest, of an endpoint that has one
+// ready.
+func (e *endpoint) oldest() *delivery {
+	if len(e.ready) == 0 || len(e.begun) > 0 && e.begun[0].before(e.ready[0]) {
+		return e.begun[0]
 	}
-	return &ep.free
+	return e.ready[0]
 }

@@ -8,9 +8,10 @@ type queue []*delivery
 // memory back.
 const shrinkAbove = 1024
 
-func (q queue) before(i, j int) bool {
-	a, b := q[i], q[j]
-	return a.due < b.due || a.due == b.due && a.seq < b.seq
+func (q queue) before(i, j int) bool { return q[i].before(q[j]) }
+
+func (d *delivery) before(other *delivery) bool {
+	return d.due < other.due || d.due == other.due && d.seq < other.seq
 }
 
 func (q queue) swap(i, j int) {

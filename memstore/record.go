@@ -27,16 +27,20 @@ type endpoint struct {
 	acc     *account
 	deleted bool
 
-	ready, held queue
-	counts      [phases]int
-	log         history[*delivery]
-	turn        *list.Element // in Store.turns
-	moving      bool          // in Store.moving
-	cancelled   uint64        // of a deleted one: the newest delivery that Maintain has looked at
+	ready, begun queue // both of the phase ready: not yet attempted on their schedule, and attempted
+	held         queue
+	counts       [phases]int
+	log          history[*delivery]
+	turn         *list.Element // in Store.turns
+	moving       bool          // in Store.moving
+	cancelled    uint64        // of a deleted one: the newest delivery that Maintain has looked at
 
-	// Free slots during the call that has this round; see Store.slots.
-	round uint64
-	free  int
+	// While it is paused; see Store.place.
+	pauses  int           // in a row
+	probed  *delivery     // leased as its latest probe
+	probeAt int64         // Unix nanoseconds: when the next one may be
+	pausing int           // in Store.pauses, until then, or notPausing
+	probe   *list.Element // in Store.probes, from then on
 }
 
 type event struct {
@@ -82,7 +86,7 @@ func (d *delivery) gone() bool    { return d.purged }
 type phase uint8
 
 const (
-	ready   phase = iota // in endpoint.ready
+	ready   phase = iota // in endpoint.ready or endpoint.begun
 	waiting              // in Store.timers, for a retry
 	leased               // in Store.timers, for the end of its lease
 	held                 // in endpoint.held

@@ -44,6 +44,7 @@ func (b *settling) one(st *webhook.Settlement) webhook.SettleResult {
 	d.record(st)
 	b.outcome(d, st)
 	if ep := d.ep; !ep.deleted && ep.rec.Generation == st.Generation {
+		b.s.told(ep, st, b.now)
 		b.count(ep, st)
 	}
 	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.phase.status()}

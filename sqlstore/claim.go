@@ -3,6 +3,9 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -10,30 +13,40 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// claim is one Claim call at work.
+// claim is one Claim call at work. It chooses without locks, asking Room, and then
+// leases what is still there.
 type claim struct {
-	s      *Store
-	terms  webhook.LeaseTerms
-	slots  map[int64]int // by endpoint number
-	cursor int64         // begin after this endpoint
-	token  int64
+	s       *Store
+	terms   webhook.LeaseTerms
+	from    int64 // the round begins after this endpoint
+	cursor  int64 // the endpoint visited last
+	at      int64 // where the walk goes on: after this endpoint
+	wrapped bool  // the round has come to the end, and began again at the start
+	visited int
+	asked   bool // Room was
+	more    bool // stopped before it had looked at all
+	token   int64
 
 	seen    outlook
 	rows    []claimed
-	met     []int64 // endpoints that have ready rows but are not active
+	probes  []probe        // of rows, at paused endpoints
+	locked  map[int64]bool // of both, while they are leased
+	idle    []int64        // paused endpoints whose probe is due, and that have nothing to send
+	met     []int64        // endpoints that have ready rows but are not active
 	targets map[int64]*webhook.Target
 	events  map[key]*webhook.EventRecord
 }
 
-// claimed is one row of the queue that was leased, and what its delivery tells.
+// claimed is one row of the queue to be leased, and what its delivery tells.
 type claimed struct {
 	k, event                    key
-	endpoint, version, due      int64
+	endpoint, version           int64
+	state, due                  int64 // in the queue
 	attempts, releases, expired int
 }
 
 // Claim implements [webhook.Queue]. The cursor is the number of the endpoint
-// that was served last.
+// that was visited last.
 func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
 	cursor := int64(0)
 	if r.Cursor != "" {
@@ -42,99 +55,209 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 			return webhook.Claimed{}, invalid("Cursor", "is not one that the store answered")
 		}
 	}
-	c := &claim{s: s, terms: r.LeaseTerms, cursor: cursor}
-	if err := s.dialect.claim(ctx, s, c); err != nil {
+	if err := checkTerms(r.LeaseTerms); err != nil {
+		return webhook.Claimed{}, err
+	}
+	c := &claim{s: s, terms: r.LeaseTerms, from: cursor, cursor: cursor}
+	if err := c.run(ctx, r.Cursor == ""); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)
 	}
-	s.leases.add(c.seen.micros, lease{due: later(c.seen.micros, c.terms.Lease), token: c.token}, len(c.rows))
 	if len(c.met) > 0 {
 		c.flag(ctx)
 	}
 	return c.answer(), nil
 }
 
-// restart forgets what an attempt that was rolled back found.
-func (c *claim) restart() {
-	c.token, c.rows, c.met = newToken(), nil, nil
-}
-
-// free answers the slots of an endpoint.
-func (c *claim) free(num int64) int {
-	if n, named := c.slots[num]; named {
-		return n
+func checkTerms(t webhook.LeaseTerms) error {
+	if t.Max > 0 && t.Room == nil {
+		return fmt.Errorf("sqlstore: LeaseTerms.Room is required unless Max is 0: %w", webhook.ErrInvalidArgument)
 	}
-	return c.terms.PerEndpoint
+	return nil
 }
 
-// claimInTx picks and leases in one transaction, and reads what goes with the
-// rows after it, when others can write again. A poll that finds nothing writes
-// nothing: it asks before it begins.
-func claimInTx(ctx context.Context, s *Store, c *claim) error {
-	var err error
-	if c.seen, err = s.look(ctx); err != nil || !c.seen.ready || c.terms.Max <= 0 {
+// run leases, and reads what goes with the rows after that, when others can write
+// again. A poll that finds nothing writes nothing.
+func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
+	s := c.s
+	if c.seen, err = s.look(ctx); err != nil || c.terms.Max <= 0 || !c.seen.ready && !c.seen.probing() {
 		return err
 	}
-	err = s.write(ctx, func(t *txn) error {
+	if anywhere {
+		if err := c.begin(ctx); err != nil {
+			return err
+		}
+	}
+	err = s.view(ctx, func(t *txn) error {
 		c.restart()
-		now, err := t.clock(ctx)
-		if err != nil {
-			return err
-		}
-		c.seen.micros = now
-		if c.slots, err = s.slotsByNum(ctx, t, c.terms); err != nil {
-			return err
-		}
-		if err := s.dialect.pick(ctx, t, c); err != nil {
-			return err
-		}
-		return c.lease(ctx, t)
+		return c.choose(ctx, t)
 	})
-	if err != nil || len(c.rows) == 0 {
+	if err != nil || len(c.rows)+len(c.idle) == 0 {
 		return err
 	}
-	err = s.read(ctx, func(t *txn) error {
+	if err := c.take(ctx); err != nil || len(c.rows) == 0 {
+		return err
+	}
+	s.leases.add(c.seen.micros, lease{due: later(c.seen.micros, c.terms.Lease), token: c.token}, len(c.rows))
+	n := 0 // of the rows, those that were read whole
+	err = s.view(ctx, func(t *txn) (err error) {
+		n = 0
 		if err := c.readTargets(ctx, t); err != nil {
 			return err
 		}
-		return c.readLeased(ctx, t)
+		n, err = c.read(ctx, t)
+		return err
 	})
-	if err != nil {
-		ctx, cancel := parting(ctx)
-		defer cancel()
-		c.release(ctx)
+	if n == len(c.rows) {
+		return err
 	}
+	c.more = true
+	back := c.rows[n:]
+	c.rows = c.rows[:n]
+	if err == nil {
+		return c.giveBack(ctx, back)
+	}
+	// If this fails too, the leases end by themselves.
+	ctx, cancel := parting(ctx)
+	defer cancel()
+	_ = c.giveBack(ctx, back)
 	return err
 }
 
-// release makes ready again what was leased but cannot be handed out. If that
-// fails too, the leases end by themselves.
-func (c *claim) release(ctx context.Context) {
-	items := make([]item, len(c.rows))
-	for i, row := range c.rows {
-		items[i] = item{k: row.k, at: i, Settlement: &webhook.Settlement{
-			DeliveryID: row.k.id(), Token: webhook.LeaseToken(c.token), Outcome: webhook.OutcomeReleased,
-		}}
+// begin chooses where the rounds of this process begin, at random: processes that
+// began at the same endpoint would choose the same deliveries.
+func (c *claim) begin(ctx context.Context) error {
+	start := c.s.start.Load()
+	if start < 0 {
+		var last int64
+		err := c.s.read(ctx, func(t *txn) error { return t.row(ctx, c.s.sql.LastEndpoint).Scan(&last) })
+		if err != nil {
+			return err
+		}
+		start = rand.Int64N(last + 1) // #nosec G404 -- has to differ, not to be secret
+		c.s.start.Store(start)
 	}
-	_ = c.s.settleAll(ctx, items, &webhook.Settled{Results: make([]webhook.SettleResult, len(items))})
+	c.from, c.cursor = start, start
+	return nil
 }
 
-// lease takes the rows out of the queue and leases their deliveries.
-func (c *claim) lease(ctx context.Context, t *txn) error {
-	if len(c.rows) == 0 {
-		return nil
+// restart forgets what an attempt that failed chose.
+func (c *claim) restart() {
+	if c.asked {
+		c.terms.Room.Reset()
 	}
-	due := later(c.seen.micros, c.terms.Lease)
+	c.cursor, c.at, c.wrapped, c.visited, c.asked, c.more = c.from, c.from, false, 0, false, false
+	c.rows, c.probes, c.idle, c.met = nil, nil, nil, nil
+}
+
+// choose chooses what to lease. Probes come first, since they would otherwise wait
+// for as long as others fill each claim, but leave half of the claim to those.
+func (c *claim) choose(ctx context.Context, t *txn) error {
+	if c.seen.probing() {
+		most := c.terms.Max
+		if c.seen.ready {
+			most = (most + 1) / 2
+		}
+		if err := c.chooseProbes(ctx, t, most); err != nil {
+			return err
+		}
+	}
+	if c.seen.ready && len(c.rows) < c.terms.Max {
+		if err := c.walk(ctx, t); err != nil {
+			return err
+		}
+	}
+	c.more = c.more || len(c.rows) >= c.terms.Max
+	return nil
+}
+
+// room asks for room for n deliveries of an endpoint.
+func (c *claim) room(of webhook.Candidate, n int) int {
+	c.asked = true
+	return min(n, max(0, c.terms.Room.Take(of, n)))
+}
+
+// take leases the chosen rows. Those that somebody else took, or that were moved
+// meanwhile, are left out.
+func (c *claim) take(ctx context.Context) error {
+	chosen := c.rows
+	if c.s.dialect.leaseAtOnce != nil && len(c.probes)+len(c.idle) == 0 {
+		return c.s.again(ctx, func() error {
+			c.token, c.rows = newToken(), chosen
+			return afterCommit(c.s.dialect.leaseAtOnce(ctx, &txn{s: c.s, q: c.s.db}, c))
+		})
+	}
+	return c.s.write(ctx, func(t *txn) (err error) {
+		c.token, c.rows = newToken(), chosen
+		if c.seen.micros, err = t.clock(ctx); err != nil {
+			return err
+		}
+		if err := c.lockProbes(ctx, t); err != nil {
+			return err
+		}
+		if c.s.dialect.leaseAtOnce != nil {
+			err = c.s.dialect.leaseAtOnce(ctx, t, c)
+		} else {
+			err = c.lease(ctx, t)
+		}
+		if err != nil {
+			return err
+		}
+		return c.setProbes(ctx, t)
+	})
+}
+
+// keep leaves of the rows those that were found, with what was found, each once:
+// what others did while they were chosen may have brought one up again.
+func (c *claim) keep(found map[key]claimed) {
+	var kept []claimed
+	for _, row := range c.rows {
+		if f, ok := found[row.k]; ok {
+			row.event, row.attempts, row.releases, row.expired = f.event, f.attempts, f.releases, f.expired
+			kept = append(kept, row)
+			delete(found, row.k)
+		}
+	}
+	c.rows = kept
+}
+
+// keys returns the rows' keys in their order, in which they are locked.
+func (c *claim) keys() []key {
 	keys := make([]key, len(c.rows))
 	for i, row := range c.rows {
 		keys[i] = row.k
 	}
 	slices.SortFunc(keys, compareKeys)
-	queued, leased := make([][]any, len(keys)), make([][]any, len(keys))
-	for i, k := range keys {
-		queued[i], leased[i] = []any{k}, []any{due, c.token, k}
-	}
+	return keys
+}
+
+// lease takes the rows out of the queue and leases their deliveries.
+func (c *claim) lease(ctx context.Context, t *txn) error {
 	sq := c.s.sql
-	if err := t.bulk(ctx, &sq.DeleteQueue, queued, nil); err != nil {
+	states := make(map[key]int64, len(c.rows))
+	for _, row := range c.rows {
+		states[row.k] = row.state
+	}
+	found := make(map[key]claimed, len(c.rows))
+	err := t.bulk(ctx, &sq.LockRows, oneEach(c.keys()), func(r *sql.Rows) error {
+		var row claimed
+		err := r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired)
+		if state, chosen := states[row.k]; chosen && state == row.state {
+			found[row.k] = row
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.keep(found); len(c.rows) == 0 {
+		return nil
+	}
+	due, keys := later(c.seen.micros, c.terms.Lease), c.keys()
+	leased := make([][]any, len(keys))
+	for i, k := range keys {
+		leased[i] = []any{due, c.token, k}
+	}
+	if err := t.bulk(ctx, &sq.DeleteQueue, oneEach(keys), nil); err != nil {
 		return err
 	}
 	if err := t.bulk(ctx, &sq.Lease, leased, nil); err != nil {
@@ -143,27 +266,119 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
 }
 
-// readLeased reads the deliveries and their events.
-func (c *claim) readLeased(ctx context.Context, t *txn) error {
-	rows := make(map[key]*claimed, len(c.rows))
-	keys := make([][]any, len(c.rows))
-	for i := range c.rows {
-		rows[c.rows[i].k] = &c.rows[i]
-		keys[i] = []any{c.rows[i].k}
+// oneEach returns rows of one value.
+func oneEach[T any](values []T) [][]any {
+	rows := make([][]any, len(values))
+	for i, v := range values {
+		rows[i] = []any{v}
 	}
-	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
-	return t.bulk(ctx, &c.s.sql.Leased, keys, func(r *sql.Rows) error {
-		var k, event key
-		var row claimed
-		rec, err := scanEvent(r, &k, &event, &row.attempts, &row.releases, &row.expired)
-		if at := rows[k]; at != nil {
-			at.event, at.attempts, at.releases, at.expired = event, row.attempts, row.releases, row.expired
+	return rows
+}
+
+// giveBack puts rows that are leased but cannot be handed out where they were.
+func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
+	byKey := make(map[key]claimed, len(rows))
+	keys := make([]key, len(rows))
+	for i, row := range rows {
+		byKey[row.k] = row
+		keys[i] = row.k
+	}
+	slices.SortFunc(keys, compareKeys)
+	n := 0
+	err := c.s.write(ctx, func(t *txn) error {
+		var mine, queue, probes [][]any
+		err := readDeliveries(ctx, t, &c.s.sql.LockDeliveries, keys, func(d loggedDelivery) {
+			if d.status == statusLeased && d.token == c.token {
+				row := byKey[d.k]
+				mine = append(mine, []any{d.k})
+				queue = append(queue, []any{d.k, row.endpoint, row.state, row.due})
+			}
+		})
+		if err != nil {
+			return err
 		}
+		n = len(mine)
+		for _, p := range c.probes {
+			if _, back := byKey[p.k]; back {
+				probes = append(probes, []any{c.seen.micros, p.num, c.token})
+			}
+		}
+		if err := t.bulk(ctx, &c.s.sql.GiveBack, mine, nil); err != nil {
+			return err
+		}
+		if err := t.bulk(ctx, &c.s.sql.InsertQueue, queue, nil); err != nil {
+			return err
+		}
+		return t.bulk(ctx, &c.s.sql.UnsetProbes, probes, nil)
+	})
+	if err == nil {
+		c.s.leases.settle(map[int64]int{c.token: n}, nil)
+	}
+	return err
+}
+
+// errFull ends the reading of events when the call has as many bytes as it may.
+var errFull = errors.New("as many bytes as were asked for")
+
+// read reads the events of the rows, in their order, until that is more than
+// MaxBytes, and returns how many of the rows it was.
+func (c *claim) read(ctx context.Context, t *txn) (n int, err error) {
+	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
+	text, keys := &c.s.sql.Leased, make([][]any, 0, len(c.rows))
+	asked := make(map[key]bool)
+	for _, row := range c.rows {
+		switch {
+		case c.s.dialect.leaseAtOnce == nil:
+			keys = append(keys, []any{row.k})
+		case !asked[row.event]: // known from the lease
+			asked[row.event] = true
+			keys = append(keys, []any{row.event})
+		}
+	}
+	of := make(map[key]key, len(c.rows))
+	bytes, full := 0, false
+	if c.s.dialect.leaseAtOnce != nil {
+		text = &c.s.sql.Events
+	}
+	err = t.bulk(ctx, text, keys, func(r *sql.Rows) error {
+		var k, event key
+		rec, err := scanEvent(r, &k, &event)
+		of[k] = event
 		if c.events[event] == nil {
 			c.events[event] = &rec
 		}
+		if bytes += len(rec.Data); err == nil && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
+			full, err = true, errFull
+		}
 		return err
 	})
+	if err != nil && !full {
+		return 0, err
+	}
+	return c.fit(of, full), nil
+}
+
+// fit returns how many of the rows are within MaxBytes, or one, and drops the events
+// of the others. full means that not all were read.
+func (c *claim) fit(of map[key]key, full bool) int {
+	bytes := 0
+	for i := range c.rows {
+		row := &c.rows[i]
+		if c.s.dialect.leaseAtOnce == nil {
+			row.event = of[row.k]
+		}
+		rec := c.events[row.event]
+		if rec == nil {
+			if full {
+				return i
+			}
+			continue // somebody deleted rows by hand
+		}
+		if bytes += len(rec.Data); i > 0 && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
+			return i
+		}
+	}
+	return len(c.rows)
 }
 
 // readTargets reads where the rows go.
@@ -174,24 +389,6 @@ func (c *claim) readTargets(ctx context.Context, t *txn) (err error) {
 	}
 	c.targets, err = c.s.targetsOf(ctx, t, want)
 	return err
-}
-
-// readEvents reads the events of the rows.
-func (c *claim) readEvents(ctx context.Context, t *txn) error {
-	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
-	var keys [][]any
-	for _, row := range c.rows {
-		if _, asked := c.events[row.event]; !asked {
-			c.events[row.event] = nil
-			keys = append(keys, []any{row.event})
-		}
-	}
-	return t.bulk(ctx, &c.s.sql.Events, keys, func(r *sql.Rows) error {
-		var k key
-		rec, err := scanEvent(r, &k)
-		c.events[k] = &rec
-		return err
-	})
 }
 
 // scanEvent reads an event's columns, after some others.
@@ -216,7 +413,9 @@ func (c *claim) flag(ctx context.Context) {
 }
 
 func (c *claim) answer() webhook.Claimed {
-	out := webhook.Claimed{Cursor: strconv.FormatInt(c.cursor, 10), Now: fromMicros(c.seen.micros), NextIn: c.seen.nextIn()}
+	out := webhook.Claimed{
+		Cursor: strconv.FormatInt(c.cursor, 10), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
+	}
 	for _, row := range c.rows {
 		event, target := c.events[row.event], c.targets[row.endpoint]
 		if event == nil || target == nil {
@@ -227,8 +426,6 @@ func (c *claim) answer() webhook.Claimed {
 			Attempts: row.attempts, Releases: row.releases, Expired: row.expired,
 			Event: event, Target: target,
 		})
-		out.Cursor = strconv.FormatInt(row.endpoint, 10)
 	}
-	out.More = len(c.rows) > 0 && len(c.rows) >= c.terms.Max
 	return out
 }

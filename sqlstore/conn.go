@@ -168,6 +168,27 @@ func (s *Store) read(ctx context.Context, f func(*txn) error) error {
 	})
 }
 
+// view is read for several statements. On SQLite they share a connection and a
+// transaction, which is much of what a small statement costs there.
+func (s *Store) view(ctx context.Context, f func(*txn) error) error {
+	if !s.dialect.oneWriter {
+		return s.read(ctx, f)
+	}
+	return s.again(ctx, func() error {
+		tx, err := s.db.BeginTx(context.WithoutCancel(ctx), nil)
+		if err != nil {
+			return err
+		}
+		t := &txn{s: s, q: tx, tx: tx}
+		err = f(t)
+		if undo := tx.Rollback(); err == nil && undo != sql.ErrTxDone {
+			err = undo
+		}
+		s.prepared.add(ctx, s.db, t.wanted)
+		return err
+	})
+}
+
 // snapshot is read where all of what f reads is of one moment.
 func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
 	var opts *sql.TxOptions // on SQLite, any transaction

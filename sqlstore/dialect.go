@@ -58,13 +58,12 @@ type dialect struct {
 	// settle does the plain part of a Settle in one step and answers the rest;
 	// optional.
 	settle func(ctx context.Context, s *Store, items []item, out *webhook.Settled) (rest []item, err error)
-	// claim does a Claim.
-	claim func(ctx context.Context, s *Store, c *claim) error
-	// pick chooses ready rows for claimInTx and locks them, and notes endpoints
-	// that are not active.
-	pick func(ctx context.Context, t *txn, c *claim) error
-	// heldAfter answers some of the endpoints that have held deliveries.
-	heldAfter func(ctx context.Context, t *txn, after int64, limit int) ([]int64, error)
+	// visit returns the next endpoints that have ready rows, with the oldest of
+	// these, at most about n of them; done means that the round is complete.
+	visit func(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error)
+	// leaseAtOnce leases the chosen rows that are still there in one statement;
+	// optional.
+	leaseAtOnce func(ctx context.Context, t *txn, c *claim) error
 
 	keyArg func(key) any // a key as a single parameter
 
@@ -95,17 +94,24 @@ type statements struct {
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
 	SecretsAfter, LockSecrets, SetSecrets               string
-	InsertSubscriptions, EndpointNums, Targets          bulk
+	InsertSubscriptions, Targets                        bulk
 
 	InsertEvents, ReadEvents, DropEvents bulk
-	Versions, Match                      bulk
+	Versions, Match, Idle                bulk
 	InsertDeliveries, InsertQueue        bulk
 	InsertUnmatched                      bulk
 	Enqueue, Delivered, MatchAll         string // PostgreSQL
 
 	Pick, PickStep, Unlease       string // in the dialect's own way
+	RestOf, LastEndpoint          string
+	LeaseAtOnce                   string // PostgreSQL
 	PickRows, Lease, Events       bulk
 	PickStates, Inserted, Leased  bulk // MySQL
+	LockRows, GiveBack            bulk
+	ProbesDue                     string
+	ProbeRows, LockProbes         bulk
+	SetProbes, UnsetProbes        bulk
+	EndProbes, Wake, Begun        bulk
 	Look                          string
 	LockQueue, LockDeliveries     bulk
 	DeleteQueue, Finish, Requeue  bulk
@@ -120,7 +126,9 @@ type statements struct {
 	InsertLease, CutLease            string
 	DueLeases, DueWaiting            string
 	Expire                           bulk
-	ReadyOf, HeldOf, HeldStep        string
+	ReadyOf, HeldOf, ParkedOf        string
+	BegunOf                          string
+	HeldStep, ParkedStep, BegunStep  string
 	Moving, ClearMoving              string
 	EndpointStates, MoveRows, Cancel bulk
 

@@ -181,7 +181,8 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		if err != nil {
 			return err
 		}
-		if err := s.replace(ctx, t, num, configure(old, u, now), row); err != nil {
+		rec = configure(old, u, now)
+		if err := s.replace(ctx, t, num, rec, row, boolNumber(rec.Pace == old.Pace)); err != nil {
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
@@ -210,6 +211,9 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 	if u.Reset || on && !want {
 		r.Generation++
 	}
+	if u.Reset || on != want {
+		r.Pace = webhook.PaceUnknown
+	}
 	if u.Reset {
 		r.ConsecutiveFailures, r.FailingSince = 0, fromMicros(0)
 		if r.Status == webhook.EndpointFailing {
@@ -219,12 +223,17 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 	return r
 }
 
-// replace writes the configuration. moving is set each time: Maintain looks
-// once whether something is to be moved, and that costs it little.
-func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord, row endpointRow) error {
+// replace writes the configuration; pace says whether what is known of the pace stays:
+// 1 or 0. moving is set each time: Maintain looks once whether something is to be
+// moved, and that costs it little.
+func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord, row endpointRow, pace int) error {
+	status := statusNumber[r.Status]
+	if r.Pace == webhook.PacePaused {
+		status += pausedBy
+	}
 	err := t.exec(ctx, s.sql.UpdateEndpoint, r.URL, row.events, r.Description, row.metadata, row.headers, row.secrets,
-		statusNumber[r.Status], 1, r.Version, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
-		r.ConsecutiveFailures, toMicros(r.FailingSince), toMicros(r.UpdatedAt), num)
+		status, 1, r.Version, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
+		r.ConsecutiveFailures, toMicros(r.FailingSince), toMicros(r.UpdatedAt), pace, pace, pace, pace, pace, num)
 	if err != nil {
 		return err
 	}
@@ -241,11 +250,15 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 	if err != nil || checkText("", f.AccountID, maxAccount) != nil {
 		return page, err
 	}
-	one, two, three := endpointActive, endpointFailing, endpointInactive
+	statuses := []any{endpointActive, endpointFailing, endpointInactive, endpointActive + pausedBy, endpointFailing + pausedBy}
 	if f.Status != "" {
-		one = statusNumber[f.Status]
-		two, three = one, one
+		one := statusNumber[f.Status]
+		statuses = []any{one, one, one, one, one}
+		if f.Status != webhook.EndpointInactive {
+			statuses[1] = one + pausedBy
+		}
 	}
+	args := append(append([]any{f.AccountID, before}, statuses...), f.Limit+1)
 	var last int64
 	err = s.read(ctx, func(t *txn) error {
 		page = webhook.Page[webhook.EndpointRecord]{}
@@ -258,7 +271,7 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 			last = num
 			page.Items = append(page.Items, rec)
 			return err
-		}, f.AccountID, before, one, two, three, f.Limit+1)
+		}, args...)
 	})
 	return page, s.failed("list endpoints", err)
 }
@@ -362,14 +375,17 @@ type scanner interface{ Scan(...any) error }
 func (s *Store) scanEndpoint(row scanner) (r webhook.EndpointRecord, num int64, err error) {
 	var events, metadata, headers, secrets, reason string
 	var status int
-	var disabled, since, triggered, success, failure, created, updated int64
+	var disabled, since, triggered, success, failure, paused, created, updated int64
 	err = row.Scan(&num, &r.ID, &r.AccountID, &r.URL, &events, &r.Description, &metadata, &headers, &secrets,
 		&status, &r.Version, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
-		&triggered, &success, &failure, &created, &updated)
+		&triggered, &success, &failure, &r.Pace, &paused, &created, &updated)
 	if err != nil {
 		return r, 0, err
 	}
-	r.Status, r.DisabledReason = statusWord[status], webhook.DisabledReason(reason)
+	r.Status, r.DisabledReason = statusWord[unpaused(status)], webhook.DisabledReason(reason)
+	if r.Pace = paceOf(status, r.Pace); r.Pace == webhook.PacePaused {
+		r.PausedTill = fromMicros(paused)
+	}
 	r.DisabledAt, r.FailingSince = fromMicros(disabled), fromMicros(since)
 	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = fromMicros(triggered), fromMicros(success), fromMicros(failure)
 	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)

@@ -15,6 +15,9 @@ import (
 
 // Enqueue implements [webhook.Enqueuer].
 func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	if err := checkTerms(r.Handoff); err != nil {
+		return webhook.Enqueued{}, err
+	}
 	in := s.newIntake(r)
 	if in.variants {
 		return oneByOne(ctx, s, r)
@@ -73,10 +76,12 @@ func oneByOne(ctx context.Context, q webhook.Enqueuer, r webhook.EnqueueRequest)
 type intake struct {
 	s        *Store
 	terms    webhook.LeaseTerms
-	slots    map[int64]int // by endpoint number
-	errs     []error       // per group
-	bad      []error       // of them, what no attempt changes
-	events   []*newEvent   // each id once
+	errs     []error     // per group
+	bad      []error     // of them, what no attempt changes
+	events   []*newEvent // each id once
+	asked    bool        // Room was
+	bytes    int         // of what is handed off
+	full     bool        // nothing more is handed off
 	ready    int
 	held     int
 	leased   []handed
@@ -165,6 +170,10 @@ func same(a, b *webhook.EventRecord) bool {
 // restart forgets what an attempt that was rolled back found.
 func (in *intake) restart() {
 	in.errs = append(in.errs[:0], in.bad...)
+	if in.asked {
+		in.terms.Room.Reset()
+	}
+	in.asked, in.bytes, in.full = false, 0, false
 	in.ready, in.held, in.leased, in.handed = 0, 0, nil, 0
 	in.token = newToken()
 	for _, ev := range in.events {
@@ -197,9 +206,6 @@ func (in *intake) run(ctx context.Context, t *txn) error {
 		return err
 	}
 	if err := in.compare(ctx, t); err != nil {
-		return err
-	}
-	if in.slots, err = in.s.slotsByNum(ctx, t, in.terms); err != nil {
 		return err
 	}
 	return in.fanOut(ctx, t)
@@ -269,6 +275,9 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 		return err
 	}
 	f := in.match(m)
+	if err := in.park(ctx, t, f.deliveries); err != nil {
+		return err
+	}
 	due := later(in.micros, in.terms.Lease)
 	deliveries, queue, unmatched := make([][]any, len(f.deliveries)), make([][]any, 0, len(f.deliveries)), make([][]any, len(f.unmatched))
 	for i, d := range f.deliveries {
@@ -352,23 +361,62 @@ func (in *intake) readTargets(ctx context.Context, t *txn) (err error) {
 
 // place decides on the state of a new delivery.
 func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
-	if sub.status == endpointInactive {
+	switch {
+	case sub.status == endpointInactive:
 		in.held++
 		return stateHeld
-	}
-	if len(in.leased) < in.terms.Max {
-		free, named := in.slots[sub.num]
-		if !named {
-			free = in.terms.PerEndpoint
-		}
-		if free > 0 {
-			in.slots[sub.num] = free - 1
-			in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
-			return stateHanded
-		}
+	case in.hasRoom(ev, sub):
+		in.leased = append(in.leased, handed{k: k, event: ev, endpoint: sub.num, version: sub.version})
+		return stateHanded
 	}
 	in.ready++
+	if isPaused(sub.status) {
+		return stateParked
+	}
 	return stateReady
+}
+
+// hasRoom reports whether the caller takes the delivery. Once one was too large, it
+// takes no more, since a later one would overtake it.
+func (in *intake) hasRoom(ev *newEvent, sub subscriber) bool {
+	n := len(ev.rec.Data)
+	switch {
+	case isPaused(sub.status) || len(in.leased) >= in.terms.Max || in.full:
+		return false
+	case in.terms.MaxBytes > 0 && len(in.leased) > 0 && in.bytes+n > in.terms.MaxBytes:
+		in.full = true
+		return false
+	}
+	in.asked = true
+	of := webhook.Candidate{EndpointID: sub.id, AccountID: ev.rec.AccountID, Pace: sub.pace, Bytes: n}
+	if in.terms.Room.Take(of, 1) < 1 {
+		return false
+	}
+	in.bytes += n
+	return true
+}
+
+// park makes the parked ones among new deliveries ready, if there is nothing else to
+// probe their endpoints with: see parkedAt.
+func (in *intake) park(ctx context.Context, t *txn, deliveries [][]any) error {
+	var nums []int64
+	asked := make(map[int64]bool)
+	for _, d := range deliveries {
+		if num := d[2].(int64); d[3] == int64(stateParked) && !asked[num] {
+			asked[num] = true
+			nums = append(nums, num)
+		}
+	}
+	if len(nums) == 0 {
+		return nil
+	}
+	states, err := in.s.parkedAt(ctx, t, nums)
+	for _, d := range deliveries {
+		if d[3] == int64(stateParked) {
+			d[3] = states[d[2].(int64)]
+		}
+	}
+	return err
 }
 
 // answer makes the answer of Enqueue, once everything is committed.

@@ -18,7 +18,9 @@ type health struct {
 	healthRow
 	read healthRow // as it is in the database
 
-	added       int // failures counted by this call
+	wanted      webhook.Pace // the latest that a result told of
+	reprobe     bool         // when the next probe is due is to be found out
+	added       int          // failures counted by this call
 	disabledNow webhook.DisabledReason
 	listed      bool
 }
@@ -33,6 +35,10 @@ type healthRow struct {
 	failures                    int
 	since                       int64
 	triggered, success, failure int64
+
+	pace                             webhook.Pace
+	pauses                           int
+	pausedUntil, probeAt, probeToken int64
 }
 
 // reset begins again from what was read.
@@ -56,7 +62,8 @@ func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk, nums []int64
 	return t.bulk(ctx, q, rows, func(r *sql.Rows) error {
 		var h healthRow
 		err := r.Scan(&h.num, &h.id, &h.account, &h.status, &h.version, &h.generation, &h.reason, &h.disabledAt,
-			&h.failures, &h.since, &h.triggered, &h.success, &h.failure)
+			&h.failures, &h.since, &h.triggered, &h.success, &h.failure,
+			&h.pace, &h.pauses, &h.pausedUntil, &h.probeAt, &h.probeToken)
 		b.health[h.num] = &health{read: h}
 		return err
 	})
@@ -71,15 +78,15 @@ func (b *settling) count(h *health, it item) {
 	if it.Outcome == webhook.OutcomeDelivered {
 		b.touch(&h.success, h.read.success)
 		h.failures, h.since = 0, 0
-		if h.status == endpointFailing {
-			h.status = endpointActive
+		if unpaused(h.status) == endpointFailing {
+			h.status += endpointActive - endpointFailing
 		}
 		return
 	}
 	if logged {
 		b.touch(&h.failure, h.read.failure)
-		if h.status == endpointActive {
-			h.status = endpointFailing
+		if unpaused(h.status) == endpointActive {
+			h.status += endpointFailing - endpointActive
 		}
 	}
 	if it.Counts {
@@ -121,17 +128,19 @@ func (b *settling) disable(h *health, why webhook.DisabledReason) {
 	h.status, h.reason, h.disabledAt = endpointInactive, string(why), b.micros
 	h.version = nextVersion(h.version)
 	h.generation++
+	h.pace, h.pauses, h.pausedUntil, h.probeAt, h.probeToken = webhook.PaceUnknown, 0, 0, 0, 0
+	h.wanted, h.reprobe = webhook.PaceUnknown, false
 	h.disabledNow = why
 	b.list(h)
 }
 
-// touchAccounts gives the accounts of endpoints that are to be disabled a new version,
-// those that have none yet. They are locked before their endpoints, unless others
+// touchAccounts gives the accounts of endpoints whose status or pace is to change, as
+// far as it concerns what is emitted, a new version, those that have none yet. They are locked before their endpoints, unless others
 // have counted failures since these were read.
 func (b *settling) touchAccounts(ctx context.Context, t *txn, touched map[string]bool) error {
 	var accounts []string
-	for _, h := range b.failed {
-		if h.disabledNow != "" && !touched[h.account] {
+	for _, h := range b.health {
+		if h.switched() && !touched[h.account] {
 			touched[h.account] = true
 			accounts = append(accounts, h.account)
 		}
@@ -170,13 +179,11 @@ func (b *settling) healthRows() [][]any {
 	var rows [][]any
 	for _, num := range b.dirty() {
 		h := b.health[num]
-		moving := 0
-		if h.disabledNow != "" {
-			moving = 1
-		}
+		moving := boolNumber(h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status))
 		rows = append(rows, []any{
 			h.status, moving, h.version, h.generation, h.reason, h.disabledAt,
-			h.failures, h.since, h.triggered, h.success, h.failure, num,
+			h.failures, h.since, h.triggered, h.success, h.failure,
+			int(h.pace), h.pauses, h.pausedUntil, h.probeAt, h.probeToken, num,
 		})
 	}
 	return rows

@@ -267,7 +267,7 @@ func countState(r *sql.Rows, q *webhook.QueueStats, now int64) error {
 	switch {
 	case state == stateWaiting:
 		q.Waiting += n
-	case state == stateReady && active:
+	case state != stateHeld && active:
 		q.Ready += n
 		q.OldestReady = max(q.OldestReady, time.Duration(now-oldest)*time.Microsecond)
 	default:

@@ -54,8 +54,18 @@ func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 			return err
 		}
 	}
-	if seen.holding {
-		return m.sweep(ctx, &left)
+	for i, s := range []struct {
+		some bool
+		sweep
+	}{
+		{seen.holding, sweep{[]string{m.s.sql.HeldStep}, func(mv mover) bool { return mv.status == endpointInactive }}},
+		{seen.parking, sweep{[]string{m.s.sql.ParkedStep, m.s.sql.BegunStep}, func(mv mover) bool { return isPaused(mv.status) }}},
+	} {
+		if s.some {
+			if err := m.sweep(ctx, s.sweep, &m.s.swept[i], &left); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -65,6 +75,7 @@ type due struct {
 	k        key
 	endpoint int64
 	due      int64
+	attempts int // on its schedule, once it is known
 }
 
 // promote makes what has become due ready, or what else its endpoint calls for.
@@ -171,7 +182,7 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 		case len(rows) == limit:
 			rest[l] = append(rest[l], d.k)
 		default:
-			rows = append(rows, due{k: d.k, endpoint: d.endpoint, due: l.due})
+			rows = append(rows, due{k: d.k, endpoint: d.endpoint, due: l.due, attempts: d.attempts})
 		}
 	})
 	if err != nil {
@@ -202,7 +213,7 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 			continue
 		}
 		expire = append(expire, []any{d.k})
-		queue = append(queue, []any{d.k, d.endpoint, c.count(stateAt(status, d.due, m.micros)), d.due})
+		queue = append(queue, []any{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
 	}
 	if err := t.bulk(ctx, &m.s.sql.Expire, expire, nil); err != nil {
 		return err
@@ -210,7 +221,10 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 	if err := t.bulk(ctx, &m.s.sql.InsertQueue, queue, nil); err != nil {
 		return err
 	}
-	return t.bulk(ctx, &m.s.sql.Cancel, cancel, nil)
+	if err := t.bulk(ctx, &m.s.sql.Cancel, cancel, nil); err != nil {
+		return err
+	}
+	return m.s.wake(ctx, t, c.parked)
 }
 
 // cancelled answers a row of Cancel.
@@ -229,9 +243,9 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 		}
 	}
 	err := t.bulk(ctx, &m.s.sql.EndpointStates, nums, func(r *sql.Rows) error {
-		var num, version int64
+		var num, version, probeAt int64
 		var status int
-		err := r.Scan(&num, &status, &version)
+		err := r.Scan(&num, &status, &version, &probeAt)
 		states[num] = status
 		return err
 	})
@@ -242,20 +256,43 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 type moved struct {
 	rows, ready, held, cancelled int
 	more                         bool
+	parked                       map[int64]bool // endpoints of which something was parked, or had begun
 }
 
 // count counts a row that goes to a state, and answers that.
-func (c *moved) count(state int64) int64 {
+func (c *moved) count(endpoint, state int64) int64 {
 	if state == stateHeld {
 		c.held++
 	} else {
 		c.ready++
 	}
+	if state == stateParked || state == stateBegun {
+		if c.parked == nil {
+			c.parked = make(map[int64]bool)
+		}
+		c.parked[endpoint] = c.parked[endpoint] || state == stateBegun
+	}
 	return state
+}
+
+// readAttempts reads the attempts of rows that are to be parked.
+func (m *upkeep) readAttempts(ctx context.Context, t *txn, rows []due, states map[int64]int) error {
+	at := make(map[key]int)
+	var keys []key
+	for i, d := range rows {
+		if isPaused(states[d.endpoint]) && d.due <= m.micros {
+			at[d.k] = i
+			keys = append(keys, d.k)
+		}
+	}
+	return readDeliveries(ctx, t, &m.s.sql.ReadLeased, keys, func(d loggedDelivery) { rows[at[d.k]].attempts = d.attempts })
 }
 
 // put moves rows of the queue to where their endpoints want them.
 func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
+	if err := m.readAttempts(ctx, t, rows, states); err != nil {
+		return err
+	}
 	var move, ended, finish [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
@@ -265,7 +302,7 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 			finish = append(finish, m.cancelled(d.k))
 			continue
 		}
-		move = append(move, []any{c.count(stateAt(status, d.due, m.micros)), d.k})
+		move = append(move, []any{c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.k})
 	}
 	if err := t.bulk(ctx, &m.s.sql.MoveRows, move, nil); err != nil {
 		return err
@@ -273,139 +310,8 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 	if err := t.bulk(ctx, &m.s.sql.Cancel, finish, nil); err != nil {
 		return err
 	}
-	return t.bulk(ctx, &m.s.sql.DeleteQueue, ended, nil)
-}
-
-// mover is an endpoint whose deliveries have to follow it.
-type mover struct {
-	num, version int64
-	status       int
-}
-
-// maxMovers is how many endpoints one call looks at.
-const maxMovers = 50
-
-// move holds, releases and cancels the deliveries of endpoints that were
-// switched, at most limit in all.
-func (m *upkeep) move(ctx context.Context, left *int) error {
-	var movers []mover
-	err := m.s.read(ctx, func(t *txn) error {
-		movers = movers[:0]
-		return t.query(ctx, m.s.sql.Moving, func(r *sql.Rows) error {
-			var mv mover
-			err := r.Scan(&mv.num, &mv.status, &mv.version)
-			movers = append(movers, mv)
-			return err
-		}, maxMovers)
-	})
-	if err != nil {
+	if err := t.bulk(ctx, &m.s.sql.DeleteQueue, ended, nil); err != nil {
 		return err
 	}
-	m.out.More = m.out.More || len(movers) == maxMovers
-	return m.moveEach(ctx, movers, left)
-}
-
-func (m *upkeep) moveEach(ctx context.Context, movers []mover, left *int) (err error) {
-	for _, mv := range movers {
-		if *left <= 0 {
-			m.out.More = true
-			return nil
-		}
-		if *left, err = m.moveOne(ctx, mv, *left); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// moveOne moves at most limit rows of one endpoint, and answers what is left of
-// the limit. When nothing remains it takes the flag down, unless the endpoint was
-// changed again.
-func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, err error) {
-	from := []string{m.s.sql.ReadyOf}
-	switch mv.status {
-	case endpointActive, endpointFailing:
-		from = []string{m.s.sql.HeldOf}
-	case endpointDeleted:
-		from = []string{m.s.sql.ReadyOf, m.s.sql.HeldOf}
-	}
-	var c moved
-	err = m.s.write(ctx, func(t *txn) error {
-		c, left = moved{}, limit
-		for _, text := range from {
-			rows, err := m.rowsOf(ctx, t, text, mv.num, left)
-			if err != nil {
-				return err
-			}
-			left -= len(rows)
-			if err := m.put(ctx, t, rows, map[int64]int{mv.num: mv.status}, &c); err != nil {
-				return err
-			}
-		}
-		if left > 0 {
-			return t.exec(ctx, m.s.sql.ClearMoving, mv.num, mv.version)
-		}
-		c.more = true
-		return nil
-	})
-	if err != nil {
-		return limit, err
-	}
-	m.out.Held += c.held
-	m.out.Released += c.ready
-	m.out.Cancelled += c.cancelled
-	m.out.More = m.out.More || c.more
-	return left, nil
-}
-
-func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64, limit int) (rows []due, err error) {
-	if limit <= 0 {
-		return nil, nil
-	}
-	err = t.query(ctx, text, func(r *sql.Rows) error {
-		d := due{endpoint: endpoint}
-		err := r.Scan(&d.k, &d.due)
-		rows = append(rows, d)
-		return err
-	}, endpoint, limit)
-	return rows, err
-}
-
-// sweepAtOnce is how many endpoints one call looks at that have held deliveries.
-const sweepAtOnce = 500
-
-// sweep looks at some of the endpoints that have held deliveries, in turn, and
-// moves those of endpoints that are not inactive: a transaction that began while
-// its endpoint was inactive can hold a delivery long after that was enabled.
-func (m *upkeep) sweep(ctx context.Context, left *int) error {
-	after := m.s.swept.Load()
-	var movers []mover
-	err := m.s.read(ctx, func(t *txn) error {
-		movers = movers[:0]
-		nums, err := m.s.dialect.heldAfter(ctx, t, after, sweepAtOnce)
-		if err != nil {
-			return err
-		}
-		after = 0
-		var rows [][]any
-		for _, num := range nums {
-			rows = append(rows, []any{num})
-		}
-		if len(nums) == sweepAtOnce {
-			after = nums[len(nums)-1]
-		}
-		return t.bulk(ctx, &m.s.sql.EndpointStates, rows, func(r *sql.Rows) error {
-			var mv mover
-			err := r.Scan(&mv.num, &mv.status, &mv.version)
-			if mv.status != endpointInactive {
-				movers = append(movers, mv)
-			}
-			return err
-		})
-	})
-	if err != nil {
-		return err
-	}
-	m.s.swept.Store(after)
-	return m.moveEach(ctx, movers, left)
+	return m.s.wake(ctx, t, c.parked)
 }

@@ -17,7 +17,9 @@ type topic struct {
 // subscriber is an endpoint that wants a topic.
 type subscriber struct {
 	num     int64
+	id      string
 	status  int
+	pace    webhook.Pace
 	version int64
 }
 
@@ -79,7 +81,7 @@ func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 	err = t.bulk(ctx, &in.s.sql.Match, patternRows(missing), func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
-		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.status, &sub.version)
+		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.id, &sub.status, &sub.pace, &sub.version)
 		found[at] = append(found[at], sub)
 		return err
 	})
@@ -132,8 +134,8 @@ func gather(topics []topic, found map[topic][]subscriber, versions map[string]in
 	return m
 }
 
-// Each change of who wants what, and each switching of an endpoint, gives its
-// account a new version in the same transaction, see Store.touch. So what was
+// Each change of who wants what, each switching of an endpoint, and each change of
+// its pace, gives its account a new version in the same transaction, see Store.touch. So what was
 // found once holds as long as the version does, and a statement that asks for
 // that alone is as good as one that looks again.
 
@@ -168,7 +170,7 @@ func (in *intake) freshMatches(ctx context.Context, t *txn, topics []topic) (mat
 	err := t.query(ctx, in.s.sql.MatchAll, func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
-		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.status, &sub.version)
+		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.id, &sub.status, &sub.pace, &sub.version)
 		if at.typ == "" {
 			versions[at.account] = sub.version
 			return err

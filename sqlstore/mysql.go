@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"strings"
 )
 
 var mysql = dialect{
@@ -17,10 +18,9 @@ var mysql = dialect{
 	bulk:         bulkHex,
 	keyArg:       func(k key) any { return k[:] },
 	insertEvents: insertEventsWithOrigin,
-	claim:        claimInTx,
-	pick:         pickByGroups,
-	heldAfter:    heldByGroups,
-	migration:    migration{dir: "mysql", version: mysqlVersion, exclusive: migrateMySQL},
+	visit:        visitGroups,
+
+	migration: migration{dir: "mysql", version: mysqlVersion, exclusive: migrateMySQL},
 }
 
 // mysqlSQL are the statements of MySQL and MariaDB. Rows are written into the
@@ -28,6 +28,10 @@ var mysql = dialect{
 // server takes their bytes for text of the connection's character set. What is
 // changed in many rows is joined with a derived table of the new values, which
 // comes first so that the rows are found by their key.
+//
+// Locking reads name their index: MySQL locks every row that it looks at, and
+// waits for those that others hold, so that on a small table a plan that reads
+// all of it would wait for transactions that have nothing to do with it.
 func mysqlSQL() statements {
 	s := portable()
 	s.HasSchema = "select count(*) from information_schema.tables where concat(table_schema, '.', table_name) in " +
@@ -35,13 +39,16 @@ func mysqlSQL() statements {
 	s.Clock = `timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))`
 	s.TouchAccount = `insert into {p}account (account, version) values (?, ?) on duplicate key update version = values(version)`
 
-	s.ReadyOf = rowsOf(`state = 0`)
-	s.HeldOf = rowsOf(`state = 4`)
+	s.ReadyOf = rowsOf(`force index (ready)`, `state = 0`)
+	s.HeldOf = rowsOf(`force index (ready)`, `state = 4`)
+	s.ParkedOf = rowsOf(`force index (ready)`, `state = 6`)
+	s.BegunOf = rowsOf(`force index (ready)`, `state = 7`)
+	s.Look = strings.Replace(s.Look, `(select min(endpoint) from {p}queue where state > 5)`,
+		`coalesce((select min(endpoint) from {p}queue where state = 6), (select min(endpoint) from {p}queue where state = 7))`, 1)
 	s.DueWaiting = `
 		select id, endpoint, due from {p}queue force index (timer) where state = 5 and due <= ? order by due limit ? {skip}`
 
 	s.InsertSubscriptions = bulk{row: `(?, ?, ?)`, sep: `, `, text: `insert into {p}subscription (account, type, endpoint) values %ROWS%`}
-	s.EndpointNums = bulk{row: `?`, sep: `, `, text: `select id, num from {p}endpoint where id in (%ROWS%)`}
 	s.Targets = bulk{row: `?`, sep: `, `, text: `
 		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
@@ -60,9 +67,10 @@ func mysqlSQL() statements {
 		on t.account = x.account and t.created_at = x.created_at and t.event = x.event`}
 	s.Versions = bulk{row: `?`, sep: `, `, text: `select account, version from {p}account where account in (%ROWS%)`}
 	s.Match = bulk{row: `(?, ?)`, sep: `, `, text: `
-		select s.account, s.type, p.num, p.status, p.version
+		select s.account, s.type, p.num, p.id, p.status, p.pace, p.version
 		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
 		where (s.account, s.type) in (%ROWS%)`}
+	s.Idle = bulk{row: `?`, sep: `, `, text: `select num from {p}endpoint where num in (%ROWS%) and probe_at = 0`}
 	s.InsertDeliveries = bulk{row: `(unhex(?), unhex(?), ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
 	s.InsertQueue = bulk{row: `(unhex(?), ?, ?, ?)`, sep: `, `, text: `
@@ -71,18 +79,54 @@ func mysqlSQL() statements {
 	s.Pick = `
 		select endpoint from {p}queue where state = 0 and endpoint > ?
 		group by state, endpoint order by state, endpoint limit ?`
-	s.PickStates = bulk{row: `?`, sep: `, `, text: `select num, status, version, moving from {p}endpoint where num in (%ROWS%)`}
+	s.PickStates = bulk{row: `?`, sep: `, `, text: `
+		select num, id, account, status, version, pace, moving, probe_at from {p}endpoint where num in (%ROWS%)`}
 	s.PickRows = bulk{
-		row: `(select id, endpoint from {p}queue force index (ready)
-			where state = 0 and endpoint = ? order by due, id limit ? for update skip locked)`,
+		row: `(select id, endpoint, due from {p}queue force index (ready)
+			where state = 0 and endpoint = ? order by due, id limit ?)`,
 		sep: ` union all `, text: `%ROWS%`,
 	}
 	s.Lease = bulk{row: `select ? as ends_at, ? as token, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 1, d.ends_at = x.ends_at, d.token = x.token`}
-	s.Leased = bulk{row: `unhex(?)`, sep: `, `, text: `
-		select d.id, d.event, d.attempts, d.releases, d.expired, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from {p}delivery d force index (primary) straight_join {p}event e on e.uid = d.event where d.id in (%ROWS%)`}
+	s.LockRows = bulk{row: `unhex(?)`, sep: `, `, text: `
+		select q.id, q.state, d.attempts, d.releases, d.expired
+		from {p}queue q force index (primary) straight_join {p}delivery d force index (primary) on d.id = q.id
+		where q.id in (%ROWS%) order by q.id for update skip locked`}
+	s.Leased = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		select d.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		straight_join {p}event e force index (primary) on e.uid = d.event`}
+	s.GiveBack = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		set d.status = 0, d.token = 0, d.ends_at = 0`}
+
+	s.ProbeRows = bulk{
+		row: `(select endpoint, id, state, due from {p}queue force index (ready)
+			where state = ? and endpoint = ? order by due, id limit 1)`,
+		sep: ` union all `, text: `%ROWS%`,
+	}
+	s.LockProbes = bulk{row: `(num = ? and status > 3 and probe_at <= ?)`, sep: ` or `, text: `
+		select num from {p}endpoint force index (primary) where %ROWS% order by num for update skip locked`}
+	s.SetProbes = bulk{row: `select ? as at, ? as token, ? as num`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
+		set p.probe_at = x.at, p.probe_token = x.token`}
+	s.UnsetProbes = bulk{row: `select ? as at, ? as num, ? as token`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num and p.probe_token = x.token
+		set p.probe_at = x.at, p.probe_token = 0`}
+	s.EndProbes = bulk{row: `select ? as now, ? as num`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
+			and not exists (select 1 from {p}queue q where q.state = 7 and q.endpoint = x.num)
+			and (p.paused_until > x.now or not exists (select 1 from {p}queue q where q.state = 6 and q.endpoint = x.num))
+		set p.probe_at = case when p.paused_until > x.now then p.paused_until else 0 end, p.probe_token = 0`}
+	s.Wake = bulk{row: `select ? as now, ? as begun, ? as num`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
+			and (p.status <= 3 or p.probe_at = 0 or x.begun = 1 and p.probe_token = 0 and p.probe_at > x.now)
+		set p.moving = case when p.status > 3 then p.moving else 1 end,
+			p.probe_at = case when p.status <= 3 then p.probe_at
+				when x.begun = 0 and p.paused_until > x.now then p.paused_until else x.now end`}
+	s.Begun = bulk{row: `?`, sep: `, `, text: `
+		select endpoint from {p}queue force index (ready) where state = 7 and endpoint in (%ROWS%) group by state, endpoint`}
 
 	s.LockQueue = bulk{row: `unhex(?)`, sep: `, `, text: `
 		select id from {p}queue force index (primary) where id in (%ROWS%) order by id for update`}
@@ -115,17 +159,20 @@ func mysqlSQL() statements {
 		select ` + healthColumns + ` from {p}endpoint force index (primary) where num in (%ROWS%) order by num for update`}
 	s.SetHealth = bulk{
 		row: `select ? as status, ? as moving, ? as version, ? as generation, ? as reason, ? as disabled_at,
-			? as failures, ? as since, ? as triggered, ? as success, ? as failure, ? as num`,
+			? as failures, ? as since, ? as triggered, ? as success, ? as failure,
+			? as pace, ? as pauses, ? as paused_until, ? as probe_at, ? as probe_token, ? as num`,
 		sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
 		set p.status = x.status, p.moving = greatest(p.moving, x.moving), p.version = x.version,
 			p.generation = x.generation, p.disabled_reason = x.reason, p.disabled_at = x.disabled_at,
 			p.failures = x.failures, p.failing_since = x.since,
-			p.last_triggered_at = x.triggered, p.last_success_at = x.success, p.last_failure_at = x.failure`,
+			p.last_triggered_at = x.triggered, p.last_success_at = x.success, p.last_failure_at = x.failure,
+			p.pace = x.pace, p.pauses = x.pauses, p.paused_until = x.paused_until,
+			p.probe_at = x.probe_at, p.probe_token = x.probe_token`,
 	}
 	s.SetMoving = bulk{row: `?`, sep: `, `, text: `update {p}endpoint set moving = 1 where num in (%ROWS%)`}
 
-	s.EndpointStates = bulk{row: `?`, sep: `, `, text: `select num, status, version from {p}endpoint where num in (%ROWS%)`}
+	s.EndpointStates = bulk{row: `?`, sep: `, `, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
 	s.MoveRows = bulk{row: `select ? as state, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = x.state`}
 	s.Expire = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
@@ -137,6 +184,8 @@ func mysqlSQL() statements {
 	s.HeldStep = `
 		select endpoint from {p}queue where state = 4 and endpoint > ?
 		group by state, endpoint order by state, endpoint limit ?`
+	s.ParkedStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 6")
+	s.BegunStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 7")
 
 	s.DeleteAttempts = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}attempt t force index (primary) on t.delivery = x.id`}
@@ -168,13 +217,6 @@ func mysqlSQL() statements {
 		on duplicate key update state = 1, due = values(due)`
 	s.InboxPurge = `delete from {p}inbox where due <= ? order by due limit ?`
 	return s
-}
-
-// Locking reads name their index: MySQL locks every row that it looks at, and
-// waits for those that others hold, so that on a small table a plan that reads
-// all of it would wait for transactions that have nothing to do with it.
-func rowsOf(state string) string {
-	return `select id, due from {p}queue force index (ready) where ` + state + ` and endpoint = ? order by due, id limit ? {skip}`
 }
 
 // bulkHex is bulkRows with keys as hexadecimal text.
@@ -212,101 +254,4 @@ func insertEventsWithOrigin(ctx context.Context, t *txn, in *intake) error {
 		}
 		return err
 	})
-}
-
-// endpointsAtOnce is how many endpoints a claim asks for in one statement.
-const endpointsAtOnce = 25
-
-// pickByGroups walks over the endpoints that have ready rows by a loose scan of
-// the index, in portions: from the cursor to the end, and from the start to the
-// cursor.
-func pickByGroups(ctx context.Context, t *txn, c *claim) error {
-	if c.terms.PerEndpoint <= 0 {
-		var nums []int64
-		for num, free := range c.slots {
-			if free > 0 {
-				nums = append(nums, num)
-			}
-		}
-		return c.takeGroup(ctx, t, nums)
-	}
-	for after, wrapped := c.cursor, false; len(c.rows) < c.terms.Max; {
-		nums, err := c.group(ctx, t, after, wrapped)
-		if err != nil {
-			return err
-		}
-		if err := c.takeGroup(ctx, t, nums); err != nil {
-			return err
-		}
-		switch {
-		case len(nums) == endpointsAtOnce:
-			after = nums[len(nums)-1]
-		case wrapped || c.cursor == 0:
-			return nil
-		default:
-			after, wrapped = 0, true
-		}
-	}
-	return nil
-}
-
-// group answers the next endpoints that have ready rows.
-func (c *claim) group(ctx context.Context, t *txn, after int64, wrapped bool) (nums []int64, err error) {
-	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		if !wrapped || num <= c.cursor {
-			nums = append(nums, num)
-		}
-		return err
-	}, after, endpointsAtOnce)
-	return nums, err
-}
-
-// takeGroup takes the oldest rows of each endpoint that has room.
-func (c *claim) takeGroup(ctx context.Context, t *txn, nums []int64) error {
-	var ids, wanted [][]any
-	for _, num := range nums {
-		if c.free(num) > 0 {
-			ids = append(ids, []any{num})
-		}
-	}
-	stops := make(map[int64]stop, len(ids))
-	err := t.bulk(ctx, &c.s.sql.PickStates, ids, func(r *sql.Rows) error {
-		var ep stop
-		err := r.Scan(&ep.num, &ep.status, &ep.version, &ep.moving)
-		stops[ep.num] = ep
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		ep := stops[id[0].(int64)]
-		switch {
-		case ep.status == endpointActive || ep.status == endpointFailing:
-			wanted = append(wanted, []any{ep.num, c.free(ep.num)})
-		case !ep.moving:
-			c.met = append(c.met, ep.num)
-		}
-	}
-	return t.bulk(ctx, &c.s.sql.PickRows, wanted, func(r *sql.Rows) error {
-		var row claimed
-		err := r.Scan(&row.k, &row.endpoint)
-		row.version = stops[row.endpoint].version
-		if len(c.rows) < c.terms.Max {
-			c.rows = append(c.rows, row)
-		}
-		return err
-	})
-}
-
-func heldByGroups(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
-	err = t.query(ctx, t.s.sql.HeldStep, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		nums = append(nums, num)
-		return err
-	}, after, limit)
-	return nums, err
 }

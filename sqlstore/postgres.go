@@ -1,10 +1,10 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
-	"slices"
+	"errors"
+	"math"
 )
 
 var postgres = dialect{
@@ -21,9 +21,10 @@ var postgres = dialect{
 	insertEvents: insertEventsReturning,
 	enqueue:      enqueueAtOnce,
 	settle:       settleDelivered,
-	claim:        claimAtOnce,
-	heldAfter:    heldAtOnce,
-	migration:    migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
+	visit:        visitAtOnce,
+	leaseAtOnce:  leaseAtOnce,
+
+	migration: migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
 }
 
 // few makes PostgreSQL expect one row of what it ends: a limit that it cannot see
@@ -48,7 +49,6 @@ func postgresSQL() statements {
 	s.InsertSubscriptions = bulk{kinds: "tti", text: `
 		insert into {p}subscription (account, type, endpoint)
 		select * from unnest($1::text[], $2::text[], $3::bigint[])`}
-	s.EndpointNums = bulk{kinds: "t", text: `select id, num from {p}endpoint where id = any($1::text[])`}
 	s.Targets = bulk{kinds: "i", text: `
 		select p.num, p.id, p.account, p.url, p.headers, p.secrets, p.version, p.generation
 		from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
@@ -72,17 +72,18 @@ func postgresSQL() statements {
 		select a.account, a.version from unnest($1::text[]) as x (account)
 		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`}
 	s.Match = bulk{kinds: "tt", text: `
-		select x.account, x.type, p.num, p.status, p.version
+		select x.account, x.type, p.num, p.id, p.status, p.pace, p.version
 		from unnest($1::text[], $2::text[]) as x (account, type)
 		cross join lateral (
 			select s.endpoint from {p}subscription s where s.account = x.account and s.type = x.type offset 0) s
 		cross join lateral (
-			select p.num, p.status, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
+			select p.num, p.id, p.status, p.pace, p.version from {p}endpoint p where p.num = s.endpoint and p.status <> 0 limit 1) p`}
 	s.MatchAll = s.Match.text + `
 		union all
-		select a.account, '', 0, 0, a.version
+		select a.account, '', 0, '', 0, 0, a.version
 		from unnest((select $3::text[])) as x (account)
 		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`
+	s.Idle = bulk{kinds: "i", text: `select p.num from ` + someNums + ` join {p}endpoint p on p.num = x.num where p.probe_at = 0`}
 	s.InsertDeliveries = bulk{kinds: "uuiiiii", text: `
 		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
 		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])`}
@@ -91,11 +92,50 @@ func postgresSQL() statements {
 		select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[])`}
 
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
-	s.Pick = postgresPick
-	s.PickRows = bulk{text: postgresPickNamed}
+	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
 	s.Events = bulk{kinds: "u", text: `
-		select e.uid, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from ` + someKeys + ` join {p}event e on e.uid = x.id`}
+		select e.uid, e.uid, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from (select k.id from unnest($1::uuid[]) as k (id)` + few + `) x
+		cross join lateral (select * from {p}event e where e.uid = x.id limit 1) e`}
+	s.GiveBack = bulk{kinds: "u", text: `
+		update {p}delivery d set status = 0, token = 0, ends_at = 0 from ` + someKeys + ` where d.id = x.id`}
+
+	s.ProbeRows = bulk{kinds: "ii", text: `
+		select q.endpoint, q.id, q.state, q.due
+		from (select * from unnest($1::smallint[], $2::bigint[]) as x (state, num)` + few + `) x
+		cross join lateral (
+			select * from {p}queue q where q.state > 5 and q.state = x.state and q.endpoint = x.num
+			order by q.due, q.id limit 1) q`}
+	s.LockProbes = bulk{kinds: "ii", text: `
+		select p.num from (
+			select * from unnest($1::bigint[], $2::bigint[]) as x (num, now) order by 1` + few + `) x
+		cross join lateral (
+			select * from {p}endpoint p where p.num = x.num and p.status > 3 and p.probe_at <= x.now
+			limit 1 for update skip locked) p`}
+	s.SetProbes = bulk{kinds: "iii", text: `
+		update {p}endpoint p set probe_at = x.at, probe_token = x.token
+		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, token, num)` + few + `) x
+		where p.num = x.num`}
+	s.UnsetProbes = bulk{kinds: "iii", text: `
+		update {p}endpoint p set probe_at = x.at, probe_token = 0
+		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, num, token)` + few + `) x
+		where p.num = x.num and p.probe_token = x.token`}
+	s.EndProbes = bulk{kinds: "ii", text: `
+		update {p}endpoint p set probe_at = case when p.paused_until > x.now then p.paused_until else 0 end, probe_token = 0
+		from (
+			select x.*, (select q.state from {p}queue q where q.state > 5 and q.endpoint = x.num order by q.state desc limit 1) as state
+			from unnest($1::bigint[], $2::bigint[]) as x (now, num)` + few + `) x
+		where p.num = x.num and (x.state is null or x.state = 6 and p.paused_until > x.now)`}
+	s.Wake = bulk{kinds: "iii", text: `
+		update {p}endpoint p set moving = case when p.status > 3 then p.moving else 1 end,
+			probe_at = case when p.status <= 3 then p.probe_at
+				when x.begun = 0 and p.paused_until > x.now then p.paused_until else x.now end
+		from (select * from unnest($1::bigint[], $2::int[], $3::bigint[]) as x (now, begun, num)` + few + `) x
+		where p.num = x.num
+		and (p.status <= 3 or p.probe_at = 0 or x.begun = 1 and p.probe_token = 0 and p.probe_at > x.now)`}
+	s.Begun = bulk{kinds: "i", text: `
+		select q.endpoint from ` + someNums + `
+		cross join lateral (select q.endpoint from {p}queue q where q.state > 5 and q.state = 7 and q.endpoint = x.num limit 1) q`}
 	s.Unlease = `
 		with d as (
 			update {p}delivery d set status = 0, token = 0, ends_at = 0
@@ -142,20 +182,23 @@ func postgresSQL() statements {
 	s.LockHealth = bulk{kinds: "i", text: `
 		select ` + healthOf("p") + ` from ` + someNums + `
 		cross join lateral (select * from {p}endpoint p where p.num = x.num limit 1 for update) p`}
-	s.SetHealth = bulk{kinds: "iiiitiiiiiii", text: `
+	s.SetHealth = bulk{kinds: "iiiitiiiiiiiiiiii", text: `
 		update {p}endpoint p set status = x.status, moving = greatest(p.moving, x.moving), version = x.version,
 			generation = x.generation, disabled_reason = x.reason, disabled_at = x.disabled_at,
 			failures = x.failures, failing_since = x.since,
-			last_triggered_at = x.triggered, last_success_at = x.success, last_failure_at = x.failure
+			last_triggered_at = x.triggered, last_success_at = x.success, last_failure_at = x.failure,
+			pace = x.pace, pauses = x.pauses, paused_until = x.paused_until, probe_at = x.probe_at, probe_token = x.probe_token
 		from (
 			select * from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
-				$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure, num)` + few + `) x
+				$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+				$12::smallint[], $13::int[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
+			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure,
+				pace, pauses, paused_until, probe_at, probe_token, num)` + few + `) x
 		where p.num = x.num`}
 	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}
 
 	s.EndpointStates = bulk{kinds: "i", text: `
-		select p.num, p.status, p.version from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
+		select p.num, p.status, p.version, p.probe_at from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 	s.MoveRows = bulk{kinds: "iu", text: `
 		update {p}queue q set state = x.state
 		from (select * from unnest($1::int[], $2::uuid[]) as x (state, id)` + few + `) x
@@ -168,13 +211,6 @@ func postgresSQL() statements {
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)` + few + `) x
 		where d.id = x.id`}
-	s.HeldStep = `
-		with recursive e (num) as (
-			(select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1)
-			union all
-			select (select q.endpoint from {p}queue q where q.state = 4 and q.endpoint > e.num order by q.endpoint limit 1)
-			from e where e.num is not null)
-		select num from e where num is not null limit ?`
 
 	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
 	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}
@@ -199,157 +235,125 @@ func postgresSQL() statements {
 	return s
 }
 
-// postgresPick claims in one statement. Parameters: cursor, deliveries in all,
-// deliveries of each endpoint, endpoints with another number and that number,
-// lease in microseconds, token.
+// postgresPick walks over the endpoints that have ready rows. Parameters: walk from
+// after this endpoint, to this one, and then from the start to this one (0: not);
+// endpoints in all; rows of each; rows in all.
 //
-// The two recursive walks go from one endpoint that has ready rows to the next
-// by the index; they are evaluated as far as the limit asks for and no further.
-// A row without an id is an endpoint that is not active.
+// The two recursive walks go from one endpoint that has ready rows to the next by
+// the index; they are evaluated as far as the limits ask for and no further.
 const postgresPick = `
 with recursive a (num) as (
-	(select endpoint from {p}queue where state = 0 and endpoint > $1 order by endpoint limit 1)
+	(select endpoint from {p}queue where state = 0 and endpoint > $1 and endpoint <= $2 order by endpoint limit 1)
 	union all
-	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > a.num order by q.endpoint limit 1)
+	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > a.num and q.endpoint <= $2
+		order by q.endpoint limit 1)
 	from a where a.num is not null),
 b (num) as (
-	(select endpoint from {p}queue where state = 0 and endpoint <= $1 order by endpoint limit 1)
+	(select endpoint from {p}queue where state = 0 and endpoint <= $3 order by endpoint limit 1)
 	union all
-	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > b.num and q.endpoint <= $1
+	select (select q.endpoint from {p}queue q where q.state = 0 and q.endpoint > b.num and q.endpoint <= $3
 		order by q.endpoint limit 1)
 	from b where b.num is not null),
-w (num) as (select num from a where num is not null union all select num from b where num is not null),
-` + postgresLease
+w (num) as (select num from a where num is not null union all select num from b where num is not null)
+select p.num, p.id, p.account, p.status, p.version, p.pace, p.moving, p.probe_at, coalesce(r.id::text, ''), coalesce(r.due, 0)
+from (select w.num from w limit (select $4::bigint)) w
+cross join lateral (select * from {p}endpoint p where p.num = w.num limit 1) p
+left join lateral (
+	select q.id, q.due from {p}queue q
+	where q.endpoint = w.num and q.state = 0 and (p.status in (1, 2) or p.status > 3 and p.probe_at = 0)
+	order by q.due, q.id limit (select $5::bigint)) r on true
+limit (select $6::bigint)`
 
-// postgresPickNamed is the same for the endpoints in $4 alone.
-const postgresPickNamed = `
-with w (num) as (select unnest((select $4::bigint[])) where $1::bigint >= 0),
-` + postgresLease
-
+// postgresLease leases rows of the queue that are still there. Parameters: their keys
+// and states, the lease in microseconds, and the token.
 const postgresLease = `
-n as materialized (select {clock} as now),
-s as materialized (select * from unnest((select $4::bigint[]), (select $5::int[])) as s (num, free)),
+with n as materialized (select {clock} as now),
 c as materialized (
-	select w.num, p.version, r.id, r.due, r.at_row
-	from w
+	select q.id, q.at_row
+	from (
+		select x.* from unnest((select $1::uuid[]), (select $2::smallint[])) as x (id, state)
+		order by 1` + few + `) x
 	cross join lateral (
-		select p.version, p.status in (1, 2) as active, p.moving from {p}endpoint p where p.num = w.num limit 1) p
-	left join lateral (
-		select q.id, q.due, q.ctid as at_row from {p}queue q
-		where q.endpoint = w.num and q.state = 0 and p.active
-		order by q.due, q.id limit coalesce((select s.free from s where s.num = w.num), $3::int)
-		for update skip locked) r on true
-	where r.id is not null or not p.active and p.moving = 0
-	limit (select $2::bigint)),
+		select q.id, q.ctid as at_row from {p}queue q where q.id = x.id and q.state = x.state
+		limit 1 for update skip locked) q),
 g as (
 	delete from {p}queue q using (
-		select k.at_row from unnest(array(select c.at_row from c where c.id is not null)) as k (at_row)` + few + `) c
+		select k.at_row from unnest(array(select c.at_row from c)) as k (at_row)` + few + `) c
 	where q.ctid = c.at_row),
 u as (
-	update {p}delivery d set status = 1, ends_at = (select now from n) + $6::bigint, token = $7::bigint
+	update {p}delivery d set status = 1, ends_at = (select now from n) + $3::bigint, token = $4::bigint
 	from (
-		select k.id, f.at_row from unnest(array(select c.id from c where c.id is not null order by 1)) as k (id)
+		select k.id, f.at_row from unnest(array(select c.id from c)) as k (id)
 		cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = k.id limit 1) f` + few + `) c
 	where d.ctid = c.at_row and d.id = c.id
-	returning d.id, d.event, d.endpoint, d.attempts, d.releases, d.expired),
+	returning d.id, d.event, d.attempts, d.releases, d.expired),
 k as (
 	insert into {p}lease (due, token, deliveries)
-	select (select now from n) + $6::bigint, $7::bigint, string_agg(uuid_send(c.id), ''::bytea)
-	from c where c.id is not null having count(*) > 0)
-select (select now from n), u.id::text, u.event::text, u.endpoint, u.attempts, u.releases, u.expired, c.version, c.due
-from u join c on c.id = u.id
-union all
-select (select now from n), '', '', c.num, 0, 0, 0, 0, 0 from c where c.id is null`
+	select (select now from n) + $3::bigint, $4::bigint, string_agg(uuid_send(c.id), ''::bytea)
+	from c having count(*) > 0)
+select (select now from n), u.id::text, u.event::text, u.attempts, u.releases, u.expired from u`
 
-// claimAtOnce claims in one statement, which is its own transaction, and reads
-// what goes with the rows after it.
-func claimAtOnce(ctx context.Context, s *Store, c *claim) (err error) {
-	if c.seen, err = s.look(ctx); err != nil || !c.seen.ready || c.terms.Max <= 0 {
-		return err
+// visitAtOnce goes to several endpoints in one statement.
+func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error) {
+	to, then := int64(math.MaxInt64), c.from
+	if c.wrapped {
+		to, then = c.from, 0
 	}
-	t := &txn{s: s, q: s.db}
-	if c.slots, err = s.slotsByNum(ctx, t, c.terms); err != nil {
-		return err
-	}
-	text := s.sql.Pick
-	if c.terms.PerEndpoint <= 0 {
-		text = s.sql.PickRows.text
-	}
-	err = s.again(ctx, func() error {
-		c.restart()
-		nums, free := make([]any, 0, len(c.slots)), make([]any, 0, len(c.slots))
-		for num, n := range c.slots {
-			nums, free = append(nums, num), append(free, max(0, n))
+	most, found := 2*c.terms.Max+rowsPerStop, 0
+	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
+		var ep stop
+		var id string
+		var row claimed
+		found++
+		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt, &id, &row.due)
+		if err != nil {
+			return err
 		}
-		return afterCommit(t.query(ctx, text, c.scan, c.cursor, c.terms.Max, max(0, c.terms.PerEndpoint),
-			arrayOf(nums), arrayOf(free), c.terms.Lease.Microseconds(), c.token))
-	})
-	if err != nil || len(c.rows) == 0 {
-		return err
+		if len(stops) == 0 || stops[len(stops)-1].num != ep.num {
+			stops = append(stops, ep)
+		}
+		if id == "" {
+			return nil
+		}
+		row.endpoint, row.version = ep.num, ep.version
+		last := &stops[len(stops)-1]
+		last.rows = append(last.rows, row)
+		return last.rows[len(last.rows)-1].k.Scan(id)
+	}, c.at, to, then, n, rowsPerStop, most)
+	if err != nil || len(stops) == 0 {
+		return nil, true, err
 	}
-	c.sort()
-	if err = c.readTargets(ctx, t); err == nil {
-		err = c.readEvents(ctx, t)
+	done = len(stops) < n && found < most
+	if found == most && len(stops) > 1 {
+		stops = stops[:len(stops)-1] // some of its rows may be missing
 	}
-	if err != nil {
-		c.giveBack(ctx, t)
-	}
-	return err
+	c.at = stops[len(stops)-1].num
+	c.wrapped = c.wrapped || c.at <= c.from
+	return stops, done, nil
 }
 
-// scan reads a row of postgresPick.
-func (c *claim) scan(r *sql.Rows) error {
-	var row claimed
-	var id, event string
-	if err := r.Scan(&c.seen.micros, &id, &event, &row.endpoint, &row.attempts, &row.releases, &row.expired, &row.version, &row.due); err != nil {
-		return err
-	}
-	if id == "" {
-		c.met = append(c.met, row.endpoint)
+// leaseAtOnce leases the rows in one statement.
+func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
+	if len(c.rows) == 0 {
 		return nil
 	}
-	if err := row.event.Scan(event); err != nil {
-		return err
-	}
-	if err := row.k.Scan(id); err != nil {
-		return err
-	}
-	c.rows = append(c.rows, row)
-	return nil
-}
-
-// sort puts the rows in the order of the walk, the oldest of each endpoint
-// first: RETURNING has no order.
-func (c *claim) sort() {
-	slices.SortFunc(c.rows, func(a, b claimed) int {
-		if behind := a.endpoint <= c.cursor; behind != (b.endpoint <= c.cursor) {
-			if behind {
-				return 1
-			}
-			return -1
-		}
-		return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(a.due, b.due), compareKeys(a.k, b.k))
-	})
-}
-
-// giveBack makes ready again what was leased but cannot be handed out. If that
-// fails too, the leases end by themselves.
-func (c *claim) giveBack(ctx context.Context, t *txn) {
-	keys := make([]any, len(c.rows))
+	keys, states := make([]any, len(c.rows)), make([]any, len(c.rows))
 	for i, row := range c.rows {
-		keys[i] = row.k
+		keys[i], states[i] = row.k, row.state
 	}
-	ctx, cancel := parting(ctx)
-	defer cancel()
-	_ = t.exec(ctx, c.s.sql.Unlease, arrayOf(keys), c.token)
-}
-
-func heldAtOnce(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
-	err = t.query(ctx, t.s.sql.HeldStep, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		nums = append(nums, num)
+	found := make(map[key]claimed, len(c.rows))
+	err := t.query(ctx, c.s.sql.LeaseAtOnce, func(r *sql.Rows) error {
+		var row claimed
+		var id, event string
+		err := r.Scan(&c.seen.micros, &id, &event, &row.attempts, &row.releases, &row.expired)
+		if err == nil {
+			err = errors.Join(row.k.Scan(id), row.event.Scan(event))
+		}
+		found[row.k] = row
 		return err
-	}, after, limit)
-	return nums, err
+	}, arrayOf(keys), arrayOf(states), c.terms.Lease.Microseconds(), c.token)
+	if err == nil {
+		c.keep(found)
+	}
+	return err
 }

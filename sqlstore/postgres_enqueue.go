@@ -37,7 +37,8 @@ v as (
 		as x (id, event, endpoint, state)),
 q as (
 	insert into {p}queue (id, endpoint, state, due)
-	select x.id, x.endpoint, x.state, n.now
+	select x.id, x.endpoint, case when x.state = 6 and exists (
+		select from {p}endpoint p where p.num = x.endpoint and p.probe_at = 0) then 0 else x.state end, n.now
 	from n cross join unnest((select $8::uuid[]), (select $10::bigint[]), (select $11::smallint[])) as x (id, endpoint, state)
 	where x.state <> 1),
 l as (
@@ -97,9 +98,6 @@ func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m m
 	in.restart()
 	for _, ev := range in.events {
 		ev.fresh = true
-	}
-	if in.slots, err = in.s.slotsByNum(ctx, t, in.terms); err != nil {
-		return err
 	}
 	f := in.match(m)
 	data := len("uttti") // the place of the data among the columns

@@ -13,26 +13,39 @@ import (
 // attempt's id, time, duration and status; the bodies of all, and where that of
 // each begins and how long it is; how much an endpoint's times may lag, in
 // microseconds; of each lease that should be over the end, the token and how many
-// of its deliveries that takes; and the margin of its end. It answers the keys that
+// of its deliveries that takes; the margin of its end; and the paces. It answers the keys that
 // it recorded, one behind the other.
 //
-// It writes the deliveries in the order given, then locks the endpoints that change
+// It leaves alone what concerns a paused endpoint, or one whose pace is to be written
+// (e). It writes the other deliveries in the order given, then locks the endpoints that change
 // (l) in theirs: those that are failing, or whose times are old. Rows are looked up
 // by their key and written where they were found (ctid): one that somebody else
 // changed in between is not there any more, and left alone.
 const postgresDelivered = `
 with n as materialized (select {clock} as now),
+f as materialized (
+	select x.*, f.at_row, f.lease_end, f.endpoint
+	from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
+		(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $16::smallint[]),
+		(select $9::int[]), (select $10::int[]))
+		as x (id, token, generation, attempt, at, duration, code, pace, start, size)
+	cross join lateral (
+		select f.ctid as at_row, f.ends_at as lease_end, f.endpoint from {p}delivery f where f.id = x.id limit 1) f),
+e as materialized (
+	select p.num, p.changes,
+		p.paused or m.pace <> 0 and m.pace <> p.pace and (p.pace = 0 or p.last_triggered_at <= n.now - $11::bigint) as other
+	from n cross join (select f.endpoint, max(f.pace) as pace from f group by 1` + few + `) m
+	cross join lateral (
+		select p.num, p.pace, p.last_triggered_at, p.status > 3 as paused,
+			p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $11::bigint
+				or p.last_success_at <= n.now - $11::bigint) as changes
+		from {p}endpoint p where p.num = m.endpoint limit 1) p),
 m as (
 	update {p}delivery d set status = 2, token = 0, ends_at = n.now, attempts = d.attempts + 1, made = d.made + 1,
 		sent_id = x.attempt, sent_at = x.at, sent_duration = x.duration, sent_code = x.code,
 		sent_body = substring($8::bytea from x.start for x.size)
 	from n, (
-		select x.*, f.at_row, f.lease_end
-		from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
-			(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $9::int[]), (select $10::int[]))
-			as x (id, token, generation, attempt, at, duration, code, start, size)
-		cross join lateral (
-			select f.ctid as at_row, f.ends_at as lease_end from {p}delivery f where f.id = x.id limit 1) f` + few + `) x
+		select f.* from f where f.endpoint <> all(array(select e.num from e where e.other))` + few + `) x
 	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
 	returning x.id, x.token, x.lease_end, x.generation, d.endpoint),
 o as (
@@ -44,10 +57,12 @@ o as (
 	where k.due = x.due and k.token = x.token and k.due > n.now + $15::bigint),
 l as materialized (
 	select p.num
-	from (select n.now, m.endpoint, m.generation from n, m group by 1, 2, 3 order by 2, 3` + few + `) m
+	from (
+		select n.now, m.endpoint, m.generation from n, m join e on e.num = m.endpoint and e.changes
+		group by 1, 2, 3 order by 2, 3` + few + `) m
 	cross join lateral (
 		select p.num from {p}endpoint p
-		where p.num = m.endpoint and p.generation = m.generation and p.status <> 0
+		where p.num = m.endpoint and p.generation = m.generation and p.status in (1, 2, 3)
 		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $11::bigint or p.last_success_at <= m.now - $11::bigint)
 		limit 1 for update) p),
 h as (
@@ -68,9 +83,10 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	if len(plain) == 0 {
 		return rest, nil
 	}
-	rows := make([][]any, len(plain))
+	rows, paces := make([][]any, len(plain)), make([]any, len(plain))
 	for i, it := range plain {
 		a := it.Attempt
+		paces[i] = int(it.Pace)
 		rows[i] = []any{it.k, int64(it.Token), it.Generation, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, a.ResponseBody}
 	}
 	if arrayRows(rows) < len(rows) {
@@ -86,7 +102,7 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		ends[i] = []any{f.due, f.token, f.n}
 	}
 	args := append(columns("uiitiiib", rows), timesLag.Microseconds())
-	args = append(append(args, columns("iii", ends)...), leaseMargin.Microseconds())
+	args = append(append(args, columns("iii", ends)...), leaseMargin.Microseconds(), arrayOf(paces))
 	done := make(map[key]bool, len(plain))
 	err = s.again(ctx, func() error {
 		clear(done)

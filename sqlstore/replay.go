@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -73,8 +74,12 @@ type restarted struct {
 func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64) error {
 	slices.SortFunc(list, func(a, b restarted) int { return compareKeys(a.k, b.k) })
 	var queue [][]any
+	states, err := s.newStates(ctx, t, list, now)
+	if err != nil {
+		return err
+	}
 	for _, d := range list {
-		queue = append(queue, []any{d.k, d.endpoint, stateAt(d.status, now, now), now})
+		queue = append(queue, []any{d.k, d.endpoint, states[d.endpoint], now})
 	}
 	// What ran a statement may have written its own form of the keys.
 	for _, b := range []*bulk{&s.sql.DeleteQueue, &s.sql.KeepSent, &s.sql.Restart} {
@@ -87,6 +92,23 @@ func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64
 		}
 	}
 	return t.bulk(ctx, &s.sql.InsertQueue, queue, nil)
+}
+
+// newStates returns the states of deliveries that nobody attempted, by endpoint.
+func (s *Store) newStates(ctx context.Context, t *txn, list []restarted, now int64) (map[int64]int64, error) {
+	states := make(map[int64]int64)
+	var paused []int64
+	for _, d := range list {
+		if _, known := states[d.endpoint]; !known {
+			states[d.endpoint] = stateAt(d.status, now, now, 0)
+			if isPaused(d.status) {
+				paused = append(paused, d.endpoint)
+			}
+		}
+	}
+	parked, err := s.parkedAt(ctx, t, paused)
+	maps.Copy(states, parked)
+	return states, err
 }
 
 // Replay implements [webhook.Log]. An event is found by its deliveries, or among
@@ -276,7 +298,7 @@ func (p *replay) advance(ctx context.Context, t *txn) error {
 // existing answers the deliveries that ended undelivered, and takes every event
 // that has a delivery out of found.
 func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[key]bool) (again []restarted, err error) {
-	status := statusNumber[p.rec.Status]
+	status := p.status()
 	err = t.bulk(ctx, &p.s.sql.DeliveriesOf, pairs, func(r *sql.Rows) error {
 		d := restarted{status: status}
 		var event key
@@ -291,15 +313,27 @@ func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[
 	return again, err
 }
 
+// status returns that of the endpoint's row.
+func (p *replay) status() int {
+	status := statusNumber[p.rec.Status]
+	if p.rec.Pace == webhook.PacePaused {
+		status += pausedBy
+	}
+	return status
+}
+
 // create makes the deliveries that are missing.
 func (p *replay) create(ctx context.Context, t *txn, events []key, found map[key]bool, now int64) (n int, err error) {
-	state := stateAt(statusNumber[p.rec.Status], now, now)
+	states, err := p.s.newStates(ctx, t, []restarted{{endpoint: p.num, status: p.status()}}, now)
+	if err != nil {
+		return 0, err
+	}
 	var deliveries, queue [][]any
 	for _, event := range events {
 		if found[event] {
 			k := newKey()
 			deliveries = append(deliveries, []any{k, event, p.num, statusQueued, int64(0), int64(0), now})
-			queue = append(queue, []any{k, p.num, state, now})
+			queue = append(queue, []any{k, p.num, states[p.num], now})
 		}
 	}
 	if err := p.s.insertDeliveries(ctx, t, deliveries); err != nil {

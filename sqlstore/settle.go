@@ -204,6 +204,7 @@ func (b *settling) apply() {
 	for i, it := range b.items {
 		b.results[i] = b.one(it)
 	}
+	b.setPaces()
 }
 
 func (b *settling) one(it item) webhook.SettleResult {
@@ -224,6 +225,10 @@ func (b *settling) one(it item) webhook.SettleResult {
 	b.outcome(d, it, h)
 	if h != nil && h.status != endpointDeleted && h.generation == it.Generation {
 		b.count(h, it)
+		b.told(h, it)
+	}
+	if h != nil {
+		b.probeNext(h, it)
 	}
 	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.word()}
 }
@@ -281,17 +286,21 @@ func (b *settling) outcome(d *delivery, it item, h *health) {
 		d.end(statusCancelled, webhook.ReasonEndpointDeleted)
 	default:
 		d.due, d.status = later(b.micros, it.Delay), statusQueued
-		d.state = stateAt(h.status, d.due, b.micros)
+		d.state = stateAt(h.status, d.due, b.micros, d.attempts)
 	}
 }
 
 // stateAt answers the state of an unfinished delivery that nobody has leased.
-func stateAt(endpoint int, due, now int64) int64 {
+func stateAt(endpoint int, due, now int64, attempts int) int64 {
 	switch {
 	case endpoint == endpointInactive:
 		return stateHeld
 	case due > now:
 		return stateWaiting
+	case isPaused(endpoint) && attempts > 0:
+		return stateBegun
+	case isPaused(endpoint):
+		return stateParked
 	}
 	return stateReady
 }
@@ -356,14 +365,16 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 		{&sq.Requeue, requeue},
 		{&sq.InsertQueue, queue},
 		{&sq.InsertAttempts, b.log},
-		{&sq.SetHealth, b.healthRows()},
 		{&sq.EndLeases, over},
 	} {
 		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := b.findProbes(ctx, t); err != nil {
+		return err
+	}
+	return t.bulk(ctx, &sq.SetHealth, b.healthRows(), nil)
 }
 
 // finished answers the delivery as a row of Finish.

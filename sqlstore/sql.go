@@ -3,7 +3,7 @@ package sqlstore
 // endpointColumns are what scanEndpoint reads.
 const endpointColumns = `num, id, account, url, events, description, metadata, headers, secrets,
 	status, version, generation, disabled_reason, disabled_at, failures, failing_since,
-	last_triggered_at, last_success_at, last_failure_at, created_at, updated_at`
+	last_triggered_at, last_success_at, last_failure_at, pace, paused_until, created_at, updated_at`
 
 // deliveryColumns are what scanDelivery reads, of delivery d, event e, endpoint
 // p and queue q.
@@ -34,15 +34,17 @@ func portable() statements {
 		LockEndpoint: `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0 {update}`,
 		ListEndpoints: `
 			select ` + endpointColumns + ` from {p}endpoint
-			where account = ? and num < ? and status in (?, ?, ?) order by num desc limit ?`,
+			where account = ? and num < ? and status in (?, ?, ?, ?, ?) order by num desc limit ?`,
 		UpdateEndpoint: `
 			update {p}endpoint set url = ?, events = ?, description = ?, metadata = ?, headers = ?, secrets = ?,
 				status = ?, moving = ?, version = ?, generation = ?, disabled_reason = ?, disabled_at = ?,
-				failures = ?, failing_since = ?, updated_at = ?
+				failures = ?, failing_since = ?, updated_at = ?, pace = pace * ?, pauses = pauses * ?,
+				paused_until = paused_until * ?, probe_at = probe_at * ?, probe_token = probe_token * ?
 			where num = ?`,
 		DeleteEndpoint: `
 			update {p}endpoint set status = 0, moving = 1, version = version + 1, generation = generation + 1,
-				url = '', events = '[]', description = '', metadata = '{}', headers = '{}', secrets = '[]', updated_at = ?
+				url = '', events = '[]', description = '', metadata = '{}', headers = '{}', secrets = '[]', updated_at = ?,
+				pace = 0, pauses = 0, paused_until = 0, probe_at = 0, probe_token = 0
 			where num = ?`,
 		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,
 		SecretsAfter:        `select num, id, secrets from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
@@ -55,10 +57,23 @@ func portable() statements {
 				coalesce((select min(due) from {p}queue where state = 5), 0),
 				(select min(num) from {p}endpoint where moving = 1) is not null,
 				(select min(endpoint) from {p}queue where state = 0) is not null,
-				(select min(endpoint) from {p}queue where state = 4) is not null`,
-		ClearMoving: `update {p}endpoint set moving = 0 where num = ? and version = ? and moving = 1`,
-		ReadyOf:     `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? {skip}`,
-		HeldOf:      `select id, due from {p}queue where state = 4 and endpoint = ? order by due, id limit ? {skip}`,
+				(select min(endpoint) from {p}queue where state = 4) is not null,
+				(select min(endpoint) from {p}queue where state > 5) is not null,
+				coalesce((select min(probe_at) from {p}endpoint where probe_at > 0), 0),
+				coalesce((select min(probe_at) from {p}endpoint where probe_at > 0 and probe_at > (select {clock})), 0)`,
+		ClearMoving:  `update {p}endpoint set moving = 0 where num = ? and version = ? and status = ? and moving = 1`,
+		ReadyOf:      rowsOf("", "state = 0"),
+		HeldOf:       rowsOf("", "state = 4"),
+		ParkedOf:     rowsOf("", "state > 5 and state = 6"),
+		BegunOf:      rowsOf("", "state > 5 and state = 7"),
+		HeldStep:     stepOf("state = 4"),
+		ParkedStep:   stepOf("state > 5"),
+		RestOf:       `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? offset ?`,
+		LastEndpoint: `select coalesce(max(num), 0) from {p}endpoint`,
+		ProbesDue: `
+			select num, id, account, version, paused_until, probe_at from {p}endpoint
+			where probe_at > 0 and probe_at >= ? and (probe_at > ? or num > ?) and probe_at <= ?
+			order by probe_at, num limit ?`,
 		DueLeases:   `select due, token, deliveries from {p}lease where due <= ? order by due, token limit ? {skip}`,
 		InsertLease: `insert into {p}lease (due, token, deliveries) values (?, ?, ?)`,
 		CutLease:    `update {p}lease set deliveries = ? where due = ? and token = ?`,
@@ -105,6 +120,24 @@ func portable() statements {
 	}
 }
 
+// rowsOf returns the statement for the oldest rows of an endpoint in a state, by
+// the index that hint names.
+func rowsOf(hint, state string) string {
+	return `select id, due from {p}queue ` + hint + ` where ` + state + ` and endpoint = ? order by due, id limit ? {skip}`
+}
+
+// stepOf returns the statement for the next endpoints that have rows in a state, by
+// an index of these.
+func stepOf(state string) string {
+	return `
+		with recursive w (num) as (
+			select x.num from (select endpoint as num from {p}queue where ` + state + ` and endpoint > ? order by endpoint limit 1) x
+			union all
+			select (select q.endpoint from {p}queue q where q.` + state + ` and q.endpoint > w.num order by q.endpoint limit 1)
+			from w where w.num is not null)
+		select num from w where num is not null limit ?`
+}
+
 func deliveriesBefore(column string) string {
 	return `
 		select ` + deliveryColumns + ` from (
@@ -114,9 +147,9 @@ func deliveriesBefore(column string) string {
 
 func stats(where string) string {
 	return `
-		select q.state, case when p.status in (1, 2) then 1 else 0 end, count(*), min(q.due)
+		select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), min(q.due)
 		from {p}queue q join {p}endpoint p on p.num = q.endpoint ` + where + `
-		group by q.state, case when p.status in (1, 2) then 1 else 0 end`
+		group by q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end`
 }
 
 // States of a row of the queue table.
@@ -124,6 +157,8 @@ const (
 	stateReady   = 0
 	stateHeld    = 4
 	stateWaiting = 5
+	stateParked  = 6 // the endpoint is paused
+	stateBegun   = 7 // as well, and it was attempted before
 )
 
 // Statuses of a row of the delivery table. What is queued tells more in its row
@@ -142,4 +177,18 @@ const (
 	endpointActive   = 1
 	endpointFailing  = 2
 	endpointInactive = 3
+	// pausedBy is added to active and failing while the endpoint is paused: what
+	// looks for one that can be sent to passes it over.
+	pausedBy = 3
 )
+
+// isPaused reports whether an endpoint of that status is paused.
+func isPaused(status int) bool { return status > endpointInactive }
+
+// unpaused returns what the status is apart from a pause.
+func unpaused(status int) int {
+	if isPaused(status) {
+		return status - pausedBy
+	}
+	return status
+}

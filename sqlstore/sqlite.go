@@ -19,10 +19,9 @@ var sqlite = dialect{
 	bulk:         bulkChunks,
 	keyArg:       func(k key) any { return k[:] },
 	insertEvents: insertEventsReturning,
-	claim:        claimInTx,
-	pick:         pickByStep,
-	heldAfter:    heldByStep,
-	migration:    migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
+	visit:        visitNext,
+
+	migration: migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
 }
 
 // sqliteSQL are the statements of SQLite. It runs in the process, so that a call
@@ -36,9 +35,9 @@ func sqliteSQL() statements {
 	s := portable()
 	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
 	s.Lock = `delete from {p}schema where 0`
+	s.Look = strings.ReplaceAll(s.Look, "{clock}", "?")
 
 	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
-	s.EndpointNums = bulk{text: `select id, num from {p}endpoint where id = ?`}
 	s.Targets = bulk{row: `?`, sep: `,`, text: `
 		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
 
@@ -52,24 +51,45 @@ func sqliteSQL() statements {
 	s.Versions = bulk{row: `?`, sep: `,`, text: `select account, version from {p}account where account in (%ROWS%)`}
 	s.Match = bulk{row: `(?,?)`, sep: `,`, text: `
 		with x (account, type) as (values %ROWS%)
-		select s.account, s.type, p.num, p.status, p.version
+		select s.account, s.type, p.num, p.id, p.status, p.pace, p.version
 		from x cross join {p}subscription s on s.account = x.account and s.type = x.type
 		cross join {p}endpoint p on p.num = s.endpoint and p.status <> 0`}
+	s.Idle = bulk{text: `select num from {p}endpoint where num = ? and probe_at = 0`}
 	s.InsertDeliveries = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert or fail into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
 	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert or fail into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
-		select q.id, p.num, p.status, p.version, p.moving
+		select q.id, q.due, p.num, p.id, p.account, p.status, p.version, p.pace, p.moving, p.probe_at
 		from {p}queue q cross join {p}endpoint p on p.num = q.endpoint
 		where q.state = 0 and q.endpoint = (
 			select endpoint from {p}queue where state = 0 and endpoint > ? order by endpoint limit 1)
 		order by q.due, q.id limit ?`
 	s.Lease = bulk{same: 2, row: `?`, sep: `,`, text: `
 		update or fail {p}delivery set status = 1, ends_at = ?, token = ? where id in (%ROWS%)`}
-	s.Leased = bulk{row: `?`, sep: `,`, text: `
-		select d.id, d.event, d.attempts, d.releases, d.expired, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from {p}delivery d cross join {p}event e on e.uid = d.event where d.id in (%ROWS%)`}
+	s.LockRows = bulk{row: `?`, sep: `,`, text: `
+		select q.id, q.state, d.attempts, d.releases, d.expired
+		from {p}queue q cross join {p}delivery d on d.id = q.id where q.id in (%ROWS%)`}
+	s.Leased = bulk{row: `(?)`, sep: `,`, text: `
+		with x (id) as (values %ROWS%)
+		select d.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from x cross join {p}delivery d on d.id = x.id cross join {p}event e on e.uid = d.event`}
+	s.GiveBack = bulk{text: `update {p}delivery set status = 0, token = 0, ends_at = 0 where id = ?`}
+
+	s.ProbeRows = bulk{text: `
+		select endpoint, id, state, due from {p}queue where state > 5 and state = ? and endpoint = ? order by due, id limit 1`}
+	s.LockProbes = bulk{text: `select num from {p}endpoint where num = ? and status > 3 and probe_at <= ?`}
+	s.SetProbes = bulk{text: `update {p}endpoint set probe_at = ?, probe_token = ? where num = ?`}
+	s.UnsetProbes = bulk{text: `update {p}endpoint set probe_at = ?, probe_token = 0 where num = ? and probe_token = ?`}
+	s.EndProbes = bulk{text: `
+		update {p}endpoint set probe_at = case when paused_until > ?1 then paused_until else 0 end, probe_token = 0
+		where num = ?2 and not exists (select 1 from {p}queue q where q.state > 5 and q.state = 7 and q.endpoint = ?2)
+		and (paused_until > ?1 or not exists (select 1 from {p}queue q where q.state > 5 and q.endpoint = ?2))`}
+	s.Wake = bulk{text: `
+		update {p}endpoint set moving = case when status > 3 then moving else 1 end,
+			probe_at = case when status <= 3 then probe_at when ?2 = 0 and paused_until > ?1 then paused_until else ?1 end
+		where num = ?3 and (status <= 3 or probe_at = 0 or ?2 = 1 and probe_token = 0 and probe_at > ?1)`}
+	s.Begun = bulk{text: `select endpoint from {p}queue where state > 5 and state = 7 and endpoint = ? limit 1`}
 
 	s.LockDeliveries = bulk{row: `?`, sep: `,`, text: `
 		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery where id in (%ROWS%)`}
@@ -81,10 +101,11 @@ func sqliteSQL() statements {
 			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id`}
-	s.Changing = bulk{row: `(?,?)`, sep: `,`, text: `
-		with x (num, since) as (values %ROWS%)
+	s.Changing = bulk{row: `(?,?,?)`, sep: `,`, text: `
+		with x (num, since, pace) as (values %ROWS%)
 		select x.num from x cross join {p}endpoint p on p.num = x.num
-		where p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
+		where p.status <> 0 and (p.failures <> 0 or p.status in (2, 4, 5) or p.pace = 0 and x.pace <> 0
+			or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
 	s.Record = bulk{row: `(?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_body) as (values %ROWS%)
 		update or fail {p}delivery set status = 2, token = 0, ends_at = x.ends_at, attempts = attempts + 1, made = made + 1,
@@ -100,14 +121,14 @@ func sqliteSQL() statements {
 	s.SetHealth = bulk{text: `
 		update {p}endpoint set status = ?, moving = max(moving, ?), version = ?, generation = ?,
 			disabled_reason = ?, disabled_at = ?, failures = ?, failing_since = ?,
-			last_triggered_at = ?, last_success_at = ?, last_failure_at = ? where num = ?`}
+			last_triggered_at = ?, last_success_at = ?, last_failure_at = ?,
+			pace = ?, pauses = ?, paused_until = ?, probe_at = ?, probe_token = ? where num = ?`}
 	s.SetMoving = bulk{text: `update {p}endpoint set moving = 1 where num = ?`}
 
-	s.EndpointStates = bulk{text: `select num, status, version from {p}endpoint where num = ?`}
+	s.EndpointStates = bulk{row: `?`, sep: `,`, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
 	s.MoveRows = bulk{text: `update {p}queue set state = ? where id = ?`}
 	s.Expire = bulk{text: `update {p}delivery set expired = expired + 1, status = 0, token = 0, ends_at = 0 where id = ?`}
 	s.Cancel = bulk{text: `update {p}delivery set status = ?, ends_at = ?, reason = ?, token = 0 where id = ?`}
-	s.HeldStep = `select endpoint from {p}queue where state = 4 and endpoint > ? order by endpoint limit 1`
 
 	s.DeleteAttempts = bulk{text: `delete from {p}attempt where delivery = ?`}
 	s.DeleteDeliveries = bulk{text: `delete from {p}delivery where id = ?`}
@@ -157,7 +178,8 @@ func sqliteSQL() statements {
 
 // healthColumns are what readHealth reads.
 const healthColumns = `num, id, account, status, version, generation, disabled_reason, disabled_at,
-	failures, failing_since, last_triggered_at, last_success_at, last_failure_at`
+	failures, failing_since, last_triggered_at, last_success_at, last_failure_at,
+	pace, pauses, paused_until, probe_at, probe_token`
 
 // healthOf answers healthColumns of a table.
 func healthOf(table string) string {
@@ -190,105 +212,6 @@ func (ev *newEvent) row(now int64) []any {
 		data = []byte{}
 	}
 	return []any{ev.k, ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), now, data}
-}
-
-// pickByStep walks from one endpoint that has ready rows to the next, by index,
-// and takes what has room: from the cursor to the end, and from the start to the
-// cursor.
-func pickByStep(ctx context.Context, t *txn, c *claim) error {
-	if c.terms.PerEndpoint <= 0 {
-		return c.pickNamed(ctx, t)
-	}
-	most := c.terms.PerEndpoint
-	for _, free := range c.slots {
-		most = max(most, free)
-	}
-	for after, wrapped := c.cursor, false; len(c.rows) < c.terms.Max; {
-		ep, err := c.step(ctx, t, after, most)
-		if err != nil {
-			return err
-		}
-		found := ep.num != 0
-		switch {
-		case wrapped && (!found || ep.num > c.cursor), !found && c.cursor == 0:
-			return nil
-		case !found:
-			after, wrapped = 0, true
-			continue
-		}
-		after = ep.num
-		c.take(ep)
-	}
-	return nil
-}
-
-// stop is an endpoint on the way of a claim, and its oldest ready rows. 0 is no
-// endpoint's number.
-type stop struct {
-	num, version int64
-	status       int
-	moving       bool
-	ids          []key
-}
-
-// step answers the next endpoint behind the given one that has ready rows, with
-// at most so many of them.
-func (c *claim) step(ctx context.Context, t *txn, after int64, most int) (ep stop, err error) {
-	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
-		var id key
-		err := r.Scan(&id, &ep.num, &ep.status, &ep.version, &ep.moving)
-		ep.ids = append(ep.ids, id)
-		return err
-	}, after, min(most, c.terms.Max-len(c.rows)))
-	return ep, err
-}
-
-// pickNamed looks at the endpoints in Slots alone, since no other has room.
-func (c *claim) pickNamed(ctx context.Context, t *txn) error {
-	for num, free := range c.slots {
-		if free <= 0 || len(c.rows) >= c.terms.Max {
-			continue
-		}
-		ep, err := c.step(ctx, t, num-1, free)
-		if err != nil {
-			return err
-		}
-		if ep.num == num {
-			c.take(ep)
-		}
-	}
-	return nil
-}
-
-// take takes the oldest rows of one endpoint, as many as have room.
-func (c *claim) take(ep stop) {
-	if ep.status != endpointActive && ep.status != endpointFailing {
-		if !ep.moving {
-			c.met = append(c.met, ep.num)
-		}
-		return
-	}
-	n := max(0, min(c.free(ep.num), c.terms.Max-len(c.rows), len(ep.ids)))
-	for _, id := range ep.ids[:n] {
-		c.rows = append(c.rows, claimed{k: id, endpoint: ep.num, version: ep.version})
-	}
-}
-
-func heldByStep(ctx context.Context, t *txn, after int64, limit int) (nums []int64, err error) {
-	for found := true; found && len(nums) < limit; {
-		found = false
-		err := t.query(ctx, t.s.sql.HeldStep, func(r *sql.Rows) error {
-			found = true
-			return r.Scan(&after)
-		}, after)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			nums = append(nums, after)
-		}
-	}
-	return nums, nil
 }
 
 // checkMemory refuses a database in memory when the pool may open several

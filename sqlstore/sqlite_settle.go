@@ -59,7 +59,7 @@ func (b *settling) changing(ctx context.Context, t *txn, items []item) (map[stri
 			others[it.EndpointID] = true
 		} else if _, asked := ids[num]; !asked {
 			ids[num] = it.EndpointID
-			rows = append(rows, []any{num, b.micros - timesLag.Microseconds()})
+			rows = append(rows, []any{num, b.micros - timesLag.Microseconds(), int(it.Pace)})
 		}
 	}
 	err := t.bulk(ctx, &b.s.sql.Changing, rows, func(r *sql.Rows) error {

@@ -51,7 +51,9 @@ type Store struct {
 	targets *cache[int64, cachedTarget]
 	nums    *cache[string, int64] // endpoint id to its number
 	matches *cache[topic, match]
-	swept   atomic.Int64 // the endpoint whose held deliveries were looked at last
+	start   atomic.Int64 // where claims without a cursor begin; -1: not chosen yet
+	probed  probeCursor
+	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
 	purged  purgeCursor
 	leases  leaseBook
 
@@ -109,6 +111,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 		nums:    newCache[string, int64](cachedNums),
 		matches: newCache[topic, match](cachedMatches),
 	}
+	s.start.Store(-1)
 	s.unlisted.Store(historyLag) // what processes before this one have left
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)

@@ -54,35 +54,3 @@ func (s *Store) scanTarget(r *sql.Rows) (num int64, c cachedTarget, err error) {
 	c.target = tg
 	return num, c, nil
 }
-
-// slotsByNum answers the free slots by endpoint number. An id of no endpoint is
-// left out: nothing of it can be leased.
-func (s *Store) slotsByNum(ctx context.Context, t *txn, terms webhook.LeaseTerms) (map[int64]int, error) {
-	slots := make(map[int64]int, len(terms.Slots))
-	if terms.Max <= 0 {
-		return slots, nil
-	}
-	free := make(map[string]int)
-	var missing [][]any
-	for _, sl := range terms.Slots {
-		if num, ok := s.nums.get(sl.EndpointID); ok {
-			slots[num] = sl.Free
-			continue
-		}
-		if checkText("", sl.EndpointID, maxID) == nil {
-			free[sl.EndpointID] = sl.Free
-			missing = append(missing, []any{sl.EndpointID})
-		}
-	}
-	err := t.bulk(ctx, &s.sql.EndpointNums, missing, func(r *sql.Rows) error {
-		var id string
-		var num int64
-		if err := r.Scan(&id, &num); err != nil {
-			return err
-		}
-		s.nums.put(id, num)
-		slots[num] = free[id]
-		return nil
-	})
-	return slots, err
-}

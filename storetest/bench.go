@@ -24,9 +24,9 @@ const (
 //   - HandOff: Enqueue of a batch, handed off, and its Settle.
 //   - Queue: Enqueue of a batch that is not handed off, Claim, Settle.
 //   - Claim: Claim and release of a batch, in an otherwise empty store, beside
-//     10,000 waiting retries, and beside a backlog of 10,000 at a full endpoint.
-//     A store whose Claim costs its batch alone has about the same figure for
-//     all three.
+//     10,000 waiting retries, beside a backlog of 10,000 at a full endpoint, and
+//     beside 1,000 paused endpoints. A store whose Claim costs its batch alone has
+//     about the same figure for all four.
 func Benchmark(b *testing.B, h Harness) {
 	b.Run("EmitOne", func(b *testing.B) {
 		bench(b, h, 1, func(e *env, evs []webhook.EventRecord) {
@@ -47,6 +47,7 @@ func Benchmark(b *testing.B, h Harness) {
 	b.Run("Claim/empty", func(b *testing.B) { benchClaim(b, h, func(*env) {}) })
 	b.Run("Claim/waiting", func(b *testing.B) { benchClaim(b, h, (*env).manyWaiting) })
 	b.Run("Claim/backlog", func(b *testing.B) { benchClaim(b, h, (*env).manyReady) })
+	b.Run("Claim/paused", func(b *testing.B) { benchClaim(b, h, func(e *env) { e.hanging(manyPaused) }) })
 }
 
 func benchEnv(b *testing.B, h Harness) *env {
@@ -93,11 +94,10 @@ func benchClaim(b *testing.B, h Harness, prepare func(*env)) {
 	e.endpoint("wh_full", "bench.full")
 	prepare(e)
 	e.enqueue(benchEvents(0, benchBatch)...)
-	t := terms(benchBatch, 4, webhook.Slots{EndpointID: "wh_full"})
 	cursor, done := "", 0
 	b.ReportAllocs()
 	for b.Loop() {
-		c := e.claimFrom(cursor, t)
+		c := e.claimFrom(cursor, terms(benchBatch, 4, slots{"wh_full", 0}))
 		cursor = c.Cursor
 		if len(c.Deliveries) == 0 {
 			b.Fatal("nothing claimed")

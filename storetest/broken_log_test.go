@@ -130,7 +130,7 @@ var brokenLog = []broken{
 			}
 		}
 	}},
-	{rule: "StatsCountWhatIsNotFinished", fault: func(f *faulty) {
+	{rule: "StatsCountWhatIsNotFinished", also: []string{"ParkedDeliveriesAreReady"}, fault: func(f *faulty) {
 		f.statsOut = func(q *webhook.QueueStats) { q.OldestReady = 0 }
 	}},
 	{rule: "ReplayMakesPendingWhatWasNotDelivered", fault: func(f *faulty) { // delivered ones too

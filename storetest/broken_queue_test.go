@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ var brokenEnqueue = []broken{
 	{rule: "EventComesBackAsEmitted", fault: func(f *faulty) {
 		f.eventOut = func(r *webhook.EventRecord, _ *error) { r.CreatedAt = time.Time{} }
 	}},
-	{rule: "GroupIsAllOrNothing", also: []string{"HandOffHasItsBounds", "SameIDOtherContentConflicts"}, fault: func(f *faulty) { // event by event
+	{rule: "GroupIsAllOrNothing", also: []string{"BytesHaveABound", "SameIDOtherContentConflicts"}, fault: func(f *faulty) { // event by event
 		f.enqueue = func(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
 			whole := webhook.Enqueued{Errs: make([]error, len(r.Groups))}
 			for i, g := range r.Groups {
@@ -78,10 +79,10 @@ var brokenEnqueue = []broken{
 	{rule: "EventsForAnInactiveEndpointAreHeld", fault: func(f *faulty) {
 		f.enqueueOut = func(_ webhook.EnqueueRequest, out *webhook.Enqueued) { out.Ready, out.Held = out.Ready+out.Held, 0 }
 	}},
-	{rule: "HandOffHasItsBounds", fault: func(f *faulty) {
-		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Slots = nil }
+	{rule: "HandOffHasItsBounds", also: []string{"RoomIsTakenForWhatIsLeased"}, fault: func(f *faulty) {
+		f.enqueueIn = func(r *webhook.EnqueueRequest) { unnamed(&r.Handoff, func(int) bool { return true }) }
 	}},
-	{rule: "HandOffIsALease", also: []string{"EventsForAnInactiveEndpointAreHeld"}, fault: func(f *faulty) { // it has no length
+	{rule: "HandOffIsALease", also: []string{"AnAnswerEndsThePause", "EventsForAnInactiveEndpointAreHeld"}, fault: func(f *faulty) { // it has no length
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Lease = 0 }
 	}},
 	{rule: "FanOutBySubscription", fault: func(f *faulty) { // not beyond three words
@@ -167,6 +168,13 @@ var brokenEnqueue = []broken{
 	}},
 }
 
+// unnamed makes no difference in t's room for the endpoints whose number fits.
+func unnamed(t *webhook.LeaseTerms, fits func(free int) bool) {
+	if t.Room != nil {
+		maps.DeleteFunc(roomOf(*t).free, func(_ string, free int) bool { return fits(free) })
+	}
+}
+
 // aborting is a transaction that a conflict ends, as PostgreSQL's would be by an
 // error that nobody expected.
 type aborting struct {
@@ -197,10 +205,14 @@ var brokenClaim = []broken{
 	}},
 	{rule: "ClaimHasItsBounds", fault: func(f *faulty) { // endpoints that are named have as many as the others
 		f.claimIn = func(r *webhook.ClaimRequest) {
-			r.Slots = slices.DeleteFunc(r.Slots, func(s webhook.Slots) bool { return s.Free > r.PerEndpoint })
+			each := roomOf(r.LeaseTerms).each
+			unnamed(&r.LeaseTerms, func(free int) bool { return each > 0 && free > each })
 		}
 	}},
-	{rule: "ClaimIsALease", also: []string{"NextInSaysWhenToMaintain", "OneClock"}, fault: func(f *faulty) {
+	{rule: "ClaimIsALease", also: []string{
+		"ManyPausedDelayNobody", "NextInSaysWhenToMaintain", "OneClock", "OneProbeAtATime", "ParkedDeliveriesAreReady",
+		"SwitchingEndsThePause", "TimeoutsWithinAPauseChangeNothing",
+	}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Lease = min(r.Lease, time.Second) }
 	}},
 	{rule: "ClaimTakesTheOldestFirst", also: []string{"StatsCountWhatIsNotFinished"}, fault: func(f *faulty) {
@@ -222,13 +234,13 @@ var brokenClaim = []broken{
 	}},
 	{rule: "FullEndpointIsPassedOver", also: []string{"ClaimHasItsBounds"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) {
-			r.Slots = slices.DeleteFunc(r.Slots, func(s webhook.Slots) bool { return s.Free == 0 })
+			unnamed(&r.LeaseTerms, func(free int) bool { return free == 0 })
 		}
 	}},
-	{rule: "ClaimSaysMore", fault: func(f *faulty) {
+	{rule: "ClaimSaysMore", also: []string{"BytesHaveABound"}, fault: func(f *faulty) {
 		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) { c.More = false }
 	}},
-	{rule: "NextInSaysWhenToMaintain", fault: func(f *faulty) {
+	{rule: "NextInSaysWhenToMaintain", also: []string{"NextInCoversProbes"}, fault: func(f *faulty) {
 		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) { c.NextIn = -1 }
 	}},
 	{rule: "ClaimPassesOverInactiveAndDeleted", fault: func(f *faulty) { // until Maintain has held

@@ -28,7 +28,7 @@ var claimRules = []rule{
 	},
 	{
 		name:     "ClaimHasItsBounds",
-		sentence: "Claim leases at most Max deliveries, and of each endpoint at most its free slots.",
+		sentence: "Claim leases at most Max deliveries, and of each endpoint as many as Room takes.",
 		run: func(e *env) {
 			for _, id := range []string{"wh_1", "wh_2", "wh_3"} {
 				e.endpoint(id)
@@ -42,11 +42,9 @@ var claimRules = []rule{
 				return per
 			}
 			same(e, "2 of each", count(terms(100, 2)), map[string]int{"wh_1": 2, "wh_2": 2, "wh_3": 2})
-			same(e, "none of one, more of another", count(terms(100, 2, webhook.Slots{EndpointID: "wh_1"}, webhook.Slots{EndpointID: "wh_2", Free: 5})),
+			same(e, "none of one, more of another", count(terms(100, 2, slots{"wh_1", 0}, slots{"wh_2", 5})),
 				map[string]int{"wh_2": 5, "wh_3": 2})
-			same(e, "only of a named one", count(terms(100, 0, webhook.Slots{EndpointID: "wh_3", Free: 1})), map[string]int{"wh_3": 1})
-			same(e, "an unknown one named", count(terms(100, 1, webhook.Slots{EndpointID: "wh_none", Free: 3})),
-				map[string]int{"wh_1": 1, "wh_2": 1, "wh_3": 1})
+			same(e, "only of a named one", count(terms(100, 0, slots{"wh_3", 1})), map[string]int{"wh_3": 1})
 			same(e, "7 in all", len(e.claim(terms(7, 5)).Deliveries), 7)
 			same(e, "0 in all", len(e.claim(terms(0, 5)).Deliveries), 0)
 		},
@@ -136,7 +134,7 @@ var claimRules = []rule{
 	},
 	{
 		name:     "FullEndpointIsPassedOver", // G3
-		sentence: "An endpoint without a free slot is passed over, however deep its backlog is and wherever the cursor stands.",
+		sentence: "An endpoint for which Room takes nothing is passed over, however deep its backlog is and wherever the cursor stands.",
 		run: func(e *env) {
 			for _, id := range []string{"wh_1", "wh_2", "wh_3"} {
 				e.endpoint(id)
@@ -145,11 +143,11 @@ var claimRules = []rule{
 			for _, full := range []string{"wh_1", "wh_2", "wh_3"} {
 				cursor := ""
 				for range 3 {
-					c := e.claimFrom(cursor, terms(4, 2, webhook.Slots{EndpointID: full}))
+					c := e.claimFrom(cursor, terms(4, 2, slots{full, 0}))
 					cursor = c.Cursor
 					same(e, "claimed", len(c.Deliveries), 4)
 					for _, l := range c.Deliveries {
-						e.check(l.Target.EndpointID != full, "%s has no free slot", full)
+						e.check(l.Target.EndpointID != full, "there is no room for %s", full)
 					}
 				}
 			}
@@ -242,7 +240,7 @@ var claimRules = []rule{
 			all := e.claimAll()
 			same(e, "claimed", len(all), 3)
 			check(all)
-			check(e.claim(terms(10, 0, webhook.Slots{EndpointID: "wh_off", Free: 5}, webhook.Slots{EndpointID: "wh_gone", Free: 5})).Deliveries)
+			check(e.claim(terms(10, 0, slots{"wh_off", 5}, slots{"wh_gone", 5})).Deliveries)
 			e.maintain()
 			e.none("one endpoint is inactive and one deleted")
 		},

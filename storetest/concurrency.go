@@ -17,6 +17,7 @@ const (
 	racedThreshold               = 8                                  // DisablingHappensOnceInARace
 	racedEmitters, racedType     = 4, webhook.EventType("raced.emit") // LiveLeasesAreNotShared
 	racedTwins, racedTwin        = 6, webhook.EventType("raced.twin") // SameEventFromManyIsStoredOnce
+	racedRooms                   = 4                                  // RoomIsTakenForWhatIsLeased
 )
 
 var concurrencyRules = []rule{

@@ -148,7 +148,7 @@ var enqueueRules = []rule{
 	},
 	{
 		name:     "HandOffHasItsBounds",
-		sentence: "Enqueue leases deliveries to the caller while the hand-off has room: Max in all, PerEndpoint of each, or what Slots says; the others are ready.",
+		sentence: "Enqueue leases deliveries to the caller while the hand-off has room: Max in all, and of each endpoint as many as Room takes; the others are ready.",
 		run: func(e *env) {
 			for _, id := range []string{"wh_1", "wh_2", "wh_3"} {
 				e.endpoint(id)
@@ -165,8 +165,8 @@ var enqueueRules = []rule{
 			}
 			per, _ := count(terms(100, 4), "each", 6)
 			same(e, "with room for 4 each", per, map[string]int{"wh_1": 4, "wh_2": 4, "wh_3": 4})
-			per, _ = count(terms(100, 4, webhook.Slots{EndpointID: "wh_1"}, webhook.Slots{EndpointID: "wh_2", Free: 5}), "slots", 6)
-			same(e, "with slots", per, map[string]int{"wh_2": 5, "wh_3": 4})
+			per, _ = count(terms(100, 4, slots{"wh_1", 0}, slots{"wh_2", 5}), "slots", 6)
+			same(e, "with another number of some", per, map[string]int{"wh_2": 5, "wh_3": 4})
 			_, r := count(terms(7, 4), "max", 6)
 			same(e, "with room for 7 in all", len(r.Leased), 7)
 			_, r = count(webhook.LeaseTerms{}, "zero", 2)

@@ -218,11 +218,6 @@ func (e *env) enqueue(evs ...webhook.EventRecord) webhook.Enqueued {
 	return r
 }
 
-// terms are lease terms of the given size.
-func terms(n, perEndpoint int, slots ...webhook.Slots) webhook.LeaseTerms {
-	return webhook.LeaseTerms{Max: n, PerEndpoint: perEndpoint, Slots: slots, Lease: lease}
-}
-
 func (e *env) claim(t webhook.LeaseTerms) webhook.Claimed {
 	e.Helper()
 	return e.claimFrom("", t)

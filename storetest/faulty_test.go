@@ -176,7 +176,6 @@ func (f *faulty) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook
 
 func (f *faulty) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
 	if f.claimIn != nil {
-		r.Slots = slices.Clone(r.Slots)
 		f.claimIn(&r)
 	}
 	c, err := f.Store.Claim(ctx, r)
@@ -270,20 +269,21 @@ func (f *faulty) QueueStats(ctx context.Context, account, id string) (webhook.Qu
 }
 
 // rearrange claims everything, keeps what order puts first within the bounds of
-// the request, and gives the rest back: a Claim in another order.
+// the request, and gives the rest back: a Claim in another order. Claims that find
+// nothing, or are bounded in bytes, are left as they are.
 func (f *faulty) rearrange(r webhook.ClaimRequest, c *webhook.Claimed, order func(a, b webhook.Leased) int) {
+	if len(c.Deliveries) == 0 || r.MaxBytes > 0 {
+		return
+	}
+	room := roomOf(r.LeaseTerms)
+	defer func(asked []webhook.Candidate) { room.asked = asked }(room.asked)
 	rest, _ := f.Store.Claim(f.bg, webhook.ClaimRequest{LeaseTerms: terms(1<<20, 1<<20)})
 	all := append(slices.Clone(c.Deliveries), rest.Deliveries...)
 	slices.SortStableFunc(all, order)
-	free := map[string]int{}
-	for _, s := range r.Slots {
-		free[s.EndpointID] = s.Free - r.PerEndpoint
-	}
+	room.Reset()
 	c.Deliveries = nil
 	for _, l := range all {
-		id := l.Target.EndpointID
-		if len(c.Deliveries) < r.Max && free[id]+r.PerEndpoint > 0 {
-			free[id]--
+		if len(c.Deliveries) < r.Max && room.Take(webhook.Candidate{EndpointID: l.Target.EndpointID}, 1) > 0 {
 			c.Deliveries = append(c.Deliveries, l)
 		} else {
 			_, _ = f.Store.Settle(f.bg, []webhook.Settlement{result(l, webhook.OutcomeReleased)})

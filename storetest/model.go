@@ -79,6 +79,12 @@ type modelEndpoint struct {
 	failing     bool
 	failures    int
 	generation  int
+
+	pace      webhook.Pace
+	pauses    int           // in a row
+	till      time.Duration // end of the pause
+	probe     *modelDelivery
+	probeLess bool // something was settled since the probe was leased: a store may lease another
 }
 
 type modelDelivery struct {
@@ -225,6 +231,7 @@ func (m *model) compareEndpoint(ep *modelEndpoint) {
 	}
 	same(m.env, ep.id+": Status", got.Status, want)
 	same(m.env, ep.id+": ConsecutiveFailures", got.ConsecutiveFailures, ep.failures)
+	m.comparePace(ep, got)
 }
 
 func (m *model) compareDelivery(d *modelDelivery, got webhook.Delivery) {
@@ -249,10 +256,14 @@ func (m *model) compareDelivery(d *modelDelivery, got webhook.Delivery) {
 // finish lets everything end: nothing is lost on the way.
 func (m *model) finish() {
 	for _, ep := range m.endpoints {
-		if !ep.deleted && !ep.on {
+		switch {
+		case ep.deleted:
+		case !ep.on:
 			m.enable(ep.id)
 			ep.on = true
 			ep.fresh()
+		case ep.pace == webhook.PacePaused:
+			m.reset(ep)
 		}
 	}
 	m.now += 20 * tick

@@ -17,20 +17,23 @@ func (m *model) emitSome() {
 	t.Lease = modelLease
 	r := m.groups(m.store, t, []webhook.EventRecord{ev})
 	m.must("Enqueue", r.Errs[0])
-	on, off := 0, 0
+	on, off, paused := 0, 0, 0
 	for _, ep := range m.endpoints {
 		if ep.deleted || !ep.matches(ev.Type) {
 			continue
 		}
 		m.all = append(m.all, &modelDelivery{ep: ep, event: ev.ID})
-		if ep.on {
-			on++
-		} else {
+		switch {
+		case !ep.on:
 			off++
+		case ep.pace == webhook.PacePaused:
+			paused++
+		default:
+			on++
 		}
 	}
 	same(m.env, "handed off", len(r.Leased), min(room, on))
-	same(m.env, "Ready", r.Ready, on-len(r.Leased))
+	same(m.env, "Ready", r.Ready, on+paused-len(r.Leased))
 	same(m.env, "Held", r.Held, off)
 	m.leaseAll(r.Leased)
 }
@@ -65,6 +68,7 @@ func (m *model) leaseAll(leased []webhook.Leased) {
 		}
 		m.check(d.state == mReady || d.early, "leased %s to %s in state %d", d.event, d.ep.id, d.state)
 		m.check(d.ep.on && !d.ep.deleted, "leased %s to %s, which is off or deleted", d.event, d.ep.id)
+		m.leaseProbe(d)
 		same(m.env, "Attempts", l.Attempts, d.attempts)
 		same(m.env, "Releases", l.Releases, d.releases)
 		same(m.env, "Expired", l.Expired, d.expired)
@@ -85,6 +89,11 @@ func (m *model) claimSome() {
 	n, per := 1+m.rnd.IntN(8), 1+m.rnd.IntN(3)
 	least, most := 0, 0
 	for _, ep := range m.endpoints {
+		if ep.pace == webhook.PacePaused && ep.on && !ep.deleted {
+			sure, perhaps := m.probes(ep)
+			least, most = least+sure, most+perhaps
+			continue
+		}
 		ready, early := 0, 0
 		for _, d := range m.all {
 			switch {
@@ -141,7 +150,8 @@ func (m *model) settleSome() {
 	if s.Outcome == webhook.OutcomeExhausted {
 		s.Counts, s.DisableAfter = m.rnd.IntN(4) > 0, disableAt*m.rnd.IntN(2)
 	}
-	m.trace = append(m.trace, fmt.Sprintf("outcome %d of %s", s.Outcome, d.ep.id))
+	m.choosePace(&s)
+	m.trace = append(m.trace, fmt.Sprintf("outcome %d of %s, pace %d", s.Outcome, d.ep.id, s.Pace))
 	r := m.settle(s)
 	if d.ep.deleted { // the store may have cancelled it already
 		m.check(r.Results[0].Status != webhook.SettleFailed, "Settle after a deletion failed: %v", r.Results[0].Err)
@@ -158,6 +168,7 @@ func (m *model) apply(d *modelDelivery, s webhook.Settlement) {
 	if s.Attempt != nil {
 		d.rows++
 	}
+	d.ep.probeLess = true
 	d.expired = 0
 	if s.Outcome == webhook.OutcomeReleased {
 		if s.Delay > 0 {
@@ -186,6 +197,7 @@ func (m *model) applyToEndpoint(d *modelDelivery, s webhook.Settlement, failing 
 		same(m.env, "Failing of an old generation", len(failing), 0)
 		return
 	}
+	m.applyPace(ep, s)
 	if s.Outcome == webhook.OutcomeDelivered {
 		ep.failures, ep.failing = 0, false
 	} else if s.Attempt != nil {
@@ -211,6 +223,7 @@ func (m *model) applyToEndpoint(d *modelDelivery, s webhook.Settlement, failing 
 	if want != "" {
 		ep.on = false
 		ep.generation++
+		ep.pace = webhook.PaceUnknown
 	}
 }
 
@@ -282,16 +295,21 @@ func (m *model) switchOn() {
 
 func (m *model) rotate() {
 	if ep := m.endpointThat(func(ep *modelEndpoint) bool { return true }); ep != nil {
-		m.update(ep.id, true, func(r *webhook.EndpointRecord) {
-			r.Secrets = append([]webhook.EndpointSecret{{Secret: webhook.NewSecret()}}, r.Secrets[0])
-		})
-		ep.fresh()
+		m.reset(ep)
 	}
+}
+
+func (m *model) reset(ep *modelEndpoint) {
+	m.update(ep.id, true, func(r *webhook.EndpointRecord) {
+		r.Secrets = append([]webhook.EndpointSecret{{Secret: webhook.NewSecret()}}, r.Secrets[0])
+	})
+	ep.fresh()
 }
 
 func (ep *modelEndpoint) fresh() {
 	ep.failures, ep.failing = 0, false
 	ep.generation++
+	ep.pace = webhook.PaceUnknown
 }
 
 func (m *model) deleteOne() {

@@ -91,8 +91,8 @@ type rule struct {
 func cases() []rule {
 	var all []rule
 	for _, group := range [][]rule{
-		generalRules, endpointRules, enqueueRules, fanOutRules, txRules, claimRules, settleRules,
-		fenceRules, disableRules, maintainRules, deleteRules, logRules, replayRules, isolationRules,
+		generalRules, endpointRules, enqueueRules, fanOutRules, txRules, claimRules, roomRules, settleRules,
+		fenceRules, pauseRules, probeRules, disableRules, maintainRules, deleteRules, logRules, replayRules, isolationRules,
 		concurrencyRules, modelRules,
 	} {
 		all = append(all, group...)

@@ -187,7 +187,7 @@ func leftLeased(t *testing.T, s *testStore, dying webhook.Store, next *worker) {
 	t.Helper()
 	mustEnqueue(t, s, event("evt_"+strconv.FormatInt(now(t, s).UnixNano(), 10)))
 	const lease = 300 * time.Millisecond
-	c, err := dying.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 10, PerEndpoint: 10, Lease: lease}})
+	c, err := dying.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 10, Room: terms(10, 10).Room, Lease: lease}})
 	require.NoError(t, err)
 	require.Len(t, c.Deliveries, 1)
 	next.takes(t)

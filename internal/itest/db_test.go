@@ -182,7 +182,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "lease", "attempt", "inbox"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "attempt", "inbox"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		if s.dialect == sqlstore.SQLite {
@@ -218,7 +218,7 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 	t.Helper()
 	us := d.Microseconds()
 	columns := map[string][]string{
-		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "created_at", "updated_at"},
+		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "paused_until", "probe_at", "created_at", "updated_at"},
 		"event":     {"created_at"},
 		"unmatched": {"created_at"},
 		"delivery":  {"created_at", "ends_at"},
@@ -257,7 +257,7 @@ func (s *testStore) endLeases(t testing.TB) {
 func (s *testStore) unfinished(t testing.TB) int64 {
 	t.Helper()
 	return s.number(t, `select count(*) from webhook_delivery d
-		join webhook_endpoint p on p.num = d.endpoint where d.status in (0, 1) and p.status in (1, 2)`)
+		join webhook_endpoint p on p.num = d.endpoint where d.status in (0, 1) and p.status in (1, 2, 4, 5)`)
 }
 
 // rewindSecrets moves the expiry of secrets, which is stored beside each.

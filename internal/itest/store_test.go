@@ -38,8 +38,37 @@ func groups(g ...[]webhook.EventRecord) webhook.EnqueueRequest {
 	return webhook.EnqueueRequest{Groups: g}
 }
 
-func terms(n, each int) webhook.LeaseTerms {
-	return webhook.LeaseTerms{Max: n, PerEndpoint: each, Lease: time.Hour}
+// room is a [webhook.Room] with so many slots for each endpoint, and another number
+// for those that are named.
+type room struct {
+	each  int
+	named map[string]int
+	taken map[string]int
+	asked []webhook.Candidate
+}
+
+// Take implements [webhook.Room].
+func (r *room) Take(c webhook.Candidate, n int) int {
+	free, named := r.named[c.EndpointID]
+	if !named {
+		free = r.each
+	}
+	r.asked = append(r.asked, c)
+	n = max(0, min(n, free-r.taken[c.EndpointID]))
+	r.taken[c.EndpointID] += n
+	return n
+}
+
+// Reset implements [webhook.Room].
+func (r *room) Reset() { clear(r.taken); r.asked = nil }
+
+// terms are good for one call.
+func terms(n, each int, full ...string) webhook.LeaseTerms {
+	r := &room{each: each, named: map[string]int{}, taken: map[string]int{}}
+	for _, id := range full {
+		r.named[id] = 0
+	}
+	return webhook.LeaseTerms{Max: n, Lease: time.Hour, Room: r}
 }
 
 func mustEnqueue(t testing.TB, q webhook.Enqueuer, evs ...webhook.EventRecord) webhook.Enqueued {

@@ -2,6 +2,7 @@ package itest
 
 import (
 	"database/sql"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,7 +14,7 @@ import (
 
 // G1: what a hot call touches is in proportion to its batch, whatever the backlog:
 // of a hundred thousand rows that wait and as many that are due at an endpoint
-// without room, none is looked at. The servers count the rows and index entries
+// without room, and of 10,000 paused endpoints, none is looked at. The servers count the rows and index entries
 // that they read; SQLite does not, but each of its statements reads no more rows
 // than it has parameters or a LIMIT, so that it is the statements that count.
 func TestHotCallsTouchTheirBatchAlone(t *testing.T) {
@@ -43,7 +44,11 @@ func TestHotCallsTouchTheirBatchAlone(t *testing.T) {
 			statements := rec.count()
 			rows := rowsRead(t, d, db) - before
 			t.Logf("%s: %d statements, %d rows", step.name, statements, rows)
-			assert.LessOrEqual(t, rows, int64(200), step.name)
+			most := int64(200)
+			if strings.HasPrefix(step.name, "Maintain") {
+				most += 2 * 500 // endpoints with parked deliveries that it looks at now and then
+			}
+			assert.LessOrEqual(t, rows, most, step.name)
 			assert.LessOrEqual(t, statements, 100, step.name)
 		}
 	})

@@ -13,7 +13,8 @@ import (
 )
 
 // million is the volume of the long tests: rows that wait for a retry, spread over
-// a hundred thousand endpoints, and as many that are due at one endpoint.
+// a hundred thousand endpoints, and as many that are due at one endpoint. As many
+// endpoints are paused.
 const million = 1_000_000
 
 // G1, G2: beside a million waiting retries of 100,000 endpoints and a million due
@@ -45,7 +46,7 @@ func TestAMillionRowsCostNothing(t *testing.T) {
 			t.Logf("filled in %.0f s", time.Since(began).Seconds())
 			q, err := full.QueueStats(ctx, "", "")
 			require.NoError(t, err)
-			require.Equal(t, [2]int{million, million}, [2]int{q.Ready, q.Waiting})
+			require.Equal(t, [2]int{million + million/10, million}, [2]int{q.Ready, q.Waiting})
 
 			var emit, claim float64
 			for round := 0; round < 3 && (round == 0 || max(emit, claim) > 1.5); round++ {
@@ -89,9 +90,7 @@ func (m *timed) cycle(t *testing.T, s *testStore, n int) {
 	mustEnqueue(t, s, ev)
 	emitted := time.Since(began)
 	began = time.Now()
-	terms := terms(64, 4)
-	terms.Slots = []webhook.Slots{{EndpointID: "wh_full", Free: 0}}
-	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms})
+	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(64, 4, "wh_full")})
 	claimed := time.Since(began)
 	require.NoError(t, err)
 	require.Len(t, c.Deliveries, 1)

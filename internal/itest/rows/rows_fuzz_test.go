@@ -98,7 +98,7 @@ func readRows(t *testing.T, s *sqlstore.Store, secrets, cursor, id string) {
 	}
 	_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 10})
 	check(err)
-	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 10, PerEndpoint: 10, Lease: time.Hour}, Cursor: cursor})
+	c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 10, Room: open{}, Lease: time.Hour}, Cursor: cursor})
 	check(err)
 	for _, l := range c.Deliveries {
 		_, err := s.Settle(ctx, []webhook.Settlement{{
@@ -107,3 +107,12 @@ func readRows(t *testing.T, s *sqlstore.Store, secrets, cursor, id string) {
 		check(err)
 	}
 }
+
+// open is a [webhook.Room] that takes everything.
+type open struct{}
+
+// Take implements [webhook.Room].
+func (open) Take(_ webhook.Candidate, n int) int { return n }
+
+// Reset implements [webhook.Room].
+func (open) Reset() {}

@@ -11,6 +11,11 @@ create table if not exists webhook_account (
 	version bigint not null
 ) engine = InnoDB;
 
+-- Statuses: 0 deleted; 1 active; 2 failing; 3 inactive; 4 and 5 are 1 and 2 while
+-- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
+-- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
+-- is to look for its next probe, or when the lease of the one with probe_token
+-- ends; 0 means that there is nothing to probe it with.
 create table if not exists webhook_endpoint (
 	num bigint auto_increment primary key,
 	id varbinary(64) not null,
@@ -32,11 +37,17 @@ create table if not exists webhook_endpoint (
 	last_triggered_at bigint not null default 0,
 	last_success_at bigint not null default 0,
 	last_failure_at bigint not null default 0,
+	pace smallint not null default 0,
+	pauses int not null default 0,
+	paused_until bigint not null default 0,
+	probe_at bigint not null default 0,
+	probe_token bigint not null default 0,
 	created_at bigint not null,
 	updated_at bigint not null,
 	unique key id (id),
 	key account (account, num),
-	key moving (moving, num)
+	key moving (moving, num),
+	key probe (probe_at, num)
 ) engine = InnoDB;
 
 create table if not exists webhook_subscription (
@@ -98,8 +109,9 @@ create table if not exists webhook_delivery (
 	key endpoint (endpoint, id)
 ) engine = InnoDB;
 
--- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry. There are
--- no partial indexes here: that this table is small keeps its keys small.
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry, 6
+-- parked since the endpoint is paused, 7 the same of one that was attempted before.
+-- There are no partial indexes here: that this table is small keeps its keys small.
 create table if not exists webhook_queue (
 	id binary(16) primary key,
 	endpoint bigint not null,

@@ -8,6 +8,11 @@ create table webhook_account (
 	version bigint not null
 ) with (fillfactor = 70);
 
+-- Statuses: 0 deleted; 1 active; 2 failing; 3 inactive; 4 and 5 are 1 and 2 while
+-- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
+-- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
+-- is to look for its next probe, or when the lease of the one with probe_token
+-- ends; 0 means that there is nothing to probe it with.
 create table webhook_endpoint (
 	num bigint generated always as identity primary key,
 	id text collate "C" not null unique,
@@ -29,11 +34,17 @@ create table webhook_endpoint (
 	last_triggered_at bigint not null default 0,
 	last_success_at bigint not null default 0,
 	last_failure_at bigint not null default 0,
+	pace smallint not null default 0,
+	pauses integer not null default 0,
+	paused_until bigint not null default 0,
+	probe_at bigint not null default 0,
+	probe_token bigint not null default 0,
 	created_at bigint not null,
 	updated_at bigint not null
 ) with (fillfactor = 70);
 create index webhook_endpoint_account on webhook_endpoint (account, num);
 create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
+create index webhook_endpoint_probe on webhook_endpoint (probe_at, num) where probe_at > 0;
 
 create table webhook_subscription (
 	account text collate "C" not null,
@@ -92,7 +103,8 @@ create table webhook_delivery (
 ) with (fillfactor = 45);
 create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
 
--- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry.
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry, 6
+-- parked since the endpoint is paused, 7 the same of one that was attempted before.
 create table webhook_queue (
 	id uuid primary key,
 	endpoint bigint not null,
@@ -102,6 +114,7 @@ create table webhook_queue (
 create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
 create index webhook_queue_waiting on webhook_queue (due) where state = 5;
 create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
+create index webhook_queue_parked on webhook_queue (endpoint, state desc, due, id) where state > 5;
 
 -- What was leased by one call, as the deliveries' ids one behind the other, and
 -- when that ends: who finds it then makes ready what is still leased.

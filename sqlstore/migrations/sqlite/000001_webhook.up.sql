@@ -8,6 +8,11 @@ create table webhook_account (
 	version integer not null
 ) without rowid;
 
+-- Statuses: 0 deleted; 1 active; 2 failing; 3 inactive; 4 and 5 are 1 and 2 while
+-- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
+-- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
+-- is to look for its next probe, or when the lease of the one with probe_token
+-- ends; 0 means that there is nothing to probe it with.
 create table webhook_endpoint (
 	num integer primary key,
 	id text not null unique,
@@ -29,11 +34,17 @@ create table webhook_endpoint (
 	last_triggered_at integer not null default 0,
 	last_success_at integer not null default 0,
 	last_failure_at integer not null default 0,
+	pace integer not null default 0,
+	pauses integer not null default 0,
+	paused_until integer not null default 0,
+	probe_at integer not null default 0,
+	probe_token integer not null default 0,
 	created_at integer not null,
 	updated_at integer not null
 );
 create index webhook_endpoint_account on webhook_endpoint (account, num);
 create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
+create index webhook_endpoint_probe on webhook_endpoint (probe_at, num) where probe_at > 0;
 
 create table webhook_subscription (
 	account text not null,
@@ -103,7 +114,8 @@ create table webhook_history (
 create table webhook_history_end (delivery blob not null);
 insert into webhook_history_end (delivery) values (x'');
 
--- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry.
+-- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry, 6
+-- parked since the endpoint is paused, 7 the same of one that was attempted before.
 create table webhook_queue (
 	id blob primary key,
 	endpoint integer not null,
@@ -113,6 +125,7 @@ create table webhook_queue (
 create index webhook_queue_ready on webhook_queue (endpoint, due, id) where state = 0;
 create index webhook_queue_waiting on webhook_queue (due) where state = 5;
 create index webhook_queue_held on webhook_queue (endpoint, due, id) where state = 4;
+create index webhook_queue_parked on webhook_queue (endpoint, state desc, due, id) where state > 5;
 
 -- What was leased by one call, as the deliveries' ids one behind the other, and
 -- when that ends: who finds it then makes ready what is still leased.

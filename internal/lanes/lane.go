@@ -1,0 +1,150 @@
+package lanes
+
+import "time"
+
+const (
+	// SlowAfter is how long a quick attempt takes at most.
+	SlowAfter = 100 * time.Millisecond
+	// queueFactor is how much of a quick endpoint may be held for each of its slots,
+	// that in flight included: enough to bridge a claim, little enough that none
+	// outlives its lease while it waits.
+	queueFactor = 4
+	// memory is how long what was learned of an endpoint is kept.
+	memory = time.Minute
+)
+
+// Pace is how an endpoint answered lately.
+type Pace int
+
+const (
+	// Unknown means that it was never tried.
+	Unknown Pace = iota
+	// Quick means that it answers within SlowAfter.
+	Quick
+	// Slow means that it answers, but takes longer.
+	Slow
+	// Paused means that it did not answer in time.
+	Paused
+)
+
+// Kind is what an attempt tells of its endpoint.
+type Kind int
+
+const (
+	// Nothing is told by an attempt that was not made, or that failed on our side.
+	Nothing Kind = iota
+	// Answered in time, whatever the answer.
+	Answered
+	// TimedOut means that no answer came in time.
+	TimedOut
+)
+
+// Verdict is what became of an attempt.
+type Verdict struct {
+	Kind Kind
+	// Pause is for how long nothing new is taken on for the endpoint, of its own
+	// accord, if it did not answer and nothing else that was sent to it meanwhile
+	// was answered.
+	Pause time.Duration
+}
+
+// pool is one of the kinds of places that attempts need.
+type pool int
+
+const (
+	quickPool pool = iota
+	slowPool
+	badPool // part of the slow pool
+	trialPool
+	pools
+)
+
+// poolOf returns the pool of endpoints of a pace.
+func poolOf(p Pace) pool {
+	switch p {
+	case Quick:
+		return quickPool
+	case Paused:
+		return badPool
+	case Unknown:
+		return trialPool
+	}
+	return slowPool
+}
+
+// lane is what is known of one endpoint, and what is held for it.
+type lane[J any] struct {
+	id       string
+	account  *account[J]
+	queue    []Job[J]
+	reserved int // promised to stores that choose
+	inFlight int
+	slots    int // attempts allowed in flight
+	pace     Pace
+	until    time.Time // nothing new before
+	backlog  bool      // a store had more than there was room for
+	answered time.Time // latest answer
+	last     time.Time // end of the latest attempt
+	ready    bool      // in a ring of its account
+}
+
+// held is what this process has of the endpoint, or may get.
+func (l *lane[J]) held() int { return l.inFlight + len(l.queue) + l.reserved }
+
+func (l *lane[J]) idle() bool { return l.held() == 0 }
+
+// expect takes over what the store knows of the endpoint, where that is newer.
+// full is the number of slots of a healthy endpoint.
+func (l *lane[J]) expect(p Pace, full int) {
+	switch {
+	case p == Paused:
+		l.pace, l.slots, l.until = Paused, 1, time.Time{}
+	case l.pace == Paused: // somebody else had an answer
+		l.pace, l.slots = Slow, 1
+	case l.last.IsZero() && l.idle():
+		l.pace, l.slots = p, full
+		if p == Unknown {
+			l.slots = 1
+		}
+	}
+}
+
+// room is how much more may be held. Only an endpoint that answers quickly has a
+// queue: behind one that does not, work would just take up memory.
+func (l *lane[J]) room(now time.Time) int {
+	most := l.slots
+	switch {
+	case now.Before(l.until):
+		return 0
+	case l.pace == Quick:
+		most *= queueFactor
+	}
+	return max(0, most-l.held())
+}
+
+// startable reports whether an attempt could begin, if there is a place for it.
+func (l *lane[J]) startable() bool { return len(l.queue) > 0 && l.inFlight < l.slots }
+
+// learn takes in an attempt that began at the given time and has ended now.
+func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) {
+	l.last = now
+	switch v.Kind {
+	case Answered:
+		switch {
+		case l.pace == Unknown:
+			l.slots = full
+		case l.slots < full:
+			l.slots = min(full, 2*l.slots)
+		}
+		l.pace, l.until, l.answered = Slow, time.Time{}, now
+		if now.Sub(began) < SlowAfter {
+			l.pace = Quick
+		}
+	case TimedOut:
+		if l.answered.After(began) { // it lives
+			l.pace, l.slots = Slow, max(1, l.slots/2)
+			return
+		}
+		l.pace, l.slots, l.until = Paused, 1, now.Add(v.Pause)
+	}
+}

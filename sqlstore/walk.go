@@ -1,0 +1,218 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// stop is an endpoint on the way of a claim, and its oldest ready rows.
+type stop struct {
+	num, version, probeAt int64
+	id, account           string
+	status                int
+	pace                  webhook.Pace
+	moving                bool
+	rows                  []claimed
+}
+
+// idle reports whether the endpoint is paused and has nothing but ready rows, which
+// came when there was nothing to probe it with.
+func (ep *stop) idle() bool { return isPaused(ep.status) && ep.probeAt == 0 }
+
+func (ep *stop) candidate() webhook.Candidate {
+	return webhook.Candidate{EndpointID: ep.id, AccountID: ep.account, Pace: paceOf(ep.status, ep.pace)}
+}
+
+// paceOf returns the pace that others see.
+func paceOf(status int, pace webhook.Pace) webhook.Pace {
+	if isPaused(status) {
+		return webhook.PacePaused
+	}
+	return pace
+}
+
+const (
+	// rowsPerStop is how many rows of an endpoint a claim sees before it asks Room.
+	rowsPerStop = 16
+	// maxVisits is how many endpoints one claim looks at, about, when Room takes
+	// little: the others are left to the next call.
+	maxVisits = 1000
+	// firstVisits is how many endpoints the first statement looks at where one
+	// looks at several, and the next one at twice as many.
+	firstVisits = 32
+)
+
+// walk goes from one endpoint that has ready rows to the next, by index, and takes
+// what there is room for: from the cursor to the end, and from the start to where it
+// began.
+func (c *claim) walk(ctx context.Context, t *txn) error {
+	for n := firstVisits; ; n *= 2 {
+		stops, done, err := c.s.dialect.visit(ctx, t, c, min(n, maxVisits-c.visited))
+		if err != nil {
+			return err
+		}
+		for i := range stops {
+			c.visited++
+			c.cursor = stops[i].num
+			if err := c.visit(ctx, t, &stops[i]); err != nil {
+				return err
+			}
+			if len(c.rows) >= c.terms.Max {
+				return nil
+			}
+		}
+		if done {
+			return nil
+		}
+		if c.visited >= maxVisits {
+			c.more = true
+			return nil
+		}
+	}
+}
+
+// visit takes of an endpoint what there is room for.
+func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
+	if ep.status != endpointActive && ep.status != endpointFailing {
+		if !ep.moving {
+			c.met = append(c.met, ep.num)
+		}
+		if ep.idle() && len(ep.rows) > 0 && c.room(ep.candidate(), 1) == 1 {
+			row := ep.rows[0]
+			c.rows = append(c.rows, row)
+			c.probes = append(c.probes, probe{num: ep.num, k: row.k})
+		}
+		return nil
+	}
+	for seen := 0; len(ep.rows) > 0; {
+		n := min(len(ep.rows), c.terms.Max-len(c.rows))
+		took := c.room(ep.candidate(), n)
+		c.rows = append(c.rows, ep.rows[:took]...)
+		if seen += took; took < n || len(ep.rows) < rowsPerStop || len(c.rows) >= c.terms.Max {
+			return nil
+		}
+		if err := c.rest(ctx, t, ep, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest reads further rows of an endpoint.
+func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
+	ep.rows = nil
+	return t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
+		row := claimed{endpoint: ep.num, version: ep.version}
+		err := r.Scan(&row.k, &row.due)
+		ep.rows = append(ep.rows, row)
+		return err
+	}, ep.num, max(rowsPerStop, c.terms.Max-len(c.rows)), seen)
+}
+
+// visitNext goes to the next endpoint alone. It is of SQLite, in which a statement
+// costs little.
+func visitNext(ctx context.Context, t *txn, c *claim, _ int) (stops []stop, done bool, err error) {
+	for {
+		ep, err := c.step(ctx, t)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case ep.num != 0 && (!c.wrapped || ep.num <= c.from):
+			c.at = ep.num
+			return []stop{ep}, false, nil
+		case !c.wrap():
+			return nil, true, nil
+		}
+	}
+}
+
+// wrap goes on at the start, or reports that the round is complete.
+func (c *claim) wrap() bool {
+	if c.wrapped || c.from == 0 {
+		return false
+	}
+	c.wrapped, c.at = true, 0
+	return true
+}
+
+// step returns the next endpoint that has ready rows. 0 is no endpoint's number.
+func (c *claim) step(ctx context.Context, t *txn) (ep stop, err error) {
+	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
+		var row claimed
+		err := r.Scan(&row.k, &row.due, &ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt)
+		row.endpoint, row.version = ep.num, ep.version
+		ep.rows = append(ep.rows, row)
+		return err
+	}, c.at, rowsPerStop)
+	return ep, err
+}
+
+// visitGroups goes to the next endpoints by a loose scan of the index, which tells
+// their numbers. It is of MySQL.
+func visitGroups(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error) {
+	n = min(n, groupsAtOnce)
+	var nums [][]any
+	last := int64(0)
+	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
+		err := r.Scan(&last)
+		if !c.wrapped || last <= c.from {
+			nums = append(nums, []any{last})
+		}
+		return err
+	}, c.at, n)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(nums) == n {
+		c.at = last
+	} else {
+		done = !c.wrap()
+	}
+	stops, err = c.group(ctx, t, nums)
+	return stops, done, err
+}
+
+// groupsAtOnce is how many endpoints a statement of MySQL looks at.
+const groupsAtOnce = 128
+
+// group reads the endpoints and their oldest rows.
+func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error) {
+	byNum := make(map[int64]*stop, len(nums))
+	order := make([]int64, len(nums))
+	for i, num := range nums {
+		order[i] = num[0].(int64)
+	}
+	err := t.bulk(ctx, &c.s.sql.PickStates, nums, func(r *sql.Rows) error {
+		var ep stop
+		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt)
+		byNum[ep.num] = &ep
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var wanted [][]any
+	for _, num := range order {
+		if ep := byNum[num]; ep != nil && (ep.status == endpointActive || ep.status == endpointFailing || ep.idle()) {
+			wanted = append(wanted, []any{num, rowsPerStop})
+		}
+	}
+	err = t.bulk(ctx, &c.s.sql.PickRows, wanted, func(r *sql.Rows) error {
+		var row claimed
+		err := r.Scan(&row.k, &row.endpoint, &row.due)
+		if ep := byNum[row.endpoint]; ep != nil {
+			row.version = ep.version
+			ep.rows = append(ep.rows, row)
+		}
+		return err
+	})
+	stops := make([]stop, 0, len(order))
+	for _, num := range order {
+		if ep := byNum[num]; ep != nil {
+			stops = append(stops, *ep)
+		}
+	}
+	return stops, err
+}
