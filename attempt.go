@@ -14,11 +14,7 @@ import (
 // errNoAnswer is the cause of an attempt's end by one of its time budgets.
 var errNoAnswer = errors.New("webhook: no answer in time")
 
-// attempt is the context of one request, with one timer for all its budgets:
-// http.Transport.ResponseHeaderTimeout and a deadline beside it would cost a
-// tenth of the whole exchange. The dialer finds the attempt in its context,
-// which net/http detaches from the request's, so that no connecting goes on
-// after the Send that wanted it.
+// attempt is the context of one request, with one timer for all its budgets.
 type attempt struct {
 	context.Context
 	cancel context.CancelCauseFunc
@@ -30,8 +26,6 @@ type attempt struct {
 	timer *time.Timer
 	ended bool
 }
-
-type attemptKey struct{}
 
 // boundsItself reports whether t ends each attempt within d without being told,
 // so that a second timer can be saved.
@@ -54,14 +48,6 @@ func newAttempt(ctx context.Context, answer, total time.Duration, size int) *att
 	defer a.mu.Unlock()
 	a.timer = time.AfterFunc(first, a.expire)
 	return a
-}
-
-// Value implements [context.Context].
-func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
 }
 
 func (a *attempt) expire() { a.cancel(errNoAnswer) }
@@ -96,17 +82,12 @@ func (a *attempt) end() {
 	a.cancel(nil)
 }
 
-// post has what all requests have in common.
-var post = &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-
 // smallBody is a size that the kernel takes at once, whether the receiver reads
 // or not. The end of writing a larger one is watched.
 const smallBody = 16 << 10
 
-// request makes the HTTP request. GetBody is for the case that a kept-alive
-// connection turns out to be closed before anything was written: then net/http
-// takes another one. It would by itself send a request again that has an
-// Idempotency-Key.
+// request makes the HTTP request. An Idempotency-Key is never sent: whoever stands
+// between, a proxy for example, could take it for leave to send the request again.
 func (a *attempt) request(u *url.URL, req *Request) *http.Request {
 	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		_, has := req.Header[key]
@@ -114,33 +95,13 @@ func (a *attempt) request(u *url.URL, req *Request) *http.Request {
 			delete(req.Header, key)
 		}
 	}
-	r := post.WithContext(a)
-	r.URL, r.Host, r.Header = u, u.Host, req.Header
+	r := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: u, Host: u.Host, Header: req.Header}
 	if len(req.Body) == 0 {
 		return r
 	}
 	r.ContentLength = int64(len(req.Body))
 	r.GetBody = func() (io.ReadCloser, error) {
-		b := bytes.NewReader(req.Body)
-		if a.large {
-			return io.NopCloser(&watchedBody{a, b}), nil
-		}
-		return io.NopCloser(b), nil // a type that net/http writes together with the header
+		return io.NopCloser(bytes.NewReader(req.Body)), nil // a type that is written together with the header
 	}
-	r.Body, _ = r.GetBody()
 	return r
-}
-
-// watchedBody tells its attempt when the last of it was read.
-type watchedBody struct {
-	a *attempt
-	r *bytes.Reader
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.r.Len() == 0 {
-		b.a.written()
-	}
-	return n, err
 }

@@ -3,9 +3,14 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
 // dialError is a failure before a connection could be used. handshake tells the
@@ -14,73 +19,75 @@ type dialError struct {
 	handshake bool
 	blocked   bool // an address of the name was refused by the egress policy
 	timeout   bool // the connect budget is used up
-	err       error
+	// nameServer says that it is the host's own name server that does not answer.
+	nameServer bool
+	err        error
 }
 
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// connectContext bounds connecting by the connect budget, and by the Send that
-// wants the connection: net/http detaches ctx from it.
-func (t *HTTPTransport) connectContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// connection makes a connection to a checked address, within the connect budget.
+// It returns the network's side, and what HTTP is spoken on.
+func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Key) (*http1.Wire, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.connect)
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return ctx, cancel
-	}
-	a.connecting()
-	stop := context.AfterFunc(a.Context, cancel)
-	return ctx, func() { stop(); cancel(); a.connected() }
-}
-
-// dialTCP is http.Transport.DialContext.
-func (t *HTTPTransport) dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := t.connectContext(ctx)
 	defer cancel()
-	conn, err := t.connectTCP(ctx, network, addr)
+	raw, err := t.connectTCP(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return conn, nil
-}
-
-// dialTLS is http.Transport.DialTLSContext.
-func (t *HTTPTransport) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := t.connectContext(ctx)
-	defer cancel()
-	raw, err := t.connectTCP(ctx, network, addr)
-	if err != nil {
-		return nil, err
+	wire := http1.NewWire(raw, key.TLS)
+	if !key.TLS {
+		return wire, wire, nil
 	}
 	cfg := t.tls.Clone()
-	if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
-		_ = raw.Close()
-		return nil, &dialError{err: err}
-	}
-	conn := tls.Client(raw, cfg)
+	cfg.ServerName = at.url.Hostname()
+	conn := tls.Client(wire, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, &dialError{handshake: true, timeout: expired(ctx), err: err}
+		return nil, nil, &dialError{handshake: true, timeout: expired(ctx), err: err}
 	}
-	return conn, nil
+	return wire, conn, nil
 }
 
 // connectTCP dials through the egress policy, which sees each address that a
 // name leads to.
-func (t *HTTPTransport) connectTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	var blocked atomic.Bool // addresses of both families are dialled at once
+func (t *HTTPTransport) connectTCP(ctx context.Context, key http1.Key) (net.Conn, error) {
+	var resolved, blocked atomic.Bool // addresses of both families are dialled at once
 	d := &net.Dialer{ControlContext: func(ctx context.Context, network, address string, c syscall.RawConn) error {
+		resolved.Store(true)
 		err := t.policy.Control(ctx, network, address, c)
 		if err != nil {
 			blocked.Store(true)
 		}
 		return err
 	}}
-	conn, err := t.dial(ctx, d, network, addr)
+	began := time.Now()
+	conn, err := t.dial(ctx, d, "tcp", key.Address)
+	theirs := t.recordLookup(ctx, key, began, resolved.Load(), err)
 	if err != nil {
-		return nil, &dialError{blocked: blocked.Load(), timeout: expired(ctx), err: err}
+		return nil, &dialError{blocked: blocked.Load(), timeout: expired(ctx), nameServer: theirs, err: err}
 	}
 	return conn, nil
+}
+
+// recordLookup notes how the lookup of a host ended, and reports whether it failed
+// by the host's own name server. That a name does not exist says nothing of either.
+func (t *HTTPTransport) recordLookup(ctx context.Context, key http1.Key, began time.Time, resolved bool, err error) (theirs bool) {
+	host, _, split := net.SplitHostPort(key.Address)
+	if _, literal := netip.ParseAddr(host); split != nil || literal == nil {
+		return false
+	}
+	if resolved {
+		t.lookups.Resolved(key.Owner, host)
+		return false
+	}
+	var dns *net.DNSError
+	failed := errors.As(err, &dns) && !dns.IsNotFound && context.Cause(ctx) != context.Canceled
+	if kind, _ := errnoFailure(err); !failed || kind.Ours() || starved() {
+		return false
+	}
+	return t.lookups.Failed(key.Owner, host, began)
 }
 
 func expired(ctx context.Context) bool { return ctx.Err() == context.DeadlineExceeded }

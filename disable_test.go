@@ -301,6 +301,7 @@ func TestGuardHoldsBackWhileNothingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
 		r := newRig(t, func(_ context.Context, req *webhook.Request) (*webhook.Response, error) {
+			time.Sleep(time.Millisecond) // so that endpoints take turns
 			if up.Load() && req.URL == healthyURL {
 				return &webhook.Response{StatusCode: 200}, nil
 			}

@@ -29,11 +29,16 @@ func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, netwo
 	t.dial = f
 }
 
+// Dial is what SetDial has put there.
+func (t *HTTPTransport) Dial() func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+	return t.dial
+}
+
 // FailureDetails are all the words that a TransportError can show.
 func FailureDetails() []string {
 	list := []string{
 		detailBlocked, detailCanceled, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
-		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailResolver,
+		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailNameServer, detailResolver,
 		detailCertExpired, detailCertHost, detailCertAuthority, detailCertInvalid, detailNotTLS, detailHandshake,
 		detailRedirect, detailTooLarge, detailStatus, detailLocal, detailHeader,
 	}

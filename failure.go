@@ -28,6 +28,7 @@ const (
 	detailTLSAlert       = "the TLS connection failed"
 	detailProtocol       = "the answer is not valid HTTP"
 	detailNotFound       = "the host name does not exist"
+	detailNameServer     = "the name server of your domain did not answer"
 	detailResolver       = "the host name could not be resolved"
 	detailCertExpired    = "the certificate has expired or is not valid yet"
 	detailCertHost       = "the certificate is for another host"
@@ -55,16 +56,6 @@ func statusFailure(status int) (FailureKind, string) {
 		return FailureHTTPStatus, detailTooLarge
 	}
 	return FailureHTTPStatus, detailStatus
-}
-
-// classifySend is classify for an error of RoundTrip. Only then is it worth
-// looking whether the request could be sent at all.
-func classifySend(ctx context.Context, req *Request, err error) *TransportError {
-	e := classify(ctx, err)
-	if e.Kind == FailureProtocol && !sendableHeader(req.Header) {
-		return &TransportError{Kind: FailureInternal, Detail: detailHeader, Err: err}
-	}
-	return e
 }
 
 // classify says whose fault err is, in fixed words. ctx is the caller's.
@@ -96,6 +87,8 @@ func (e *dialError) kind() (FailureKind, string) {
 		return FailureBlockedAddress, detailBlocked
 	case errors.As(e.err, &dns) && dns.IsNotFound && !starved():
 		return FailureDNSNotFound, detailNotFound
+	case dns != nil && e.nameServer:
+		return FailureDNSServer, detailNameServer
 	case dns != nil:
 		return FailureDNSTemporary, detailResolver
 	case e.timeout && e.handshake:
@@ -168,14 +161,11 @@ func exchangeFailure(err error) (FailureKind, string) {
 	case errors.As(err, &record), errors.As(err, &op) && (op.Op == tlsRemote || op.Op == tlsLocal):
 		return FailureTLS, detailTLSAlert
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
-		errors.Is(err, net.ErrClosed), op != nil, err.Error() == serverClosedIdle:
+		errors.Is(err, net.ErrClosed), op != nil:
 		return FailureConnection, detailClosed
 	}
 	return FailureProtocol, detailProtocol
 }
-
-// serverClosedIdle is net/http's errServerClosedIdle, which has no type.
-const serverClosedIdle = "http: server closed idle connection"
 
 // tlsRemote and tlsLocal are the Op of the net.OpError that crypto/tls makes of
 // an alert. TLS 1.3 sends some only after the handshake: a missing client

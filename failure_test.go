@@ -113,7 +113,7 @@ func TestSendersFaultsAreToldApart(t *testing.T) {
 	for kind, ours := range map[webhook.FailureKind]bool{
 		webhook.FailureHTTPStatus: false, webhook.FailureRedirect: false, webhook.FailureTimeout: false,
 		webhook.FailureConnectTimeout: false, webhook.FailureRefused: false, webhook.FailureConnection: false,
-		webhook.FailureTLS: false, webhook.FailureProtocol: false, webhook.FailureDNSNotFound: false,
+		webhook.FailureTLS: false, webhook.FailureProtocol: false, webhook.FailureDNSNotFound: false, webhook.FailureDNSServer: false,
 		webhook.FailureBlockedAddress: false, webhook.FailureURL: false,
 		webhook.FailureDNSTemporary: true, webhook.FailureLocal: true, webhook.FailureCanceled: true, webhook.FailureInternal: true,
 	} {

@@ -169,7 +169,7 @@ func TestAStartTakesOnNoMoreThanItsShareOfAnEndlessBacklog(t *testing.T) { // G1
 		r.start()
 		time.Sleep(9 * time.Minute) // nothing answers, and nothing has timed out yet
 		assert.LessOrEqual(t, s.asked.Load(), int64(8*8), "a claim asks for its batch")
-		assert.LessOrEqual(t, s.leased.Load(), int64(4*8+5*8), "what is queued, and what is in flight")
+		assert.LessOrEqual(t, s.leased.Load(), int64(24*8), "the first attempts that may be in flight")
 		assert.Zero(t, s.other.Load(), "nothing else is loaded")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

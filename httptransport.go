@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/egress"
+	"github.com/ringyo-ai/webhook/internal/http1"
+	"github.com/ringyo-ai/webhook/internal/nameserver"
 )
 
 // Limits of what a receiver can make the transport read.
@@ -66,7 +68,8 @@ type HTTPConfig struct {
 }
 
 // HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
-// One Send is at most one request. It follows no redirect, uses no proxy, keeps
+// One Send is at most one request. Connections are kept for the account and host
+// that they were made for, and answer nothing but what was asked on them. It follows no redirect, uses no proxy, keeps
 // no cookies and reads at most 64 KiB of response headers and 4 KiB of body.
 //
 // What it reaches is checked when the URL is parsed and, after DNS, at each
@@ -76,7 +79,8 @@ type HTTPConfig struct {
 type HTTPTransport struct {
 	policy  egress.Policy
 	urls    *urlCache
-	rt      *http.Transport
+	lookups *nameserver.Record
+	pool    *http1.Pool
 	tls     *tls.Config
 	connect time.Duration
 	answer  time.Duration
@@ -96,27 +100,16 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 	t := &HTTPTransport{
 		policy:  egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
 		urls:    newURLCache(),
+		lookups: nameserver.New(),
 		tls:     cfg.TLS,
 		connect: cfg.ConnectTimeout,
 		answer:  cfg.ResponseTimeout,
 		total:   cfg.Timeout,
 		excerpt: max(cfg.ResponseExcerpt, 0),
+		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: time.Minute, MaxHeader: maxResponseHeader},
 		dial: func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
 			return d.DialContext(ctx, network, addr)
 		},
-	}
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
-	t.rt = &http.Transport{
-		DialContext:            t.dialTCP,
-		DialTLSContext:         t.dialTLS,
-		Protocols:              &http1,
-		DisableCompression:     true,
-		DisableKeepAlives:      cfg.MaxIdle < 0,
-		MaxIdleConns:           cfg.MaxIdle,
-		MaxIdleConnsPerHost:    cfg.MaxIdle, // many endpoints can share one host
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 	return t, nil
 }
@@ -172,9 +165,29 @@ func clientTLS(base *tls.Config, sessions int) *tls.Config {
 	}
 	c.NextProtos = []string{"http/1.1"}
 	if c.ClientSessionCache == nil && sessions > 0 {
-		c.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
+		c.ClientSessionCache = smallSessions{tls.NewLRUClientSessionCache(sessions)}
 	}
 	return c
+}
+
+// maxSession bounds what is remembered of one TLS session, in bytes. It holds the
+// server's certificates, of which crypto/tls accepts 256 KiB; usual ones take 10.
+const maxSession = 32 << 10
+
+// smallSessions leaves out sessions that a server has made large.
+type smallSessions struct{ tls.ClientSessionCache }
+
+func (s smallSessions) Put(host string, session *tls.ClientSessionState) {
+	if session != nil {
+		ticket, state, err := session.ResumptionState()
+		if err != nil || state == nil {
+			return
+		}
+		if text, err := state.Bytes(); err != nil || len(ticket)+len(text) > maxSession {
+			return
+		}
+	}
+	s.ClientSessionCache.Put(host, session)
 }
 
 // CheckURL answers a [*URLError] when raw cannot be an endpoint's URL. It
@@ -192,14 +205,8 @@ func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
 	if err != nil {
 		return urlError(err)
 	}
-	dial, port := t.dialTCP, "80"
-	if u.Scheme == "https" {
-		dial, port = t.dialTLS, "443"
-	}
-	if p := u.Port(); p != "" {
-		port = p
-	}
-	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	at := newTarget(raw, u)
+	_, conn, err := t.connection(ctx, at, at.key)
 	if err != nil {
 		e := classify(ctx, err)
 		return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
@@ -209,46 +216,56 @@ func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
 }
 
 // CloseIdleConnections closes the connections that no Send is using.
-func (t *HTTPTransport) CloseIdleConnections() { t.rt.CloseIdleConnections() }
+func (t *HTTPTransport) CloseIdleConnections() { t.pool.CloseIdle() }
 
 // Send implements [Transport].
 func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
-	u, err := t.sendURL(req.URL)
+	at, err := t.sendTo(req.URL)
 	if err != nil {
 		return nil, err
 	}
+	if !sendableHeader(req.Header) {
+		return nil, &TransportError{Kind: FailureInternal, Detail: detailHeader}
+	}
 	a := newAttempt(ctx, t.answer, t.total, len(req.Body))
 	defer a.end()
-	res, err := t.rt.RoundTrip(a.request(u, req))
+	x, err := t.pool.RoundTrip(a.Context, t.call(a, at, req))
 	if err != nil {
-		return nil, classifySend(ctx, req, err)
+		return nil, classify(ctx, err)
 	}
-	out := &Response{StatusCode: res.StatusCode, Header: res.Header}
-	if res.StatusCode != http.StatusSwitchingProtocols { // then Body is the open connection
-		out.Body = t.readBody(a, res)
+	defer x.End()
+	out := &Response{StatusCode: x.StatusCode, Header: x.Header}
+	if x.StatusCode != http.StatusSwitchingProtocols { // what follows is another protocol's
+		out.Body = t.readBody(a, x)
 	}
-	_ = res.Body.Close()
 	return out, nil
 }
 
+// call is the HTTP request. Connections are its account's own.
+func (t *HTTPTransport) call(a *attempt, at *target, req *Request) http1.Call {
+	c := http1.Call{Key: at.key, Request: a.request(at.url, req)}
+	c.Key.Owner = req.AccountID
+	c.Dial = func(ctx context.Context) (*http1.Wire, net.Conn, error) {
+		a.connecting()
+		defer a.connected()
+		return t.connection(ctx, at, c.Key)
+	}
+	if a.large {
+		c.Written = a.written
+	}
+	return c
+}
+
 // readBody answers the excerpt. Reading to the end of a short body makes the
-// connection reusable; of a long one it is not worth it, and Close drops the
-// connection.
-func (t *HTTPTransport) readBody(a *attempt, res *http.Response) []byte {
-	if res.Body == http.NoBody {
+// connection reusable; of a long one it is not worth it.
+func (t *HTTPTransport) readBody(a *attempt, x *http1.Exchange) []byte {
+	if x.Body == http.NoBody {
 		return nil
 	}
 	a.expect(bodyTimeout)
 	buf := bodyBuffers.Get().(*[maxResponseBody]byte)
 	defer bodyBuffers.Put(buf)
-	n := 0
-	for n < len(buf) {
-		m, err := res.Body.Read(buf[n:])
-		n += m
-		if err != nil {
-			break
-		}
-	}
+	n := x.ReadBody(buf[:])
 	return append([]byte(nil), buf[:min(n, t.excerpt)]...)
 }
 

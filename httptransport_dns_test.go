@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
 
 // DNS record types and response codes (RFC 1035, RFC 3596).
@@ -37,6 +39,11 @@ type zone struct {
 
 // resolver asks an in-memory name server, which calls answer for each question.
 func resolver(answer func(qtype uint16) zone) *net.Resolver {
+	return resolverOfNames(func(_ string, qtype uint16) zone { return answer(qtype) })
+}
+
+// resolverOfNames is resolver with answers that depend on the name.
+func resolverOfNames(answer func(name string, qtype uint16) zone) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go func() {
@@ -50,7 +57,7 @@ func resolver(answer func(qtype uint16) zone) *net.Resolver {
 
 // serveDNS answers one question in the framing of TCP: a length before each
 // message.
-func serveDNS(c net.Conn, answer func(qtype uint16) zone) error {
+func serveDNS(c net.Conn, answer func(name string, qtype uint16) zone) error {
 	var size [2]byte
 	if _, err := io.ReadFull(c, size[:]); err != nil {
 		return err
@@ -59,12 +66,14 @@ func serveDNS(c net.Conn, answer func(qtype uint16) zone) error {
 	if _, err := io.ReadFull(c, msg); err != nil {
 		return err
 	}
-	end := dnsHeader
+	end, name := dnsHeader, ""
 	for msg[end] != 0 {
-		end += int(msg[end]) + 1
+		next := end + int(msg[end]) + 1
+		name += string(msg[end+1:next]) + "."
+		end = next
 	}
 	question := msg[dnsHeader : end+5]
-	z := answer(binary.BigEndian.Uint16(msg[end+1:]))
+	z := answer(name, binary.BigEndian.Uint16(msg[end+1:]))
 	if z.mute {
 		_, err := io.Copy(io.Discard, c)
 		return err
@@ -239,4 +248,125 @@ func TestLocalhostByTheSystemsResolver(t *testing.T) { // A3
 	url := rawServer(t, func(c net.Conn) { t.Error("reached") })
 	_, err := postTo(t, tr, strings.Replace(url, "127.0.0.1", "localhost", 1))
 	assert.Equal(t, webhook.FailureBlockedAddress, transportFailure(t, err).Kind)
+}
+
+// A host whose own name server fails is told apart from a resolver that fails.
+func TestANameServerThatFails(t *testing.T) { // A58
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(srv.Close)
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(srv.URL, "http://"))
+	const ours, theirs = webhook.FailureDNSTemporary, webhook.FailureDNSServer
+	for _, c := range []struct {
+		name     string
+		bad      zone
+		resolves bool // the others' hosts
+		want     []webhook.FailureKind
+	}{
+		{"it fails", zone{rcode: servFail}, true, []webhook.FailureKind{ours, ours, theirs, theirs}},
+		{"it refuses", zone{rcode: 5}, true, []webhook.FailureKind{ours, ours, theirs, theirs}},
+		{"nothing is resolved", zone{rcode: servFail}, false, []webhook.FailureKind{ours, ours, ours, ours, ours, ours}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := loopbackConfig()
+			cfg.MaxIdle = -1 // each request looks its host up
+			tr := newTestTransport(t, cfg)
+			resolveWith(tr, resolverOfNames(func(name string, _ uint16) zone {
+				if strings.HasPrefix(name, "good.") && c.resolves {
+					return zone{addrs: []string{"127.0.0.1"}}
+				}
+				return c.bad
+			}))
+			send := func(account, host string) error {
+				_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://" + host + ":" + port + "/", AccountID: account, Header: http.Header{}})
+				return err
+			}
+			for i, want := range c.want {
+				assert.Equal(t, c.resolves, send("b", "good.example.com") == nil)
+				e := transportFailure(t, send("a", "hooks.example.org"))
+				assert.Equal(t, want, e.Kind, i)
+				assertFixedWords(t, e)
+			}
+		})
+	}
+}
+
+// The same of one that never answers, within the time for connecting.
+func TestANameServerThatNeverAnswers(t *testing.T) { // A58
+	t.Parallel()
+	_, err := resolver(func(uint16) zone { return zone{rcode: nxDomain} }).LookupHost(t.Context(), "first.example.com") // see TestSlowDNS
+	require.Error(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, MaxIdle: -1})
+		inMemory(t, tr, answerWith(okAnswer))
+		answered := tr.Dial()
+		tr.SetDial(func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "bad.") {
+				d.Resolver = resolver(func(uint16) zone { return zone{mute: true} })
+				return d.DialContext(ctx, network, addr)
+			}
+			require.NoError(t, d.ControlContext(ctx, "tcp4", "8.8.8.8:80", nil))
+			return answered(ctx, d, network, addr)
+		})
+		for i := range 4 {
+			_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://good.example.org/", AccountID: "b", Header: http.Header{}})
+			require.NoError(t, err)
+			start := time.Now()
+			_, err = tr.Send(t.Context(), &webhook.Request{URL: "http://bad.example.com/", AccountID: "a", Header: http.Header{}})
+			assert.Equal(t, 3*time.Second, time.Since(start))
+			want := webhook.FailureDNSTemporary
+			if i >= 2 {
+				want = webhook.FailureDNSServer
+			}
+			assert.Equal(t, want, transportFailure(t, err).Kind)
+		}
+		time.Sleep(time.Minute) // package net gives up its own questions later
+	})
+}
+
+// Such an endpoint uses up its attempts, shows why, and is disabled in the end.
+func TestAnEndpointWhoseNameServerFailsIsDisabled(t *testing.T) { // A58
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, MaxIdle: -1})
+		inMemory(t, tr, answerWith(okAnswer))
+		answered := tr.Dial()
+		tr.SetDial(func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "bad.") {
+				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", Name: addr, IsTemporary: true}}
+			}
+			require.NoError(t, d.ControlContext(ctx, "tcp4", "8.8.8.8:80", nil))
+			return answered(ctx, d, network, addr)
+		})
+		e, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: tr, Logger: quiet, Disable: webhook.DisablePolicy{After: 2}})
+		require.NoError(t, err)
+		create := func(account, url string) webhook.Endpoint {
+			ep, _, err := e.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: account, URL: url, Events: []webhook.EventType{"*"}})
+			require.NoError(t, err)
+			return ep
+		}
+		bad, _ := create("a", "http://bad.example.com/"), create("b", "http://good.example.org/")
+		for range 150 {
+			for _, account := range []string{"a", "b"} {
+				ev, err := webhook.NewEvent(account, "test.happened", 1)
+				require.NoError(t, err)
+				require.NoError(t, e.Emit(t.Context(), ev))
+				_, err = e.DeliverDue(t.Context())
+				require.NoError(t, err)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		ep, err := e.GetEndpoint(t.Context(), "a", bad.ID)
+		require.NoError(t, err)
+		assert.Equal(t, webhook.EndpointInactive, ep.Status)
+		page, err := e.ListDeliveries(t.Context(), "a", webhook.DeliveryQuery{EndpointID: bad.ID, Status: webhook.DeliveryExhausted})
+		require.NoError(t, err)
+		require.NotEmpty(t, page.Items)
+		attempts, err := e.ListAttempts(t.Context(), "a", page.Items[0].ID)
+		require.NoError(t, err)
+		require.NotEmpty(t, attempts)
+		assert.Equal(t, webhook.FailureDNSServer, attempts[0].Failure)
+		assert.Equal(t, "the name server of your domain did not answer", attempts[0].Detail)
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"io"
 	"log"
 	"math/big"
@@ -133,4 +134,40 @@ func TestTLSConfigIsCloned(t *testing.T) {
 	_, err := postTo(t, tr, strings.Replace(url, "http", "https", 1))
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"h2"}, cfg.TLS.NextProtos)
+}
+
+// Sessions are resumed, but one that a server has made large is not remembered.
+func TestTLSSessions(t *testing.T) { // B43
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		padding int // bytes of a further certificate
+		resumed bool
+	}{{"usual", 8 << 10, true}, {"large", 60 << 10, false}} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				cert, roots := certificate(t, func(*x509.Certificate) {})
+				further, _ := certificate(t, func(x *x509.Certificate) {
+					x.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, c.padding)}}
+				})
+				cert.Certificate = append(cert.Certificate, further.Certificate...)
+				server := &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: version}
+				resumed := make(chan bool, 2)
+				url := rawServer(t, func(conn net.Conn) {
+					s := tls.Server(conn, server)
+					answerWith("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")(s)
+					resumed <- s.ConnectionState().DidResume
+				})
+				cfg := loopbackConfig()
+				cfg.TLS = &tls.Config{RootCAs: roots}
+				tr := newTestTransport(t, cfg)
+				for i := range 2 {
+					_, err := postTo(t, tr, strings.Replace(url, "http", "https", 1))
+					require.NoError(t, err)
+					assert.Equal(t, c.resumed && i == 1, <-resumed)
+				}
+			})
+		}
+	}
 }

@@ -436,6 +436,7 @@ func TestGoodEndpointsAreServedInAnyMix(t *testing.T) {
 		"slow":    after(4900*time.Millisecond, 200),
 		"lazy":    after(400*time.Millisecond, 200),
 		"hanging": silent,
+		"drops":   after(4900*time.Millisecond, -1),
 		"resets":  after(5*time.Millisecond, -1),
 		"fails":   after(10*time.Millisecond, 500),
 		"busy":    after(10*time.Millisecond, 503),

@@ -22,8 +22,8 @@ type Transport interface {
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
-// Request is one signed request. It is the Transport's to keep, since net/http
-// can read a body after the answer has come. Header may be changed, Body not.
+// Request is one signed request. It is the Transport's to keep, since a body may
+// be read after the answer has come. Header may be changed, Body not.
 type Request struct {
 	URL    string
 	Header http.Header // complete, canonical keys
@@ -56,10 +56,11 @@ const (
 	FailureTLS            FailureKind = "tls"                // no agreement, or a certificate that does not hold
 	FailureProtocol       FailureKind = "protocol"           // the answer is not HTTP
 	FailureDNSNotFound    FailureKind = "dns_not_found"      // the host does not exist
+	FailureDNSServer      FailureKind = "dns_server"         // the name server of the host's domain does not answer
 	FailureBlockedAddress FailureKind = "blocked_address"    // the name leads to an address that must not be reached
 	FailureURL            FailureKind = "invalid_url"        // the stored URL is not one that may be called
 
-	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not answer
+	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not answer, as far as can be told
 	FailureLocal        FailureKind = "local"         // our network, file descriptors or memory
 	FailureCanceled     FailureKind = "canceled"      // we stopped
 	FailureInternal     FailureKind = "internal"      // a panic or an error in our own code

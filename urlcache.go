@@ -2,37 +2,48 @@ package webhook
 
 import (
 	"hash/maphash"
+	"net"
 	"net/url"
 	"sync/atomic"
+
+	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
-// urlCache keeps checked URLs, so that a busy endpoint's is not parsed at each
-// attempt. A string has one place; whatever comes there next takes it over, so
-// the cache needs neither lock nor sweep and never grows. The URLs are shared
-// and must not be changed.
-type urlCache struct {
-	seed  maphash.Seed
-	slots [1024]atomic.Pointer[cachedURL]
+// target is a checked URL, and where it leads.
+type target struct {
+	raw string
+	url *url.URL
+	key http1.Key // without an owner
 }
 
-type cachedURL struct {
-	raw    string
-	parsed *url.URL
+func newTarget(raw string, u *url.URL) *target {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return &target{raw, u, http1.Key{TLS: u.Scheme == "https", Address: net.JoinHostPort(u.Hostname(), port)}}
+}
+
+// urlCache keeps targets, so that a busy endpoint's URL is not parsed at each
+// attempt. A string has one place; whatever comes there next takes it over, so
+// the cache needs neither lock nor sweep and never grows. Targets are shared and
+// must not be changed.
+type urlCache struct {
+	seed  maphash.Seed
+	slots [1024]atomic.Pointer[target]
 }
 
 func newURLCache() *urlCache { return &urlCache{seed: maphash.MakeSeed()} }
 
-func (c *urlCache) slot(raw string) *atomic.Pointer[cachedURL] {
+func (c *urlCache) slot(raw string) *atomic.Pointer[target] {
 	return &c.slots[maphash.String(c.seed, raw)%uint64(len(c.slots))]
 }
 
-func (c *urlCache) get(raw string) *url.URL {
+func (c *urlCache) get(raw string) *target {
 	if e := c.slot(raw).Load(); e != nil && e.raw == raw {
-		return e.parsed
+		return e
 	}
 	return nil
 }
 
-func (c *urlCache) put(raw string, parsed *url.URL) {
-	c.slot(raw).Store(&cachedURL{raw, parsed})
-}
+func (c *urlCache) put(e *target) { c.slot(e.raw).Store(e) }

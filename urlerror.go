@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"errors"
-	"net/url"
 
 	"github.com/ringyo-ai/webhook/internal/egress"
 )
@@ -101,16 +100,17 @@ func checkReachable(ctx context.Context, t Transport, url string) error {
 	return nil
 }
 
-// sendURL is the URL of a request. What is stored is checked again at each
+// sendTo is where a request goes. What is stored is checked again at each
 // attempt: somebody may have changed it there.
-func (t *HTTPTransport) sendURL(raw string) (*url.URL, error) {
-	if u := t.urls.get(raw); u != nil {
-		return u, nil
+func (t *HTTPTransport) sendTo(raw string) (*target, error) {
+	if at := t.urls.get(raw); at != nil {
+		return at, nil
 	}
 	u, err := t.policy.ParseURL(raw)
 	if err == nil {
-		t.urls.put(raw, u)
-		return u, nil
+		at := newTarget(raw, u)
+		t.urls.put(at)
+		return at, nil
 	}
 	cause := urlError(err).(*URLError)
 	if cause.Kind == string(egress.Address) {

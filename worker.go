@@ -208,6 +208,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 	r.judge(resp, err, e.clock.time())
 	if ctx.Err() != nil && !r.answered {
 		r.last.Failure, r.detail, r.stopped = FailureCanceled, detailCanceled, true
+		r.verdict = lanes.Verdict{}
 	}
 	if !r.last.Failure.Ours() {
 		e.guard.record(j.Target.EndpointID, r.answered)
@@ -309,7 +310,7 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 	var te *TransportError
 	switch {
 	case err == nil:
-		r.last.StatusCode, r.answered, r.verdict = resp.StatusCode, true, lanes.Verdict{Kind: lanes.Answered}
+		r.last.StatusCode, r.answered = resp.StatusCode, true
 		r.last.Failure, r.detail = statusFailure(resp.StatusCode)
 		r.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, now)
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
@@ -322,9 +323,24 @@ func (r *result) judge(resp *Response, err error, now time.Time) {
 	default:
 		r.last.Failure, r.detail = FailureConnection, "the request could not be sent"
 	}
-	if r.last.Failure == FailureTimeout || r.last.Failure == FailureConnectTimeout {
-		r.verdict = lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
+	r.verdict = r.tells()
+}
+
+// hanging is how long an attempt takes at least that counts as one without an
+// answer though it did not end by a timeout of its own: a lookup that a name server
+// lets wait.
+const hanging = time.Second
+
+// tells says what the attempt tells of its endpoint's pace. A failure that comes
+// quickly holds nothing up, and one that comes late is as good as a slow answer.
+func (r *result) tells() lanes.Verdict {
+	switch f := r.last.Failure; {
+	case f.Ours():
+		return lanes.Verdict{}
+	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && r.duration >= hanging:
+		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
 	}
+	return lanes.Verdict{Kind: lanes.Answered}
 }
 
 // What a Transport of one's own may say of a failure, in bytes.

@@ -14,7 +14,7 @@ import (
 )
 
 // cases says how many there are in each group of internal/repotest/hostile.md.
-var cases = map[string]int{"A": 57, "B": 39, "C": 12, "D": 24, "E": 30, "F": 14, "G": 9, "H": 28}
+var cases = map[string]int{"A": 58, "B": 44, "C": 12, "D": 24, "E": 30, "F": 14, "G": 9, "H": 28}
 
 var (
 	caseRow    = regexp.MustCompile(`(?m)^\| ([A-H]\d+(?:, [A-H]\d+)*) \|`)
