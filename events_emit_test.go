@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -104,4 +105,30 @@ func TestAVerifiedEventCanBePassedOn(t *testing.T) {
 		assert.Equal(t, sent.Timestamp, got.Timestamp)
 		assert.Equal(t, string(e.Raw), string(got.Raw), typ)
 	}
+}
+
+// nginx lets 1 MiB through unless its owner says otherwise, so that the largest event
+// that is emitted by default fits into that, whatever its ids and type.
+func TestTheLargestBodyFitsIntoAMebibyte(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{
+		ID: strings.Repeat("w", 64), AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"},
+	})
+	require.NoError(t, err)
+	event := func(size int) webhook.Event {
+		e, err := webhook.NewEvent("acme", webhook.EventType(strings.Repeat("t", 128)), json.RawMessage(`"`+strings.Repeat("x", size-2)+`"`))
+		require.NoError(t, err)
+		e.ID, e.Timestamp = strings.Repeat("e", 64), time.Date(2024, 1, 15, 10, 30, 0, 1e6, time.UTC)
+		return e
+	}
+	const most = 1<<20 - 4<<10
+	require.ErrorIs(t, r.Emit(t.Context(), event(most+1)), webhook.ErrPayloadTooLarge)
+	require.NoError(t, r.Emit(t.Context(), event(most)))
+	_, err = r.DeliverDue(t.Context())
+	require.NoError(t, err)
+	require.Len(t, r.transport.requests(), 1)
+	body := r.transport.requests()[0].Body
+	assert.LessOrEqual(t, len(body), 1<<20)
+	assert.GreaterOrEqual(t, len(body), most+64+128+64, "with the longest ids and type")
 }

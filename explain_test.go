@@ -141,7 +141,7 @@ func TestExplainNamesTheLikelyCause(t *testing.T) {
 		"text as the key":       {textKey.request(), "with the text of the secret as the key"},
 		"other request's id": {
 			with(func(r *http.Request) { r.Header.Set("webhook-id", "evt_2") }),
-			"headers and body are of different requests",
+			"webhook-id is another one than was signed, which is the id in the body",
 		},
 		"cut off":      {with(func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }), "was closed by the sender"},
 		"too large":    {with(func(r *http.Request) { r.ContentLength = 1 << 40 }), "MaxBody is"},
@@ -187,10 +187,10 @@ func TestExplainRecognisesMangledBodies(t *testing.T) {
 		"envelope reversed": {`{"a":1}`, func(s string) string { return sortKeys(s) }, "was parsed and encoded again, in another form"},
 		"escapes undone": {escaped, func(s string) string {
 			return strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(s)
-		}, "was parsed and encoded again, without Go's escapes"},
+		}, "was parsed and encoded again, with escapes for other characters"},
 		"escapes added": {
 			`{"name":"Tom & Jerry"}`, func(s string) string { return strings.ReplaceAll(s, "&", `\u0026`) },
-			"was parsed and encoded again, with escapes",
+			"was parsed and encoded again, with escapes for other characters",
 		},
 		"another body": {`{"a":1}`, func(s string) string { return strings.Replace(s, `"a":1`, `"a":2`, 1) }, "most likely the secret"},
 	} {
@@ -227,5 +227,7 @@ func TestExplainParsesNoHugeBodies(t *testing.T) {
 	signature := s.signature()
 	s.body += strings.Repeat(" ", 65<<10)
 	s.header = http.Header{"Webhook-Signature": {signature}}
-	assert.Contains(t, explained(t, s.request(), nil), "most likely the secret")
+	log := explained(t, s.request(), nil)
+	assert.Contains(t, log, "only up to 65536 are searched")
+	assert.Contains(t, log, "most likely the secret")
 }

@@ -147,9 +147,10 @@ type Config struct {
 	// to 1 h.
 	PurgeInterval time.Duration
 
-	// MaxPayload is how many bytes an event's data may have. Defaults to 1 MiB; -1
-	// sets no limit. Receivers of this library refuse bodies above 2 MiB unless
-	// their MaxBody says otherwise.
+	// MaxPayload is how many bytes an event's data may have. Defaults to 1 MiB less
+	// 4 KiB, so that the whole body fits into the 1 MiB that nginx lets through by
+	// default; -1 sets no limit. Receivers of this library refuse bodies above 2 MiB
+	// unless their MaxBody says otherwise.
 	MaxPayload int
 
 	// MaxEndpoints is the number of endpoints of one account. Defaults to 100;
@@ -227,7 +228,7 @@ func (c *Config) complete() error {
 	}
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
-	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20)
+	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20-4<<10)
 	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)
 	least := 2*c.AttemptTimeout + c.StoreTimeout
 	defaultTo(&c.Lease, max(60*time.Second, least))

@@ -46,7 +46,13 @@ func foreignCases(t *testing.T, secret webhook.Secret) []foreignCase {
 	}
 	other := webhook.NewSecret()
 	now := time.Now()
-	return []foreignCase{
+	signedBody := func(body string) (string, http.Header) {
+		h := http.Header{"Content-Type": {"application/json"}}
+		require.NoError(t, webhook.StandardSigner().Sign(h, webhook.Message{ID: "evt_1", Timestamp: now, Body: []byte(body)}, secret))
+		return body, h
+	}
+	of := func(size int) (string, http.Header) { return signedBody(body + strings.Repeat(" ", size-len(body))) }
+	cases := []foreignCase{
 		{"genuine", body, signed(now, secret), 200},
 		{"a duplicate", body, signed(now, secret), 200},
 		{"during a rotation, ours last", body, signed(now, webhook.NewSigningKey(), other, secret), 200},
@@ -58,43 +64,95 @@ func foreignCases(t *testing.T, secret webhook.Secret) []foreignCase {
 		{"a timestamp that is no number", body, changed("webhook-timestamp", "1e9"), 401},
 		{"an empty signature", body, changed("webhook-signature", "v1,"), 401},
 		{"no signature headers", body, http.Header{}, 401},
+		{"a timestamp with a sign", body, changed("webhook-timestamp", fmt.Sprintf("+%d", now.Unix())), 401},
+		shifted(t, body, secret),
 	}
+	add := func(name string, want int) func(string, http.Header) {
+		return func(body string, header http.Header) {
+			cases = append(cases, foreignCase{name, body, header, want})
+		}
+	}
+	add("signed, but not JSON", 400)(signedBody("x"))
+	add("signed, but null", 400)(signedBody("null"))
+	add("signed, but a list", 400)(signedBody("[]"))
+	add("110 kB, which some frameworks refuse", 200)(of(110_000))
+	add("2 MiB", 200)(of(maxForeign))
+	add("more than 2 MiB", 413)(of(maxForeign + 1))
+	return cases
+}
+
+// maxForeign is the largest body that the receivers in the documentation take.
+const maxForeign = 2 << 20
+
+// shifted is a request whose text was signed with other borders: what is signed as
+// the beginning of a body comes as a timestamp, and the real one within the id.
+func shifted(t *testing.T, body string, secret webhook.Secret) foreignCase {
+	t.Helper()
+	now := time.Now()
+	h := http.Header{"Content-Type": {"application/json"}}
+	m := webhook.Message{ID: "evt_1", Timestamp: now.Add(-time.Hour), Body: fmt.Appendf(nil, "%d.%s", now.Unix(), body)}
+	require.NoError(t, webhook.StandardSigner().Sign(h, m, secret))
+	h.Set("webhook-id", fmt.Sprintf("evt_1.%d", m.Timestamp.Unix()))
+	h.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	return foreignCase{"the borders of what is signed shifted", body, h, 401}
+}
+
+// foreign is a receiver of docs/receivers.md in another language.
+type foreign struct {
+	language, command, file string
+	run                     func(t *testing.T, command, file string, secret webhook.Secret)
+	refuses                 func(t *testing.T, command, file, secret string) // an entry of an environment, or "" for none
+}
+
+var foreigners = []foreign{
+	{"js", "node", "receiver.mjs", runServer, serverRefuses},
+	{"python", "python3", "receiver.py", runServer, serverRefuses},
+	{"php", "php", "receiver.php", runPHP, phpRefuses},
+	{"ruby", "ruby", "receiver.rb", runRack, rackRefuses},
+}
+
+// write puts the code of the documentation into a folder and returns the command
+// and the file.
+func (f foreign) write(t *testing.T) (command, file string) {
+	t.Helper()
+	command = needCommand(t, f.command)
+	file = filepath.Join(t.TempDir(), f.file)
+	require.NoError(t, os.WriteFile(file, []byte(docSnippet(t, "## Other languages", f.language)), 0o600))
+	return command, file
+}
+
+// needCommand skips the test where a program is missing, and fails it in CI.
+func needCommand(t *testing.T, name string) string {
+	t.Helper()
+	command, err := exec.LookPath(name)
+	if err != nil {
+		require.Empty(t, os.Getenv("CI"), "CI needs %s", name)
+		t.Skip("no " + name)
+	}
+	return command
 }
 
 // What docs/receivers.md shows for other languages runs as it stands there.
 func TestReceiversInOtherLanguages(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		language, command, file string
-		run                     func(t *testing.T, command, dir string, secret webhook.Secret)
-		needed                  bool // in CI
-	}{
-		{"js", "node", "receiver.mjs", runServer, true},
-		{"python", "python3", "receiver.py", runServer, false},
-		{"php", "php", "receiver.php", runPHP, false},
-		{"ruby", "ruby", "receiver.rb", runRack, false},
-	} {
-		t.Run(c.language, func(t *testing.T) {
+	for _, f := range foreigners {
+		t.Run(f.language, func(t *testing.T) {
 			t.Parallel()
-			command, err := exec.LookPath(c.command)
-			if err != nil {
-				require.False(t, c.needed && os.Getenv("CI") != "", "CI needs %s", c.command)
-				t.Skip("no " + c.command)
-			}
-			dir := t.TempDir()
-			file := filepath.Join(dir, c.file)
-			require.NoError(t, os.WriteFile(file, []byte(docSnippet(t, c.language)), 0o600))
-			c.run(t, command, file, webhook.NewSecret())
+			command, file := f.write(t)
+			f.run(t, command, file, webhook.NewSecret())
 		})
 	}
 }
 
-// docSnippet returns the code of a language in the documentation.
-func docSnippet(t *testing.T, language string) string {
+// docSnippet returns the first code of a language under a heading of the
+// documentation.
+func docSnippet(t *testing.T, heading, language string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/receivers.md")
 	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(doc), "\n```"+language+"\n")
+	_, section, found := strings.Cut(string(doc), "\n"+heading+"\n")
+	require.True(t, found, "no %s", heading)
+	_, rest, found := strings.Cut(section, "\n```"+language+"\n")
 	require.True(t, found, "no %s", language)
 	code, _, _ := strings.Cut(rest, "\n```\n")
 	return code + "\n"
@@ -112,11 +170,15 @@ func start(t *testing.T, cmd *exec.Cmd) {
 
 // runServer runs a program that says on which port it listens.
 func runServer(t *testing.T, command, file string, secret webhook.Secret) {
-	cmd := exec.CommandContext(t.Context(), command, file)
-	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret.Reveal(), "PORT=0")
-	out, in := io.Pipe()
-	defer in.Close()
-	cmd.Stdout, cmd.Stderr = in, t.Output()
+	given := secret
+	if public := secret.Public(); !public.IsZero() {
+		given = public
+	}
+	cmd := withSecret(t, "WEBHOOK_SECRET="+given.Reveal(), command, file)
+	cmd.Env = append(cmd.Env, "PORT=0")
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	start(t, cmd)
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
@@ -136,8 +198,6 @@ func runServer(t *testing.T, command, file string, secret webhook.Secret) {
 	postAll(t, "http://127.0.0.1:"+port, secret)
 	assert.Contains(t, <-events, "call.completed")
 	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	_ = in.Close()
 	for line := range events {
 		assert.NotContains(t, line, "call.completed", "handled once")
 	}
@@ -170,6 +230,9 @@ func postAll(t *testing.T, url string, secret webhook.Secret) {
 		require.NoError(t, err)
 		req.Header = c.header
 		resp, err := client.Do(req)
+		if err != nil && c.want == http.StatusRequestEntityTooLarge {
+			continue // it hung up before everything was sent
+		}
 		if assert.NoError(t, err, c.name) {
 			_ = resp.Body.Close()
 			assert.Equal(t, c.want, resp.StatusCode, c.name)

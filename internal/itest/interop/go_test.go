@@ -78,3 +78,11 @@ func TestStripeForGo(t *testing.T) { // H28
 		}
 	}
 }
+
+// What the documentation says of public keys: the reference libraries take them for
+// nothing they know.
+func TestStandardWebhooksForGoRefusesPublicKeys(t *testing.T) {
+	t.Parallel()
+	_, err := standardwebhooks.NewWebhook(webhook.NewSigningKey().Public().Reveal())
+	assert.Error(t, err)
+}

@@ -133,3 +133,21 @@ func askPeer(t *testing.T, script string, cases []peerCase) []peerAnswer {
 	require.Len(t, answers, len(cases))
 	return answers
 }
+
+// What the documentation says of the library for JavaScript: it refuses public keys,
+// and takes a prefix without a secret for a secret.
+func TestStandardWebhooksForJavaScriptAndOtherSecrets(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("js/node_modules/standardwebhooks"); err != nil {
+		missing(t, "run npm ci in internal/itest/interop/js first")
+	}
+	for secret, accepted := range map[string]bool{
+		webhook.NewSigningKey().Public().Reveal(): false,
+		"whsec_": true,
+	} {
+		const script = `import { Webhook } from "standardwebhooks"; new Webhook(process.argv[1]);`
+		cmd := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", script, secret)
+		cmd.Dir = "js"
+		assert.Equal(t, accepted, cmd.Run() == nil, secret)
+	}
+}
