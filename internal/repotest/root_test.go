@@ -24,7 +24,7 @@ const (
 // limit its line goes.
 const (
 	codeFilesToday = 53
-	testFilesToday = 52
+	testFilesToday = 51
 )
 
 var linesToday = map[string]int{"worker.go": 461, "isolation_test.go": 500}
