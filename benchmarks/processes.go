@@ -64,7 +64,7 @@ func runSender(ctx context.Context, dsn, schema string, endpoints int) error {
 	if err != nil {
 		return err
 	}
-	s := &librarySystem{Engine: e, store: store}
+	s := &librarySystem{Engine: e, store: store, urls: make([]string, endpoints)}
 	if err := s.start(ctx); err != nil {
 		return err
 	}
