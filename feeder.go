@@ -224,9 +224,11 @@ func (f *feeder) claim(ctx context.Context, pollAt *time.Time) error {
 	})
 	if err != nil {
 		release(0)
+		f.refused(err)
 		f.hungry.Store(true)
 		return err
 	}
+	c.Deliveries = f.e.usable(c.Deliveries, terms.Max, begin.Add(terms.Lease))
 	f.observe(begin, c)
 	f.weigh(c.Deliveries)
 	f.e.take(c.Deliveries, begin.Add(terms.Lease), release)
@@ -261,6 +263,15 @@ func (f *feeder) observe(begin time.Time, c Claimed) {
 		f.maintainIn(maintainGap)
 	case c.NextIn > 0:
 		f.maintainIn(c.NextIn)
+	}
+}
+
+// refused forgets a cursor that the store answered and does not accept itself.
+func (f *feeder) refused(err error) {
+	if errors.Is(err, ErrInvalidArgument) {
+		f.mu.Lock()
+		f.cursor = ""
+		f.mu.Unlock()
 	}
 }
 

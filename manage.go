@@ -235,7 +235,10 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 // The present ones remain valid for the overlap: until it ends requests carry a
 // signature for each, so that the receiver may switch at any moment. It fails
 // with [ErrSecretLimit] when too many are valid, with a [*ValidationError] when the
-// new one cannot sign or is in use already, and with [ErrNotFound].
+// new one cannot sign or is in use already, and with [ErrNotFound]. Present
+// secrets that cannot be read cannot remain valid: it fails with [ErrUnreadable]
+// then, unless the Overlap is -1, which replaces them, by default with one made by
+// [NewSecret].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
 	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
 	fresh := p.Secret.IsZero()
@@ -256,6 +259,9 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 		return Secret{}, err
 	}
 	_, err = e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		if p.Overlap != -1 && slices.Contains(r.Unreadable, partSecrets) {
+			return false, fmt.Errorf("%w: its secrets; give this process the key that sealed them, or replace them with Overlap: -1", ErrUnreadable)
+		}
 		if fresh {
 			s, err := e.freshSecret(r.Secrets)
 			if err != nil {
@@ -270,6 +276,12 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 	}
 	return p.Secret, nil
 }
+
+// Parts that Endpoint.Unreadable names and that requests need.
+const (
+	partSecrets = "secrets"
+	partHeaders = "headers"
+)
 
 // freshSecret makes one of the kind of the present one: a customer who verifies
 // with a public key must get a new public key.
@@ -376,5 +388,6 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 		LastFailureAt:       r.LastFailureAt,
 		Pending:             q.Ready + q.Waiting + q.Leased,
 		Held:                q.Held,
+		Unreadable:          r.Unreadable,
 	}, nil
 }

@@ -2,6 +2,9 @@ package webhook
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,12 +24,15 @@ type TestResult struct {
 // signed like any other, and answers what came back. It is not stored, not
 // retried and never counts, and it reaches an inactive endpoint too, so that its
 // owner can try before enabling. That the endpoint did not take it is a result
-// and not an error; errors are [ErrNotFound], a malformed type, and those of the
-// Store. The data is that of [SampleData], for a type outside the catalogue too.
+// and not an error; errors are [ErrNotFound], a malformed type, [ErrUnreadable],
+// and those of the Store. The data is that of [SampleData], for a type outside the catalogue too.
 func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {
 		return TestResult{}, err
+	}
+	if slices.Contains(r.Unreadable, partSecrets) || slices.Contains(r.Unreadable, partHeaders) {
+		return TestResult{}, fmt.Errorf("%w: %s", ErrUnreadable, strings.Join(r.Unreadable, ", "))
 	}
 	if _, known := e.clock.now(); !known {
 		begin := time.Now()

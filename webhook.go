@@ -51,6 +51,7 @@ type Engine struct {
 	store safeStore
 	log   *slog.Logger
 	clock storeClock
+	odd   oddities
 	guard egressGuard
 
 	emits   coalescer

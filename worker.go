@@ -119,12 +119,18 @@ func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
 		}
 		kept = append(kept, l)
 	}
+	e.settleOrLeave(back)
+	return kept
+}
+
+// settleOrLeave tries once to record results, since somebody waits. If that fails
+// their leases end by themselves.
+func (e *Engine) settleOrLeave(back []result) {
 	if len(back) > 0 {
 		once, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = e.settle(once, back, nil) // logged; otherwise their leases end by themselves
+		_ = e.settle(once, back, nil) // logged
 	}
-	return kept
 }
 
 // giveBack releases what was leased but not attempted, at no cost; it tries at
@@ -157,7 +163,7 @@ type result struct {
 
 // pace takes over how the endpoint answered into the settlement.
 func (r *result) pace(p lanes.Pace) {
-	if r.verdict.Kind == lanes.Nothing {
+	if r.verdict.Kind != lanes.Answered && r.verdict.Kind != lanes.TimedOut {
 		return
 	}
 	r.settlement.Pace = Pace(p)
@@ -191,6 +197,9 @@ func (j *job) settlement(o Outcome) Settlement {
 func (e *Engine) attempt(ctx context.Context, j job) result {
 	r := result{job: j}
 	switch {
+	case j.unsendable() != nil:
+		e.postpone(&r)
+		return r
 	case j.Expired >= poisonLeases:
 		// Sending it seems to end the process, so this attempt is only noted.
 		r.last.Failure, r.detail = FailureInternal, "the sending process ended several times during this attempt"
@@ -202,6 +211,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 		r.settlement = j.settlement(OutcomeReleased)
 		return r
 	}
+	e.odd.sendable(e.log, j.Target)
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	r.sent, r.duration, r.err = true, time.Since(begin), err
@@ -414,6 +424,20 @@ func (e *Engine) release(r *result) {
 	}
 	r.settlement = r.job.settlement(OutcomeReleased)
 	r.settlement.Delay = releasePause(r.Releases)
+}
+
+// postpone gives back a delivery that cannot be sent since the store cannot read
+// it or its endpoint. An endpoint is waited for without end, as for one that is
+// disabled: what sealed its secrets may take long to be found.
+func (e *Engine) postpone(r *result) {
+	e.odd.unsendable(e.log, &r.Leased)
+	if r.Target.Err == nil {
+		e.release(r)
+		return
+	}
+	r.settlement = r.job.settlement(OutcomeReleased)
+	r.settlement.Delay = releasePause(r.Releases)
+	r.verdict = lanes.Verdict{Kind: lanes.Withheld, Pause: r.settlement.Delay}
 }
 
 // plan asks the policy what follows a failed attempt.

@@ -84,8 +84,13 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 
 // configure takes over from in what a caller may set.
 func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool, now time.Time) {
-	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
-	r.Metadata, r.Headers, r.Secrets = in.Metadata, in.Headers, in.Secrets
+	r.URL, r.Description, r.Metadata, r.Headers = in.URL, in.Description, in.Metadata, in.Headers
+	if len(in.Events) > 0 {
+		r.Events = in.Events
+	}
+	if len(in.Secrets) > 0 {
+		r.Secrets = in.Secrets
+	}
 	r.UpdatedAt = now
 	r.Version++
 	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive

@@ -150,6 +150,20 @@ var endpointRules = []rule{
 		},
 	},
 	{
+		name:     "UpdateKeepsWhatIsEmpty",
+		sentence: "Secrets and Events that are empty, which they never are, stay as they are stored, since they could not be read before.",
+		run: func(e *env) {
+			was := e.endpoint("wh_1")
+			e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Description, r.Secrets, r.Events = "new", nil, nil })
+			got := e.get("wh_1")
+			same(e, "Description", got.Description, "new")
+			same(e, "Secrets", got.Secrets, was.Secrets)
+			same(e, "Events", got.Events, was.Events)
+			e.enqueue(event("evt_1"))
+			same(e, "event by the subscription", e.one().Event.ID, "evt_1")
+		},
+	},
+	{
 		name:     "UpdateChecksTheVersion",
 		sentence: "UpdateEndpoint changes nothing and fails with ErrVersionConflict unless the stored Version is the record's.",
 		run: func(e *env) {

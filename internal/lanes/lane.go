@@ -37,14 +37,17 @@ const (
 	Answered
 	// TimedOut means that no answer came in time.
 	TimedOut
+	// Withheld means that the attempt was not made, since nothing can be sent to the
+	// endpoint for the time being.
+	Withheld
 )
 
 // Verdict is what became of an attempt.
 type Verdict struct {
 	Kind Kind
-	// Pause is for how long nothing new is taken on for the endpoint, of its own
-	// accord, if it did not answer and nothing else that was sent to it meanwhile
-	// was answered.
+	// Pause is for how long nothing new is taken on for the endpoint, if the attempt
+	// was withheld, or was not answered and nothing else that was sent meanwhile
+	// was.
 	Pause time.Duration
 }
 
@@ -140,6 +143,8 @@ func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) {
 		if now.Sub(began) < SlowAfter {
 			l.pace = Quick
 		}
+	case Withheld:
+		l.until = now.Add(v.Pause)
 	case TimedOut:
 		if l.answered.After(began) { // it lives
 			l.pace, l.slots = Slow, max(1, l.slots/2)
