@@ -29,12 +29,13 @@ type claim struct {
 
 	seen    outlook
 	rows    []claimed
-	probes  []probe        // of rows, at paused endpoints
-	locked  map[int64]bool // of both, while they are leased
-	idle    []int64        // paused endpoints whose probe is due, and that have nothing to send
-	met     []int64        // endpoints that have ready rows but are not active
+	probes  []probe                   // of rows, at paused endpoints
+	locked  map[int64]bool            // of both, while they are leased
+	idle    []int64                   // paused endpoints whose probe is due, and that have nothing to send
+	met     []int64                   // endpoints that have ready rows but are not active
+	strays  int                       // rows of the queue that were dropped, since their delivery is gone
+	damaged map[int64]*webhook.Target // endpoints of which what a claim asks for cannot be read
 	targets map[int64]*webhook.Target
-	events  map[key]*webhook.EventRecord
 }
 
 // claimed is one row of the queue to be leased, and what its delivery tells.
@@ -43,6 +44,8 @@ type claimed struct {
 	endpoint, version           int64
 	state, due                  int64 // in the queue
 	attempts, releases, expired int
+	rec                         *webhook.EventRecord
+	err                         error // why its event, or its delivery, cannot be read
 }
 
 // Claim implements [webhook.Queue]. The cursor is the number of the endpoint
@@ -146,7 +149,7 @@ func (c *claim) restart() {
 		c.terms.Room.Reset()
 	}
 	c.cursor, c.at, c.wrapped, c.visited, c.asked, c.more = c.from, c.from, false, 0, false, false
-	c.rows, c.probes, c.idle, c.met = nil, nil, nil, nil
+	c.rows, c.probes, c.idle, c.met, c.damaged = nil, nil, nil, nil, nil
 }
 
 // choose chooses what to lease. Probes come first, since they would otherwise wait
@@ -212,7 +215,7 @@ func (c *claim) keep(found map[key]claimed) {
 	var kept []claimed
 	for _, row := range c.rows {
 		if f, ok := found[row.k]; ok {
-			row.event, row.attempts, row.releases, row.expired = f.event, f.attempts, f.releases, f.expired
+			row.event, row.attempts, row.releases, row.expired, row.err = f.event, f.attempts, f.releases, f.expired, f.err
 			kept = append(kept, row)
 			delete(found, row.k)
 		}
@@ -239,8 +242,7 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 	}
 	found := make(map[key]claimed, len(c.rows))
 	err := t.bulk(ctx, &sq.LockRows, oneEach(c.keys()), func(r *sql.Rows) error {
-		var row claimed
-		err := r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired)
+		row, err := scanLocked(r)
 		if state, chosen := states[row.k]; chosen && state == row.state {
 			found[row.k] = row
 		}
@@ -264,6 +266,18 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		return err
 	}
 	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
+}
+
+// scanLocked reads a row of the queue with what its delivery tells.
+func scanLocked(r *sql.Rows) (row claimed, err error) {
+	if err = r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired); err == nil {
+		return row, nil
+	}
+	var bad unread
+	dst := columnsOf(&bad, `attempts, releases, expired`, &row.attempts, &row.releases, &row.expired)
+	err = r.Scan(append([]any{&row.k, &row.state}, dst...)...)
+	row.err = fmt.Errorf("sqlstore: the delivery's row cannot be read: %w", errors.Join(bad.causes...))
+	return row, err
 }
 
 // oneEach returns rows of one value.
@@ -323,58 +337,83 @@ var errFull = errors.New("as many bytes as were asked for")
 // read reads the events of the rows, in their order, until that is more than
 // MaxBytes, and returns how many of the rows it was.
 func (c *claim) read(ctx context.Context, t *txn) (n int, err error) {
-	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
-	text, keys := &c.s.sql.Leased, make([][]any, 0, len(c.rows))
-	asked := make(map[key]bool)
-	for _, row := range c.rows {
-		switch {
-		case c.s.dialect.leaseAtOnce == nil:
-			keys = append(keys, []any{row.k})
-		case !asked[row.event]: // known from the lease
-			asked[row.event] = true
-			keys = append(keys, []any{row.event})
-		}
-	}
-	of := make(map[key]key, len(c.rows))
+	text, keys := c.toRead()
+	found := make(map[key]readEvent, len(keys))
+	records := make(map[key]*webhook.EventRecord, len(keys)) // of events that several deliveries share
 	bytes, full := 0, false
-	if c.s.dialect.leaseAtOnce != nil {
-		text = &c.s.sql.Events
-	}
 	err = t.bulk(ctx, text, keys, func(r *sql.Rows) error {
 		var k, event key
-		rec, err := scanEvent(r, &k, &event)
-		of[k] = event
-		if c.events[event] == nil {
-			c.events[event] = &rec
+		rec, bad, err := scanLeased(r, &k, &event)
+		if err != nil {
+			return err
 		}
-		if bytes += len(rec.Data); err == nil && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
-			full, err = true, errFull
+		if bad != nil || records[event] == nil {
+			records[event] = &rec
 		}
-		return err
+		found[k] = readEvent{rec: records[event], bad: bad}
+		if bytes += len(rec.Data); c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
+			full = true
+			return errFull
+		}
+		return nil
 	})
 	if err != nil && !full {
 		return 0, err
 	}
-	return c.fit(of, full), nil
+	return c.fit(found, full), nil
 }
 
-// fit returns how many of the rows are within MaxBytes, or one, and drops the events
-// of the others. full means that not all were read.
-func (c *claim) fit(of map[key]key, full bool) int {
+// readEvent is an event as it was read. bad says why it could not be.
+type readEvent struct {
+	rec *webhook.EventRecord
+	bad error
+}
+
+// toRead returns the statement for the events of the rows, and what to ask for: the
+// deliveries, or the events where these are known from the lease.
+func (c *claim) toRead() (*bulk, [][]any) {
+	if c.s.dialect.leaseAtOnce == nil {
+		keys := make([][]any, len(c.rows))
+		for i, row := range c.rows {
+			keys[i] = []any{row.k}
+		}
+		return &c.s.sql.Leased, keys
+	}
+	keys, asked := make([][]any, 0, len(c.rows)), make(map[key]bool)
+	for _, row := range c.rows {
+		if !asked[row.event] {
+			asked[row.event] = true
+			keys = append(keys, []any{row.event})
+		}
+	}
+	return &c.s.sql.Events, keys
+}
+
+// fit gives the rows their events, and returns how many of them are within MaxBytes,
+// or one. full means that not all were read.
+func (c *claim) fit(found map[key]readEvent, full bool) int {
 	bytes := 0
 	for i := range c.rows {
 		row := &c.rows[i]
-		if c.s.dialect.leaseAtOnce == nil {
-			row.event = of[row.k]
+		k := row.k
+		if c.s.dialect.leaseAtOnce != nil {
+			k = row.event
 		}
-		rec := c.events[row.event]
-		if rec == nil {
-			if full {
-				return i
-			}
-			continue // somebody deleted rows by hand
+		ev, ok := found[k]
+		switch {
+		case !ok && full:
+			return i
+		case !ok: // somebody deleted rows by hand, just now
+			ev.bad = errNoEvent
 		}
-		if bytes += len(rec.Data); i > 0 && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
+		row.rec = ev.rec
+		if row.err == nil {
+			row.err = ev.bad
+		}
+		if row.err != nil {
+			continue
+		}
+		if bytes += len(ev.rec.Data); i > 0 && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
 			return i
 		}
 	}
@@ -388,7 +427,42 @@ func (c *claim) readTargets(ctx context.Context, t *txn) (err error) {
 		want[row.endpoint] = row.version
 	}
 	c.targets, err = c.s.targetsOf(ctx, t, want)
+	for num, tg := range c.damaged {
+		if of := c.targets[num]; of != nil && of.Err == nil {
+			c.targets[num] = tg
+		}
+	}
 	return err
+}
+
+var (
+	errNoEvent = errors.New("sqlstore: the delivery's event is not there any more")
+	errNoData  = errors.New("sqlstore: the event has no data")
+)
+
+// scanLeased is scanEvent for what others are read with: bad says why the event
+// cannot be read. The first of the others is the key of the row.
+func scanLeased(r *sql.Rows, others ...any) (rec webhook.EventRecord, bad, err error) {
+	rec, err = scanEvent(r, others...)
+	switch {
+	case err == nil && len(rec.Data) == 0:
+		return rec, errNoData, nil
+	case err == nil:
+		return rec, nil, nil
+	}
+	var id any
+	dst := append(slices.Clone(others), &id, new(any), new(any), new(any), new(any), new(any))
+	bad = fmt.Errorf("sqlstore: the event's row cannot be read: %w", err)
+	if err = r.Scan(dst...); err != nil { // so what stands before the event
+		for i := range others[1:] {
+			dst[1+i] = new(any)
+		}
+		err = r.Scan(dst...)
+	}
+	if id == nil { // of a left join
+		bad = errNoEvent
+	}
+	return webhook.EventRecord{}, bad, err
 }
 
 // scanEvent reads an event's columns, after some others.
@@ -417,14 +491,17 @@ func (c *claim) answer() webhook.Claimed {
 		Cursor: strconv.FormatInt(c.cursor, 10), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
 	}
 	for _, row := range c.rows {
-		event, target := c.events[row.event], c.targets[row.endpoint]
-		if event == nil || target == nil {
-			continue // somebody deleted rows by hand
+		event, target := row.rec, c.targets[row.endpoint]
+		if target == nil {
+			continue // somebody deleted rows by hand: Maintain finds the lease
+		}
+		if row.err != nil {
+			event = &webhook.EventRecord{AccountID: target.AccountID}
 		}
 		out.Deliveries = append(out.Deliveries, webhook.Leased{
 			DeliveryID: row.k.id(), Token: webhook.LeaseToken(c.token),
 			Attempts: row.attempts, Releases: row.releases, Expired: row.expired,
-			Event: event, Target: target,
+			Event: event, Target: target, Err: row.err,
 		})
 	}
 	return out

@@ -93,7 +93,7 @@ type statements struct {
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
-	SecretsAfter, LockSecrets, SetSecrets               string
+	EndpointsAfter, LockSecrets, SetSecrets             string
 	InsertSubscriptions, Targets                        bulk
 
 	InsertEvents, ReadEvents, DropEvents bulk

@@ -94,9 +94,9 @@ func postgresSQL() statements {
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
 	s.Events = bulk{kinds: "u", text: `
-		select e.uid, e.uid, e.id, e.account, e.type, e.at, e.created_at, e.data
+		select x.id, x.id, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from (select k.id from unnest($1::uuid[]) as k (id)` + few + `) x
-		cross join lateral (select * from {p}event e where e.uid = x.id limit 1) e`}
+		left join lateral (select * from {p}event e where e.uid = x.id limit 1) e on true`}
 	s.GiveBack = bulk{kinds: "u", text: `
 		update {p}delivery d set status = 0, token = 0, ends_at = 0 from ` + someKeys + ` where d.id = x.id`}
 
@@ -305,7 +305,7 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		var id string
 		var row claimed
 		found++
-		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt, &id, &row.due)
+		err := scanStop(r, &ep, []any{&ep.num}, []any{&id, &row.due})
 		if err != nil {
 			return err
 		}

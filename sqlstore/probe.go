@@ -85,6 +85,13 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 	err = t.query(ctx, c.s.sql.ProbesDue, func(r *sql.Rows) error {
 		var ep pausedEndpoint
 		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+		if err != nil {
+			var bad unread
+			ep = pausedEndpoint{version: unknownVersion}
+			dst := columnsOf(&bad, `id, account, version, paused_until, probe_at`, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+			err = r.Scan(append([]any{&ep.num}, dst...)...)
+			c.damage(ep.num, ep.id, ep.account, bad.err(ep.id))
+		}
 		list = append(list, ep)
 		return err
 	}, p.at, p.at, p.num, c.seen.micros, firstProbes)

@@ -47,7 +47,7 @@ func portable() statements {
 				pace = 0, pauses = 0, paused_until = 0, probe_at = 0, probe_token = 0
 			where num = ?`,
 		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,
-		SecretsAfter:        `select num, id, secrets from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
+		EndpointsAfter:      `select ` + endpointColumns + ` from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
 		LockSecrets:         `select secrets from {p}endpoint where num = ? {update}`,
 		SetSecrets:          `update {p}endpoint set secrets = ? where num = ?`,
 

@@ -39,7 +39,7 @@ func sqliteSQL() statements {
 
 	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
 	s.Targets = bulk{row: `?`, sep: `,`, text: `
-		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
+		select num, ` + targetColumns + ` from {p}endpoint where num in (%ROWS%)`}
 
 	s.InsertEvents = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert or fail into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
@@ -72,8 +72,8 @@ func sqliteSQL() statements {
 		from {p}queue q cross join {p}delivery d on d.id = q.id where q.id in (%ROWS%)`}
 	s.Leased = bulk{row: `(?)`, sep: `,`, text: `
 		with x (id) as (values %ROWS%)
-		select d.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from x cross join {p}delivery d on d.id = x.id cross join {p}event e on e.uid = d.event`}
+		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from x left join {p}delivery d on d.id = x.id left join {p}event e on e.uid = d.event`}
 	s.GiveBack = bulk{text: `update {p}delivery set status = 0, token = 0, ends_at = 0 where id = ?`}
 
 	s.ProbeRows = bulk{text: `

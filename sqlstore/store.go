@@ -26,8 +26,8 @@ type Options struct {
 	Schema string
 
 	// Keys encrypt the endpoints' signing secrets at rest. The first one seals,
-	// all of them open. Without keys, secrets are stored as they are. See
-	// [Store.ResealSecrets].
+	// all of them open. Without keys, secrets are stored as they are.
+	// [Store.ResealSecrets] says how to replace one.
 	Keys []Key
 }
 

@@ -157,7 +157,7 @@ var endpointRules = []rule{
 			e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Description, r.Secrets, r.Events = "new", nil, nil })
 			got := e.get("wh_1")
 			same(e, "Description", got.Description, "new")
-			same(e, "Secrets", got.Secrets, was.Secrets)
+			e.check(len(got.Secrets) == 1 && got.Secrets[0].Secret.Reveal() == was.Secrets[0].Secret.Reveal(), "the secret was lost")
 			same(e, "Events", got.Events, was.Events)
 			e.enqueue(event("evt_1"))
 			same(e, "event by the subscription", e.one().Event.ID, "evt_1")
