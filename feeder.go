@@ -186,7 +186,7 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 		f.maintainIn(0)
 		return err
 	}
-	f.e.clock.observe(begin, m.Now)
+	f.e.maintained(begin, m)
 	// A call that was not to purge leaves the time of the next purge alone.
 	if f.e.cfg.Retention < 0 || purging && !m.PurgeMore {
 		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
@@ -198,6 +198,14 @@ func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
 	// will.
 	f.hungry.Store(true)
 	return nil
+}
+
+// maintained takes in what housekeeping tells.
+func (e *Engine) maintained(begin time.Time, m Maintained) {
+	e.clock.observe(begin, m.Now)
+	if m.Dropped > 0 {
+		e.log.Warn("webhook: the store dropped deliveries of which the endpoint, or the rest, is not there any more", "deliveries", m.Dropped)
+	}
 }
 
 // claim leases what is ready and fits.

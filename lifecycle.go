@@ -189,7 +189,7 @@ func (e *Engine) readyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.clock.observe(begin, m.Now)
+		e.maintained(begin, m)
 		if !m.More {
 			return nil
 		}

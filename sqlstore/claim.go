@@ -97,8 +97,15 @@ func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
 	if err != nil || len(c.rows)+len(c.idle) == 0 {
 		return err
 	}
-	if err := c.take(ctx); err != nil || len(c.rows) == 0 {
+	if err := c.take(ctx); err != nil {
 		return err
+	}
+	if c.strays > 0 { // told of by Maintain
+		s.dropped.Add(int64(c.strays))
+		c.more = true
+	}
+	if len(c.rows) == 0 {
+		return nil
 	}
 	s.leases.add(c.seen.micros, lease{due: later(c.seen.micros, c.terms.Lease), token: c.token}, len(c.rows))
 	n := 0 // of the rows, those that were read whole
@@ -185,12 +192,12 @@ func (c *claim) take(ctx context.Context) error {
 	chosen := c.rows
 	if c.s.dialect.leaseAtOnce != nil && len(c.probes)+len(c.idle) == 0 {
 		return c.s.again(ctx, func() error {
-			c.token, c.rows = newToken(), chosen
+			c.token, c.rows, c.strays = newToken(), chosen, 0
 			return afterCommit(c.s.dialect.leaseAtOnce(ctx, &txn{s: c.s, q: c.s.db}, c))
 		})
 	}
 	return c.s.write(ctx, func(t *txn) (err error) {
-		c.token, c.rows = newToken(), chosen
+		c.token, c.rows, c.strays = newToken(), chosen, 0
 		if c.seen.micros, err = t.clock(ctx); err != nil {
 			return err
 		}
@@ -251,6 +258,9 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 	if err != nil {
 		return err
 	}
+	if err := c.dropStrays(ctx, t, found); err != nil {
+		return err
+	}
 	if c.keep(found); len(c.rows) == 0 {
 		return nil
 	}
@@ -266,6 +276,29 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		return err
 	}
 	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
+}
+
+// dropStrays drops those of the rows whose delivery is gone, since somebody deleted
+// that by hand. They would be chosen again and again, in the place of others.
+func (c *claim) dropStrays(ctx context.Context, t *txn, found map[key]claimed) error {
+	var missing []key
+	for _, k := range c.keys() {
+		if _, ok := found[k]; !ok {
+			missing = append(missing, k)
+		}
+	}
+	var strays [][]any
+	err := t.bulk(ctx, &c.s.sql.Undelivered, oneEach(missing), func(r *sql.Rows) error {
+		var k key
+		err := r.Scan(&k)
+		strays = append(strays, []any{k})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.strays = len(strays)
+	return t.bulk(ctx, &c.s.sql.DeleteQueue, strays, nil)
 }
 
 // scanLocked reads a row of the queue with what its delivery tells.

@@ -107,7 +107,8 @@ type statements struct {
 	LeaseAtOnce                   string // PostgreSQL
 	PickRows, Lease, Events       bulk
 	PickStates, Inserted, Leased  bulk // MySQL
-	LockRows, GiveBack            bulk
+	LockRows, Undelivered         bulk
+	GiveBack                      bulk
 	ProbesDue                     string
 	ProbeRows, LockProbes         bulk
 	SetProbes, UnsetProbes        bulk
@@ -129,6 +130,7 @@ type statements struct {
 	ReadyOf, HeldOf, ParkedOf        string
 	BegunOf                          string
 	HeldStep, ParkedStep, BegunStep  string
+	ReadyStep                        string
 	Moving, ClearMoving              string
 	EndpointStates, MoveRows, Cancel bulk
 
@@ -156,6 +158,7 @@ func (s statements) render(prefix string, d *dialect) *statements {
 	if s.Clock != "" {
 		s.Now = "select {clock}"
 	}
+	s.ReadyStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 0")
 	v := reflect.ValueOf(&s).Elem()
 	forTexts(v, func(text string) string {
 		text = strings.TrimSpace(r.Replace(text))

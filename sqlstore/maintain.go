@@ -24,6 +24,7 @@ func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhoo
 			return webhook.Maintained{}, s.failed("purge", err)
 		}
 	}
+	m.out.Dropped += int(s.dropped.Swap(0))
 	m.out.Now = fromMicros(m.micros)
 	return m.out, nil
 }
@@ -66,6 +67,9 @@ func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 				return err
 			}
 		}
+	}
+	if seen.ready {
+		return m.strays(ctx, &left)
 	}
 	return nil
 }
@@ -111,6 +115,7 @@ func (m *upkeep) promoted(err error, c *moved, left *int) {
 		m.out.Readied += c.ready
 		m.out.Held += c.held
 		m.out.Cancelled += c.cancelled
+		m.out.Dropped += c.dropped
 		m.out.More = m.out.More || c.more
 	}
 }
@@ -204,16 +209,21 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 
 // unlease moves leased deliveries to where their endpoints want them.
 func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
-	var expire, queue, cancel [][]any
+	var expire, queue, cancel, queued [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
-		if status == endpointDeleted {
-			c.cancelled++
+		queued = append(queued, []any{d.k})
+		if c.cancels(status) {
 			cancel = append(cancel, m.cancelled(d.k))
 			continue
 		}
 		expire = append(expire, []any{d.k})
 		queue = append(queue, []any{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
+	}
+	// What is leased is not in the queue. If it is all the same, that must not keep
+	// everything else that has expired from getting there.
+	if err := t.bulk(ctx, &m.s.sql.DeleteQueue, queued, nil); err != nil {
+		return err
 	}
 	if err := t.bulk(ctx, &m.s.sql.Expire, expire, nil); err != nil {
 		return err
@@ -238,15 +248,13 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 	var nums [][]any
 	for _, d := range rows {
 		if _, asked := states[d.endpoint]; !asked {
-			states[d.endpoint] = endpointDeleted
+			states[d.endpoint] = endpointGone
 			nums = append(nums, []any{d.endpoint})
 		}
 	}
 	err := t.bulk(ctx, &m.s.sql.EndpointStates, nums, func(r *sql.Rows) error {
-		var num, version, probeAt int64
-		var status int
-		err := r.Scan(&num, &status, &version, &probeAt)
-		states[num] = status
+		mv, err := scanMover(r, true)
+		states[mv.num] = mv.status
 		return err
 	})
 	return states, err
@@ -254,9 +262,23 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 
 // moved counts what put did.
 type moved struct {
-	rows, ready, held, cancelled int
-	more                         bool
-	parked                       map[int64]bool // endpoints of which something was parked, or had begun
+	rows, ready, held, cancelled, dropped int
+	more                                  bool
+	parked                                map[int64]bool // endpoints of which something was parked, or had begun
+}
+
+// cancels reports whether the deliveries of an endpoint of that status are
+// cancelled, and counts one.
+func (c *moved) cancels(status int) bool {
+	switch status {
+	case endpointGone:
+		c.dropped++
+	case endpointDeleted:
+		c.cancelled++
+	default:
+		return false
+	}
+	return true
 }
 
 // count counts a row that goes to a state, and answers that.
@@ -296,8 +318,7 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 	var move, ended, finish [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
-		if status == endpointDeleted {
-			c.cancelled++
+		if c.cancels(status) {
 			ended = append(ended, []any{d.k})
 			finish = append(finish, m.cancelled(d.k))
 			continue

@@ -15,6 +15,22 @@ type mover struct {
 	probeAt      int64 // as sweep reads it
 }
 
+// scanMover reads a mover, with probe_at if that is among the columns. One that
+// cannot be read counts as active: a claim says why it waits.
+func scanMover(r *sql.Rows, withProbe bool) (mv mover, err error) {
+	dst := []any{&mv.num, &mv.status, &mv.version}
+	if withProbe {
+		dst = append(dst, &mv.probeAt)
+	}
+	if r.Scan(dst...) == nil {
+		return mv, nil
+	}
+	var bad unread
+	mv = mover{status: endpointActive, version: unknownVersion}
+	dst = append([]any{&mv.num}, columnsOf(&bad, `status, version, probe_at`, dst[1:]...)...)
+	return mv, r.Scan(dst...)
+}
+
 // maxMovers is how many endpoints one call looks at.
 const maxMovers = 50
 
@@ -25,8 +41,7 @@ func (m *upkeep) move(ctx context.Context, left *int) error {
 	err := m.s.read(ctx, func(t *txn) error {
 		movers = movers[:0]
 		return t.query(ctx, m.s.sql.Moving, func(r *sql.Rows) error {
-			var mv mover
-			err := r.Scan(&mv.num, &mv.status, &mv.version)
+			mv, err := scanMover(r, false)
 			movers = append(movers, mv)
 			return err
 		}, maxMovers)
@@ -85,6 +100,7 @@ func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, er
 	m.out.Held += c.held
 	m.out.Released += released
 	m.out.Cancelled += c.cancelled
+	m.out.Dropped += c.dropped
 	m.out.More = m.out.More || c.more
 	return left, nil
 }
@@ -94,7 +110,7 @@ func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, er
 func (m *upkeep) sources(status int) []string {
 	sq := m.s.sql
 	switch {
-	case status == endpointDeleted:
+	case status == endpointDeleted, status == endpointGone:
 		return []string{sq.ReadyOf, sq.HeldOf, sq.BegunOf, sq.ParkedOf}
 	case status == endpointInactive:
 		return []string{sq.ReadyOf, sq.BegunOf, sq.ParkedOf}
@@ -163,53 +179,95 @@ type sweep struct {
 // for the probe.
 func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *sweepCursor, left *int) error {
 	from, n := swept.next()
-	var after int64
-	var movers []mover
-	idle := make(map[int64]bool)
-	err := m.s.read(ctx, func(t *txn) error {
-		movers = movers[:0]
-		clear(idle)
-		var nums []int64
-		for _, step := range sw.steps {
-			if step == "" {
-				continue
-			}
-			err := t.query(ctx, step, func(r *sql.Rows) error {
-				var num int64
-				err := r.Scan(&num)
-				nums = append(nums, num)
-				return err
-			}, from, n)
-			if err != nil {
-				return err
-			}
-		}
-		slices.Sort(nums)
-		nums = slices.Compact(nums)
-		nums = nums[:min(len(nums), n)]
-		if after = 0; len(nums) == n {
-			after = nums[n-1]
-		}
-		return t.bulk(ctx, &m.s.sql.EndpointStates, oneEach(nums), func(r *sql.Rows) error {
-			var mv mover
-			err := r.Scan(&mv.num, &mv.status, &mv.version, &mv.probeAt)
-			switch {
-			case !sw.right(mv):
-				movers = append(movers, mv)
-			case isPaused(mv.status) && mv.probeAt == 0:
-				idle[mv.num] = false
-			}
-			return err
-		})
-	})
+	movers, after, err := m.endpointsIn(ctx, sw.steps, from, n)
 	if err != nil {
 		return err
 	}
 	swept.set(after)
+	idle := make(map[int64]bool)
+	for _, mv := range movers {
+		if sw.right(mv) && isPaused(mv.status) && mv.probeAt == 0 {
+			idle[mv.num] = false
+		}
+	}
 	if len(idle) > 0 {
 		if err := m.s.write(ctx, func(t *txn) error { return m.s.wake(ctx, t, idle) }); err != nil {
 			return err
 		}
 	}
-	return m.moveEach(ctx, movers, left)
+	return m.moveEach(ctx, slices.DeleteFunc(movers, sw.right), left)
+}
+
+// strayPause is how often each process looks for ready rows that no claim takes.
+const strayPause = 10 * time.Minute
+
+// strays drops the ready rows of endpoints that are not there any more. No endpoint
+// is ever removed, so somebody did that by hand.
+func (m *upkeep) strays(ctx context.Context, left *int) error {
+	if m.micros-m.s.straysAt.Load() < strayPause.Microseconds() {
+		return nil
+	}
+	movers, after, err := m.endpointsIn(ctx, []string{m.s.sql.ReadyStep}, m.s.strays.Load(), sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	movers = slices.DeleteFunc(movers, func(mv mover) bool { return mv.status != endpointGone })
+	if err := m.moveEach(ctx, movers, left); err != nil || *left <= 0 {
+		return err
+	}
+	if m.s.strays.Store(after); after == 0 {
+		m.s.straysAt.Store(m.micros)
+	}
+	return nil
+}
+
+// endpointsIn returns the next n endpoints that the statements find in the queue, and
+// where to go on: 0 at the end.
+func (m *upkeep) endpointsIn(ctx context.Context, steps []string, from int64, n int) (movers []mover, after int64, err error) {
+	err = m.s.read(ctx, func(t *txn) error {
+		nums, err := numsOf(ctx, t, steps, from, n)
+		if err != nil {
+			return err
+		}
+		if after = 0; len(nums) == n {
+			after = nums[n-1]
+		}
+		found := make(map[int64]mover, len(nums))
+		err = t.bulk(ctx, &m.s.sql.EndpointStates, oneEach(nums), func(r *sql.Rows) error {
+			mv, err := scanMover(r, true)
+			found[mv.num] = mv
+			return err
+		})
+		movers = make([]mover, 0, len(nums))
+		for _, num := range nums {
+			mv, there := found[num]
+			if !there {
+				mv = mover{num: num, status: endpointGone}
+			}
+			movers = append(movers, mv)
+		}
+		return err
+	})
+	return movers, after, err
+}
+
+// numsOf returns the next n endpoints that any of the statements finds.
+func numsOf(ctx context.Context, t *txn, steps []string, from int64, n int) (nums []int64, err error) {
+	for _, step := range steps {
+		if step == "" {
+			continue
+		}
+		err := t.query(ctx, step, func(r *sql.Rows) error {
+			var num int64
+			err := r.Scan(&num)
+			nums = append(nums, num)
+			return err
+		}, from, n)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(nums)
+	nums = slices.Compact(nums)
+	return nums[:min(len(nums), n)], nil
 }

@@ -97,6 +97,9 @@ func mysqlSQL() statements {
 		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from (%ROWS%) x left join {p}delivery d force index (primary) on d.id = x.id
 		left join {p}event e force index (primary) on e.uid = d.event`}
+	s.Undelivered = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		select q.id from (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id
+		left join {p}delivery d force index (primary) on d.id = x.id where d.id is null`}
 	s.GiveBack = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 0, d.token = 0, d.ends_at = 0`}

@@ -171,8 +171,9 @@ const (
 	statusCancelled = 4
 )
 
-// Statuses of a row of the endpoint table.
+// Statuses of a row of the endpoint table, and of one that is not there.
 const (
+	endpointGone     = -1
 	endpointDeleted  = 0
 	endpointActive   = 1
 	endpointFailing  = 2

@@ -60,8 +60,8 @@ func sqliteSQL() statements {
 	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert or fail into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
-		select q.id, q.due, p.num, p.id, p.account, p.status, p.version, p.pace, p.moving, p.probe_at
-		from {p}queue q cross join {p}endpoint p on p.num = q.endpoint
+		select q.id, q.due, q.endpoint, p.id, p.account, coalesce(p.status, -1), p.version, p.pace, p.moving, p.probe_at
+		from {p}queue q left join {p}endpoint p on p.num = q.endpoint
 		where q.state = 0 and q.endpoint = (
 			select endpoint from {p}queue where state = 0 and endpoint > ? order by endpoint limit 1)
 		order by q.due, q.id limit ?`
@@ -74,6 +74,8 @@ func sqliteSQL() statements {
 		with x (id) as (values %ROWS%)
 		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from x left join {p}delivery d on d.id = x.id left join {p}event e on e.uid = d.event`}
+	s.Undelivered = bulk{row: `?`, sep: `,`, text: `
+		select q.id from {p}queue q where q.id in (%ROWS%) and not exists (select 1 from {p}delivery d where d.id = q.id)`}
 	s.GiveBack = bulk{text: `update {p}delivery set status = 0, token = 0, ends_at = 0 where id = ?`}
 
 	s.ProbeRows = bulk{text: `

@@ -54,9 +54,12 @@ type Store struct {
 	start   atomic.Int64 // where claims without a cursor begin; -1: not chosen yet
 	probed  probeCursor
 	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
+	strays  atomic.Int64   // the endpoint whose ready deliveries were looked at last
 	purged  purgeCursor
 	leases  leaseBook
 
+	dropped  atomic.Int64 // rows of the queue that claims dropped, for the next Maintain to tell of
+	straysAt atomic.Int64 // when all of those had been looked at, in microseconds
 	unlisted atomic.Int64 // deliveries inserted since the last of this process were added to the history
 }
 

@@ -99,6 +99,9 @@ func (c *claim) walk(ctx context.Context, t *txn) error {
 
 // visit takes of an endpoint what there is room for.
 func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
+	if ep.status == endpointGone {
+		return nil // Maintain drops its rows
+	}
 	if ep.err != nil {
 		c.damage(ep.num, ep.id, ep.account, ep.err)
 	}
@@ -245,10 +248,10 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 		}
 		return err
 	})
-	stops := make([]stop, 0, len(order))
-	for _, num := range order {
-		if ep := byNum[num]; ep != nil {
-			stops = append(stops, *ep)
+	stops := make([]stop, len(order))
+	for i, num := range order {
+		if stops[i] = (stop{num: num, status: endpointGone}); byNum[num] != nil {
+			stops[i] = *byNum[num]
 		}
 	}
 	return stops, err

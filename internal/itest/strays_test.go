@@ -1,0 +1,136 @@
+package itest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// Rows whose counterpart somebody deleted by hand are survived and cleaned up;
+// what belongs to others flows.
+func TestRowsWithoutTheirCounterpart(t *testing.T) {
+	maintain := func(t *testing.T, s *testStore) (dropped int) {
+		for more := true; more; {
+			m, err := s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
+			require.NoError(t, err)
+			dropped += m.Dropped
+			more = m.More
+		}
+		return dropped
+	}
+	claim := func(t *testing.T, s *testStore) []webhook.Leased {
+		c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(100, 100)})
+		require.NoError(t, err)
+		return c.Deliveries
+	}
+	settle := func(t *testing.T, s *testStore, outcome webhook.Outcome, all ...webhook.Leased) {
+		batch := make([]webhook.Settlement, len(all))
+		for i, l := range all {
+			batch[i] = delivered(l)
+			if batch[i].Outcome = outcome; outcome != webhook.OutcomeDelivered {
+				batch[i].Attempt = &webhook.Attempt{ID: "att_1", At: time.Now().UTC(), Failure: webhook.FailureTimeout}
+			}
+		}
+		out, err := s.Settle(ctx, batch)
+		require.NoError(t, err)
+		for i, r := range out.Results {
+			assert.NotEqual(t, webhook.SettleFailed, r.Status, "%d: %v", i, r.Err)
+		}
+	}
+	const gone = "wh_gone" // the first endpoint that claims look at
+	for _, c := range []struct {
+		name   string
+		damage func(*testing.T, *testStore)
+		drops  bool
+	}{
+		{"a ready row without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		}, true},
+		{"a held row without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "update webhook_queue set state = 4 where endpoint = 1")
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		}, true},
+		{"a waiting row without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "update webhook_queue set state = 5 where endpoint = 1")
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		}, true},
+		{"a parked row without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "update webhook_queue set state = 6 where endpoint = 1")
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		}, true},
+		{"a parked row of a delivery that was attempted, without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "update webhook_queue set state = 7 where endpoint = 1")
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		}, true},
+		{"a leased delivery without its endpoint", func(t *testing.T, s *testStore) {
+			settleLater := claim(t, s)
+			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+			settle(t, s, webhook.OutcomeRetry, settleLater[:1]...)
+		}, true},
+		{"a queue row without its delivery", func(t *testing.T, s *testStore) {
+			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+		}, true},
+		{"a lease of deliveries that are gone", func(t *testing.T, s *testStore) {
+			all := claim(t, s)
+			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+			for _, l := range all {
+				settle(t, s, webhook.OutcomeRetry, l)
+			}
+		}, false},
+		{"a lease that is no list of keys", func(t *testing.T, s *testStore) {
+			s.exec(t, "insert into webhook_lease (due, token, deliveries) values (1, 1, 'abc')")
+		}, false},
+		{"a queue row of a delivery that is leased", func(t *testing.T, s *testStore) {
+			claim(t, s)
+			s.exec(t, "insert into webhook_queue (id, endpoint, state, due) select id, endpoint, 4, 1 from webhook_delivery where endpoint = 1")
+		}, false},
+		{"attempts without their delivery", func(t *testing.T, s *testStore) {
+			all := claim(t, s)
+			settle(t, s, webhook.OutcomeRetry, all...)
+			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+		}, true},
+		{"a subscription without its endpoint", func(t *testing.T, s *testStore) {
+			s.exec(t, "insert into webhook_subscription (account, type, endpoint) values ('a', 'call.*', 77)")
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, d database) {
+				s := d.store(t)
+				for _, id := range []string{gone, "wh_1"} {
+					_, err := s.CreateEndpoint(ctx, endpoint(id))
+					require.NoError(t, err)
+				}
+				require.EqualValues(t, 1, s.number(t, "select num from webhook_endpoint where id = '"+gone+"'"))
+				for i := range 3 {
+					mustEnqueue(t, s, event(fmt.Sprint("evt_", i)))
+				}
+				c.damage(t, s)
+				s = d.storeOn(t, s.dsn, nil) // one that remembers nothing
+				dropped := 0
+				for i := range 3 {
+					mustEnqueue(t, s, event(fmt.Sprint("evt_later_", i)))
+					settle(t, s, webhook.OutcomeDelivered, claim(t, s)...)
+					s.rewind(t, 2*time.Hour) // the leases are over
+					dropped += maintain(t, s)
+				}
+				settle(t, s, webhook.OutcomeDelivered, claim(t, s)...)
+				done := "select count(*) from webhook_delivery d join webhook_endpoint p on p.num = d.endpoint where p.id = 'wh_1' and d.status = 2"
+				assert.EqualValues(t, 6, s.number(t, done), "what goes to the other endpoint")
+				assert.Zero(t, s.number(t, "select count(*) from webhook_queue"))
+				s.rewind(t, 2*time.Hour)
+				maintain(t, s)
+				assert.Zero(t, s.number(t, "select count(*) from webhook_lease"))
+				assert.Equal(t, c.drops, dropped > 0, "dropped %d", dropped)
+				_, err := s.QueueStats(ctx, "", "")
+				require.NoError(t, err)
+				_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 100, Retention: time.Minute})
+				require.NoError(t, err)
+			})
+		})
+	}
+}
