@@ -31,8 +31,15 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 		in.restart()
 		return in.run(ctx, t)
 	})
+	if ofOneGroup(err) && len(r.Groups) > 1 {
+		return oneByOne(ctx, s, r)
+	}
 	return in.answer(s.failed("enqueue", err))
 }
+
+// ofOneGroup reports whether an error concerns what one group holds, which the
+// others of the call can be stored without.
+func ofOneGroup(err error) bool { return kindOf(err) == kindData || errors.Is(err, errInvisible) }
 
 // enqueuer stores events in a transaction of the caller.
 type enqueuer struct {
@@ -56,12 +63,19 @@ func (e *enqueuer) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webho
 }
 
 // oneByOne enqueues the groups of a call that has an id with several contents:
-// which of them counts depends on which of the groups before can be stored.
-// Nothing of it is handed off.
+// which of them counts depends on which of the groups before can be stored. And
+// those of a call of which the database refuses something, so that the others are
+// stored. Nothing of it is handed off.
 func oneByOne(ctx context.Context, q webhook.Enqueuer, r webhook.EnqueueRequest) (all webhook.Enqueued, err error) {
 	for _, group := range r.Groups {
 		one, err := q.Enqueue(ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{group}})
-		if err != nil {
+		switch {
+		case err != nil && ofOneGroup(err) && len(r.Groups) > 1:
+			all.Errs = append(all.Errs, err)
+			continue
+		case err != nil && len(all.Errs) > 0: // some may be stored
+			return webhook.Enqueued{}, errors.Join(webhook.ErrUnknownOutcome, err)
+		case err != nil:
 			return webhook.Enqueued{}, err
 		}
 		all.Errs = append(all.Errs, one.Errs...)

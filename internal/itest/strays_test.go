@@ -134,3 +134,29 @@ func TestRowsWithoutTheirCounterpart(t *testing.T) {
 		})
 	}
 }
+
+// Emit calls that share a write share no fault: what the database refuses of one
+// of them, here a second delivery for an event whose row somebody deleted, is that
+// one's.
+func TestAGroupThatTheDatabaseRefusesFailsAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		mustEnqueue(t, s, event("evt_bad"))
+		s.exec(t, "delete from webhook_event where id = 'evt_bad'")
+		out, err := s.Enqueue(ctx, webhook.EnqueueRequest{
+			Groups: [][]webhook.EventRecord{{event("evt_1")}, {event("evt_bad")}, {event("evt_2"), event("evt_3")}}, Handoff: terms(10, 10),
+		})
+		require.NoError(t, err)
+		require.Len(t, out.Errs, 3)
+		require.NoError(t, out.Errs[0])
+		require.Error(t, out.Errs[1])
+		require.NoError(t, out.Errs[2])
+		assert.EqualValues(t, 3, s.number(t, "select count(*) from webhook_event"))
+		assert.Equal(t, 3, out.Ready+len(out.Leased))
+
+		_, err = s.Enqueue(ctx, groups([]webhook.EventRecord{event("evt_bad")}))
+		require.Error(t, err, "alone it fails as well")
+	})
+}
