@@ -156,9 +156,14 @@ func TestAStoreThatHandsOutMoreThanItWasAskedFor(t *testing.T) {
 type greedy struct{ webhook.Store }
 
 func (g *greedy) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
-	r.Max, r.PerEndpoint = r.Max+10, r.PerEndpoint+10
+	r.Max, r.Room = r.Max+10, anyRoom{r.Room}
 	return g.Store.Claim(ctx, r)
 }
+
+// anyRoom has room for whatever is offered.
+type anyRoom struct{ webhook.Room }
+
+func (anyRoom) Take(_ webhook.Candidate, n int) int { return n }
 
 func TestAStoreThatRefusesItsOwnCursor(t *testing.T) {
 	t.Parallel()

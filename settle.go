@@ -26,6 +26,14 @@ const (
 	manyUnsettled = 64
 )
 
+// manyRefused is how many results of one endpoint may wait after the store refused
+// them before nothing is sent to it for refusedPause: they must not use up
+// maxUnsettled, on which everybody waits.
+const (
+	manyRefused  = 64
+	refusedPause = 10 * time.Second
+)
+
 // settler records results in batches: the first goes at once, and those that
 // come while it is being recorded, or shortly after, share the next call. Its
 // goroutines exist only while there is something to record.
@@ -36,13 +44,14 @@ type settler struct {
 	mu        sync.Mutex
 	room      *sync.Cond
 	waiting   []result
-	refused   []result      // the store answered that it could not record these
-	apart     int           // refused ones, those that are just being repeated included
-	busy      int           // goroutines that hold a place
-	repeating bool          // one more repeats what was refused
-	idle      chan struct{} // closed when the last of them ends
-	hurry     chan struct{} // capacity 1: ends a pause
-	last      chan struct{} // closed when no pause is to be made any more
+	refused   []result       // the store answered that it could not record these
+	apart     int            // refused ones, those that are just being repeated included
+	apartOf   map[string]int // of them, by endpoint
+	busy      int            // goroutines that hold a place
+	repeating bool           // one more repeats what was refused
+	idle      chan struct{}  // closed when the last of them ends
+	hurry     chan struct{}  // capacity 1: ends a pause
+	last      chan struct{}  // closed when no pause is to be made any more
 	ctx       context.Context
 	cancel    context.CancelFunc
 }
@@ -51,6 +60,7 @@ func (s *settler) init(e *Engine, places int) {
 	s.e, s.places = e, places
 	s.room, s.hurry = sync.NewCond(&s.mu), make(chan struct{}, 1)
 	s.last = make(chan struct{})
+	s.apartOf = make(map[string]int)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 }
 
@@ -126,6 +136,12 @@ func (s *settler) refuse(rest []result) {
 	defer s.mu.Unlock()
 	s.refused = append(s.refused, rest...)
 	s.apart += len(rest)
+	for i := range rest {
+		id := rest[i].settlement.EndpointID
+		if s.apartOf[id]++; s.apartOf[id] >= manyRefused {
+			s.e.sched.Hold(id, refusedPause)
+		}
+	}
 	if !s.repeating {
 		s.begin()
 		s.repeating = true
@@ -141,10 +157,18 @@ func (s *settler) repeat() {
 		s.refused = nil
 		s.mu.Unlock()
 		for part := range slices.Chunk(batch, maxSettle) {
-			n := len(part)
+			n, of := len(part), make(map[string]int)
+			for i := range part {
+				of[part[i].settlement.EndpointID]++
+			}
 			_ = s.e.settle(s.ctx, part, s.refuse) // logged
 			s.mu.Lock()
 			s.apart -= n
+			for id, n := range of {
+				if s.apartOf[id] -= n; s.apartOf[id] <= 0 {
+					delete(s.apartOf, id)
+				}
+			}
 			s.room.Broadcast()
 			s.mu.Unlock()
 		}

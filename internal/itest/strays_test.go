@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
 // Rows whose counterpart somebody deleted by hand are survived and cleaned up;
@@ -158,5 +160,37 @@ func TestAGroupThatTheDatabaseRefusesFailsAlone(t *testing.T) {
 
 		_, err = s.Enqueue(ctx, groups([]webhook.EventRecord{event("evt_bad")}))
 		require.Error(t, err, "alone it fails as well")
+	})
+}
+
+// An id that an open transaction of a caller holds makes only those wait who use it
+// too, and what shares their write; everybody else gets on, and so does a repetition
+// of what shared it.
+func TestAnIDThatAnOpenTransactionHoldsBlocksNobodyElse(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		if d.dialect == sqlstore.SQLite {
+			t.Skip("nothing else can write while a transaction is open")
+		}
+		s := d.store(t)
+		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		tx, q := s.begin(t)
+		mustEnqueue(t, q, event("evt_held"))
+
+		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		_, err = s.Enqueue(short, groups([]webhook.EventRecord{event("evt_held")}, []webhook.EventRecord{event("evt_1")}))
+		require.Error(t, err, "it waits for the transaction")
+		mustEnqueue(t, s, event("evt_1"))
+		mustEnqueue(t, s, event("evt_2"))
+		c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(10, 10)})
+		require.NoError(t, err)
+		assert.Len(t, c.Deliveries, 2)
+		_, err = s.Settle(ctx, settlements(c.Deliveries))
+		require.NoError(t, err)
+		_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 10, Retention: time.Nanosecond})
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+		mustEnqueue(t, s, event("evt_held"))
 	})
 }

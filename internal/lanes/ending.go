@@ -161,6 +161,7 @@ func (s *Scheduler[J]) Recall(endpoint string) []J {
 	}
 	values := s.empty(l)
 	l.until = time.Time{}
+	l.sendable()
 	s.forget(l, time.Now())
 	return values
 }
