@@ -35,33 +35,46 @@ func scanMover(r *sql.Rows, withProbe bool) (mv mover, err error) {
 const maxMovers = 50
 
 // move holds, releases and cancels the deliveries of endpoints that were
-// switched, at most limit in all.
+// switched, at most limit in all. It takes the endpoints in turn.
 func (m *upkeep) move(ctx context.Context, left *int) error {
 	var movers []mover
+	from := m.s.moved.Load()
 	err := m.s.read(ctx, func(t *txn) error {
 		movers = movers[:0]
 		return t.query(ctx, m.s.sql.Moving, func(r *sql.Rows) error {
 			mv, err := scanMover(r, false)
 			movers = append(movers, mv)
 			return err
-		}, maxMovers)
+		}, from, maxMovers)
 	})
 	if err != nil {
 		return err
 	}
-	m.out.More = m.out.More || len(movers) == maxMovers
+	switch {
+	case len(movers) == maxMovers:
+		m.out.More = true
+		m.s.moved.Store(movers[maxMovers-1].num)
+	case from > 0: // the end: there may be some before
+		m.out.More = true
+		m.s.moved.Store(0)
+	}
 	return m.moveEach(ctx, movers, left)
 }
 
-func (m *upkeep) moveEach(ctx context.Context, movers []mover, left *int) (err error) {
-	for _, mv := range movers {
+// moveEach moves rows of each endpoint. They share what is left, so that one with
+// many keeps no other waiting.
+func (m *upkeep) moveEach(ctx context.Context, movers []mover, left *int) error {
+	for i, mv := range movers {
 		if *left <= 0 {
 			m.out.More = true
 			return nil
 		}
-		if *left, err = m.moveOne(ctx, mv, *left); err != nil {
+		share := max(1, *left/(len(movers)-i))
+		rest, err := m.moveOne(ctx, mv, share)
+		if err != nil {
 			return err
 		}
+		*left -= share - rest
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func portable() statements {
 		LockSecrets:         `select secrets from {p}endpoint where num = ? {update}`,
 		SetSecrets:          `update {p}endpoint set secrets = ? where num = ?`,
 
-		Moving: `select num, status, version from {p}endpoint where moving = 1 order by num limit ?`,
+		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `
 			select {clock}, coalesce((select min(due) from {p}lease), 0),
 				coalesce((select min(due) from {p}queue where state = 5), 0),

@@ -53,6 +53,7 @@ type Store struct {
 	matches *cache[topic, match]
 	start   atomic.Int64 // where claims without a cursor begin; -1: not chosen yet
 	probed  probeCursor
+	moved   atomic.Int64   // the endpoint whose deliveries were moved last
 	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
 	strays  atomic.Int64   // the endpoint whose ready deliveries were looked at last
 	purged  purgeCursor

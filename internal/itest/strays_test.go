@@ -194,3 +194,47 @@ func TestAnIDThatAnOpenTransactionHoldsBlocksNobodyElse(t *testing.T) {
 		mustEnqueue(t, s, event("evt_held"))
 	})
 }
+
+// Housekeeping takes the endpoints in turn: one that was switched with much held
+// keeps no other waiting.
+func TestAnEndpointWithMuchToReleaseKeepsNoOtherWaiting(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		switched := func(id string, status webhook.EndpointStatus) {
+			r, err := s.GetEndpoint(ctx, "a", id)
+			require.NoError(t, err)
+			r.Status = status
+			_, err = s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: r, Reset: true})
+			require.NoError(t, err)
+		}
+		for _, id := range []string{"wh_big", "wh_small"} {
+			c := endpoint(id, webhook.EventType(id[3:]+".*"))
+			_, err := s.CreateEndpoint(ctx, c)
+			require.NoError(t, err)
+			switched(id, webhook.EndpointInactive)
+		}
+		var all []webhook.EventRecord
+		for i := range 300 {
+			ev := event(fmt.Sprint("evt_", i))
+			ev.Type = "big.one"
+			all = append(all, ev)
+		}
+		small := event("evt_small")
+		small.Type = "small.one"
+		mustEnqueue(t, s, append(all, small)...)
+		switched("wh_big", webhook.EndpointActive)
+		switched("wh_small", webhook.EndpointActive)
+		m, err := s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
+		require.NoError(t, err)
+		assert.True(t, m.More)
+		assert.LessOrEqual(t, m.Released, 100)
+		p, err := s.ListDeliveries(ctx, webhook.DeliveryFilter{AccountID: "a", EndpointID: "wh_small", Status: webhook.DeliveryPending, Limit: 10})
+		require.NoError(t, err)
+		assert.Len(t, p.Items, 1, "released by the first call")
+		for m.More {
+			m, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
+			require.NoError(t, err)
+		}
+		assert.Zero(t, s.number(t, "select count(*) from webhook_queue where state = 4"))
+	})
+}

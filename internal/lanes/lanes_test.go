@@ -458,7 +458,7 @@ func TestNothingIsTakenOnThatCannotBeSentOrRecorded(t *testing.T) {
 					}
 					pass(8 * time.Second)
 					assert.Zero(t, b.take("a", "bad", lanes.Paused, 1, 1))
-					pass(time.Second)
+					pass(2 * time.Second)
 				}
 				require.Equal(t, 1, b.take("a", "bad", lanes.Unknown, 1, 1))
 				pass(time.Second)
