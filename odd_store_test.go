@@ -207,7 +207,7 @@ func TestAnEndpointThatCannotBeReadWaitsAlone(t *testing.T) {
 		})
 		logged := &lockedLog{}
 		r := newRig(t, status(200), func(cfg *webhook.Config) {
-			s.Store, cfg.Store, cfg.Logger = cfg.Store, s, logged.logger()
+			s.Store, cfg.Store, cfg.Logger, cfg.PollInterval = cfg.Store, s, logged.logger(), time.Minute
 		})
 		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{ID: "wh_bad", AccountID: "acme", URL: healthyURL, Events: []webhook.EventType{"*"}})
 		require.NoError(t, err)
@@ -261,7 +261,7 @@ func TestADeliveryThatCannotBeReadEndsAfterADay(t *testing.T) {
 		})
 		logged := &lockedLog{}
 		r := newRig(t, status(200), func(cfg *webhook.Config) {
-			s.Store, cfg.Store, cfg.Logger = cfg.Store, s, logged.logger()
+			s.Store, cfg.Store, cfg.Logger, cfg.PollInterval = cfg.Store, s, logged.logger(), time.Minute
 		})
 		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{ID: "wh_bad", AccountID: "acme", URL: healthyURL, Events: []webhook.EventType{"*"}})
 		require.NoError(t, err)
