@@ -42,6 +42,7 @@ type dialect struct {
 	oneWriter   bool   // writes go one at a time
 	prepare     bool   // hot statements are prepared on the pool
 	quote       string // around a schema's name
+	byteKeys    bool   // keys are bytes, and may be of any length
 	numbered    bool   // placeholders are $1, $2, …
 	forUpdate   string
 	skipLocked  string
@@ -109,6 +110,7 @@ type statements struct {
 	PickStates, Inserted, Leased  bulk // MySQL
 	LockRows, Undelivered         bulk
 	GiveBack                      bulk
+	DropJunk                      string // SQLite
 	ProbesDue                     string
 	ProbeRows, LockProbes         bulk
 	SetProbes, UnsetProbes        bulk

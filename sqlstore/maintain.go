@@ -92,7 +92,7 @@ func (m *upkeep) promote(ctx context.Context, left *int) error {
 	var c moved
 	err := m.s.write(ctx, func(t *txn) error {
 		c = moved{}
-		rows, err := m.waiting(ctx, t, *left)
+		rows, err := m.waiting(ctx, t, *left, &c)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (m *upkeep) promote(ctx context.Context, left *int) error {
 		if err != nil {
 			return err
 		}
-		c.more = len(rows) == *left
+		c.more = c.more || len(rows) == *left
 		c.rows = len(rows)
 		return m.put(ctx, t, rows, states, &c)
 	})
@@ -120,13 +120,30 @@ func (m *upkeep) promoted(err error, c *moved, left *int) {
 	}
 }
 
-func (m *upkeep) waiting(ctx context.Context, t *txn, limit int) (rows []due, err error) {
-	err = t.query(ctx, m.s.sql.DueWaiting, func(r *sql.Rows) error {
-		var d due
-		err := r.Scan(&d.k, &d.endpoint, &d.due)
-		rows = append(rows, d)
-		return err
+func (m *upkeep) waiting(ctx context.Context, t *txn, limit int, c *moved) ([]due, error) {
+	return m.queued(ctx, t, c, m.s.sql.DueWaiting, func(r *sql.Rows, k *queueKey) (d due, err error) {
+		return d, r.Scan(k, &d.endpoint, &d.due)
 	}, m.micros, limit)
+}
+
+// queued reads rows of the queue, and drops those that have no key.
+func (m *upkeep) queued(
+	ctx context.Context, t *txn, c *moved, text string, scan func(*sql.Rows, *queueKey) (due, error), args ...any,
+) (rows []due, err error) {
+	k := m.s.queueKey()
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		d, err := scan(r, &k)
+		if d.k = k.key; !k.junk {
+			rows = append(rows, d)
+		}
+		return err
+	}, args...)
+	if err != nil || !k.any {
+		return rows, err
+	}
+	n, err := t.dropJunk(ctx)
+	c.dropped += n
+	c.more = true
 	return rows, err
 }
 

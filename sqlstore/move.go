@@ -85,7 +85,7 @@ func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, er
 	err = m.s.write(ctx, func(t *txn) error {
 		c, left, released = moved{}, limit, 0
 		for _, from := range m.sources(mv.status) {
-			rows, err := m.rowsOf(ctx, t, from, mv.num, left)
+			rows, err := m.rowsOf(ctx, t, from, mv.num, left, &c)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, er
 				released += c.ready - ready
 			}
 		}
-		if left > 0 {
+		if left > 0 && !c.more {
 			return t.exec(ctx, m.s.sql.ClearMoving, mv.num, mv.version, mv.status)
 		}
 		c.more = true
@@ -130,15 +130,12 @@ func (m *upkeep) sources(status int) []string {
 	return []string{sq.HeldOf, sq.BegunOf, sq.ParkedOf}
 }
 
-func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64, limit int) (rows []due, err error) {
+func (m *upkeep) rowsOf(ctx context.Context, t *txn, text string, endpoint int64, limit int, c *moved) (rows []due, err error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	err = t.query(ctx, text, func(r *sql.Rows) error {
+	return m.queued(ctx, t, c, text, func(r *sql.Rows, k *queueKey) (due, error) {
 		d := due{endpoint: endpoint}
-		err := r.Scan(&d.k, &d.due)
-		rows = append(rows, d)
-		return err
+		return d, r.Scan(k, &d.due)
 	}, endpoint, limit)
-	return rows, err
 }

@@ -116,7 +116,10 @@ func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint)
 	oldest := make(map[int64]claimed, len(wanted))
 	err := t.bulk(ctx, &c.s.sql.ProbeRows, asked, func(r *sql.Rows) error {
 		var row claimed
-		err := r.Scan(&row.endpoint, &row.k, &row.state, &row.due)
+		err := r.Scan(&row.endpoint, &c.key, &row.state, &row.due)
+		if row.k = c.key.key; c.key.junk {
+			return err
+		}
 		if old, ok := oldest[row.endpoint]; !ok || row.state < old.state {
 			oldest[row.endpoint] = row
 		}

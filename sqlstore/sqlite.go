@@ -13,6 +13,7 @@ var sqlite = dialect{
 	concurrency:  1,
 	oneWriter:    true,
 	prepare:      true,
+	byteKeys:     true,
 	statements:   sqliteSQL(),
 	check:        checkMemory,
 	begin:        beginFile,
@@ -76,6 +77,7 @@ func sqliteSQL() statements {
 		from x left join {p}delivery d on d.id = x.id left join {p}event e on e.uid = d.event`}
 	s.Undelivered = bulk{row: `?`, sep: `,`, text: `
 		select q.id from {p}queue q where q.id in (%ROWS%) and not exists (select 1 from {p}delivery d where d.id = q.id)`}
+	s.DropJunk = `delete from {p}queue where typeof(id) <> 'blob' or length(id) <> 16 returning 0`
 	s.GiveBack = bulk{text: `update {p}delivery set status = 0, token = 0, ends_at = 0 where id = ?`}
 
 	s.ProbeRows = bulk{text: `

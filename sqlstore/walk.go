@@ -143,8 +143,8 @@ func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
 	ep.rows = nil
 	return t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
 		row := claimed{endpoint: ep.num, version: ep.version}
-		err := r.Scan(&row.k, &row.due)
-		ep.rows = append(ep.rows, row)
+		err := r.Scan(&c.key, &row.due)
+		ep.rows = c.found(ep.rows, row)
 		return err
 	}, ep.num, max(rowsPerStop, c.terms.Max-len(c.rows)), seen)
 }
@@ -180,13 +180,21 @@ func (c *claim) step(ctx context.Context, t *txn) (ep stop, err error) {
 	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
 		var row claimed
 		rows := ep.rows
-		err := scanStop(r, &ep, []any{&row.k, &row.due, &ep.num}, nil)
-		ep.rows = rows
+		err := scanStop(r, &ep, []any{&c.key, &row.due, &ep.num}, nil)
 		row.endpoint, row.version = ep.num, ep.version
-		ep.rows = append(ep.rows, row)
+		ep.rows = c.found(rows, row)
 		return err
 	}, c.at, rowsPerStop)
 	return ep, err
+}
+
+// found adds a row whose key was scanned, unless that is junk.
+func (c *claim) found(rows []claimed, row claimed) []claimed {
+	if c.key.junk {
+		return rows
+	}
+	row.k = c.key.key
+	return append(rows, row)
 }
 
 // visitGroups goes to the next endpoints by a loose scan of the index, which tells

@@ -87,6 +87,18 @@ func TestRowsWithoutTheirCounterpart(t *testing.T) {
 		{"a lease that is no list of keys", func(t *testing.T, s *testStore) {
 			s.exec(t, "insert into webhook_lease (due, token, deliveries) values (1, 1, 'abc')")
 		}, false},
+		{"queue rows whose id is no key", func(t *testing.T, s *testStore) {
+			if s.dialect != sqlstore.SQLite {
+				t.Skip("its columns hold nothing else")
+			}
+			for state, many := range map[int]int{0: 40, 4: 3, 5: 3, 6: 3, 7: 3} {
+				for i := range many {
+					for _, id := range []string{"x'%02x'", "'short %d'", "'00112233445566778899aabbccddee%02d'"} {
+						s.exec(t, fmt.Sprintf("insert into webhook_queue (id, endpoint, state, due) values ("+id+", 1, %d, 1)", 10*state+i, state))
+					}
+				}
+			}
+		}, true},
 		{"a queue row of a delivery that is leased", func(t *testing.T, s *testStore) {
 			claim(t, s)
 			s.exec(t, "insert into webhook_queue (id, endpoint, state, due) select id, endpoint, 4, 1 from webhook_delivery where endpoint = 1")
