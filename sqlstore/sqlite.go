@@ -36,7 +36,8 @@ func sqliteSQL() statements {
 	s := portable()
 	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
 	s.Lock = `delete from {p}schema where 0`
-	s.Look = strings.ReplaceAll(s.Look, "{clock}", "?")
+	// What is no number, since somebody wrote it by hand, comes behind all numbers.
+	s.Look = strings.NewReplacer("{clock}", "?", "coalesce((", "coalesce(cast((", "), 0)", ") as integer), 0)").Replace(s.Look)
 
 	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
 	s.Targets = bulk{row: `?`, sep: `,`, text: `
