@@ -24,10 +24,10 @@ const (
 // limit its line goes.
 const (
 	codeFilesToday = 53
-	testFilesToday = 51
+	testFilesToday = 52
 )
 
-var linesToday = map[string]int{"worker.go": 461, "isolation_test.go": 500}
+var linesToday = map[string]int{"worker.go": 485, "isolation_test.go": 500}
 
 func TestTheRootStaysSmall(t *testing.T) {
 	t.Parallel()
