@@ -53,7 +53,7 @@ type result struct {
 
 // setPace takes over how the endpoint answered into the settlement.
 func (r *result) setPace(p lanes.Pace) {
-	if r.lane.Kind == lanes.Nothing {
+	if r.lane.Kind != lanes.Answered && r.lane.Kind != lanes.TimedOut {
 		return
 	}
 	r.settlement.Pace = Pace(p)
@@ -77,6 +77,9 @@ func (f *finding) paceAlone() lanes.Pace {
 func (e *Engine) attempt(ctx context.Context, j job) result {
 	r := result{job: j}
 	switch {
+	case j.unsendable() != nil:
+		e.postpone(&r)
+		return r
 	case j.Expired >= poisonLeases:
 		// Sending it seems to end the process, so this attempt is only noted.
 		r.finding = finding{
@@ -90,6 +93,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 		e.conclude(&r, time.Now())
 		return r
 	}
+	e.odd.sendable(e.log, j.Target)
 	begin := time.Now()
 	resp, err := e.send(ctx, &j)
 	r.finding = e.judge(resp, err, time.Since(begin))
@@ -317,6 +321,20 @@ func (e *Engine) release(r *result) {
 	}
 	r.settlement = r.job.settlement(OutcomeReleased)
 	r.settlement.Delay = releasePause(r.Releases)
+}
+
+// postpone gives back a delivery that cannot be sent since the store cannot read
+// it or its endpoint. An endpoint is waited for without end, as for one that is
+// disabled: what sealed its secrets may take long to be found.
+func (e *Engine) postpone(r *result) {
+	e.odd.unsendable(e.log, &r.Leased)
+	if r.Target.Err == nil {
+		e.release(r)
+		return
+	}
+	r.settlement = r.job.settlement(OutcomeReleased)
+	r.settlement.Delay = releasePause(r.Releases)
+	r.lane = lanes.Verdict{Kind: lanes.Withheld, Pause: r.settlement.Delay}
 }
 
 // plan asks the policy what follows a failed attempt. It reports whether the policy

@@ -112,12 +112,18 @@ func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
 		}
 		kept = append(kept, l)
 	}
+	e.settleOrLeave(back)
+	return kept
+}
+
+// settleOrLeave tries once to record results, since somebody waits. If that fails
+// their leases end by themselves.
+func (e *Engine) settleOrLeave(back []result) {
 	if len(back) > 0 {
 		once, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = e.settle(once, back, nil) // logged; otherwise their leases end by themselves
+		_ = e.settle(once, back, nil) // logged
 	}
-	return kept
 }
 
 // giveBack releases what was leased but not attempted, at no cost; it tries at

@@ -374,7 +374,7 @@ func TestFailuresFromBeforeAnEnableDoNotCount(t *testing.T) {
 	}
 }
 
-func TestD5LateResultsOfADisabledEndpoint(t *testing.T) {
+func TestLateResultsOfADisabledEndpoint(t *testing.T) { // D5
 	t.Parallel()
 	for _, code := range []int{200, 500} {
 		synctest.Test(t, func(t *testing.T) {

@@ -117,7 +117,8 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		return errs
 	}
 	e.clock.Observe(begin, answer.Now)
-	e.take(answer.Leased, begin.Add(terms.Lease), release)
+	leaseEnd := begin.Add(terms.Lease)
+	e.take(e.usable(answer.Leased, terms.Max, leaseEnd), leaseEnd, release)
 	if answer.Ready > 0 {
 		e.feed.Wake()
 	}

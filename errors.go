@@ -28,6 +28,9 @@ var (
 	// ErrSecretLimit answers a rotation while the endpoint has Config.MaxSecrets
 	// valid secrets: wait until one expires, or rotate without overlap.
 	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
+	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
+	// [Endpoint.Unreadable], and what was asked for needs it.
+	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
 	// ErrPayloadTooLarge answers an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument is the class of every argument error; the text, and

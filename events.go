@@ -31,7 +31,7 @@ const (
 	EventCreditsLow           EventType = "credits.low"           // credit balance below threshold
 )
 
-// Patterns answers the subscriptions that match t, most specific first:
+// Patterns returns the subscriptions that match t, most specific first:
 // "call.recording.ready" is matched by itself, "call.recording.*", "call.*" and
 // "*".
 func (t EventType) Patterns() []EventType {
@@ -102,7 +102,7 @@ type Payload interface {
 	EventType() EventType
 }
 
-// EventTypes answers the catalogue, in the order of the public documentation.
+// EventTypes returns the catalogue, in the order of the public documentation.
 func EventTypes() []EventType {
 	types := make([]EventType, len(catalogue))
 	for i, k := range catalogue {

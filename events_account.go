@@ -68,19 +68,19 @@ func NewPhoneNumberReleased(accountID string, data PhoneNumberReleased) Event {
 // NewCreditsLow makes the event credits.low, with a new id and the time of now.
 func NewCreditsLow(accountID string, data CreditsLow) Event { return newEvent(accountID, data) }
 
-// EventType answers agent.created.
+// EventType returns agent.created.
 func (AgentCreated) EventType() EventType { return EventAgentCreated }
 
-// EventType answers agent.updated.
+// EventType returns agent.updated.
 func (AgentUpdated) EventType() EventType { return EventAgentUpdated }
 
-// EventType answers phone_number.assigned.
+// EventType returns phone_number.assigned.
 func (PhoneNumberAssigned) EventType() EventType { return EventPhoneNumberAssigned }
 
-// EventType answers phone_number.released.
+// EventType returns phone_number.released.
 func (PhoneNumberReleased) EventType() EventType { return EventPhoneNumberReleased }
 
-// EventType answers credits.low.
+// EventType returns credits.low.
 func (CreditsLow) EventType() EventType { return EventCreditsLow }
 
 func (d *AgentCreated) complete(c *checker) {

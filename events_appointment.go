@@ -134,16 +134,16 @@ func NewAppointmentReminder(accountID string, data AppointmentReminder) Event {
 	return newEvent(accountID, data)
 }
 
-// EventType answers appointment.created.
+// EventType returns appointment.created.
 func (AppointmentCreated) EventType() EventType { return EventAppointmentCreated }
 
-// EventType answers appointment.updated.
+// EventType returns appointment.updated.
 func (AppointmentUpdated) EventType() EventType { return EventAppointmentUpdated }
 
-// EventType answers appointment.cancelled.
+// EventType returns appointment.cancelled.
 func (AppointmentCancelled) EventType() EventType { return EventAppointmentCancelled }
 
-// EventType answers appointment.reminder.
+// EventType returns appointment.reminder.
 func (AppointmentReminder) EventType() EventType { return EventAppointmentReminder }
 
 func (d *AppointmentCreated) complete(c *checker) {

@@ -127,19 +127,19 @@ func NewCallTransferred(accountID string, data CallTransferred) Event {
 	return newEvent(accountID, data)
 }
 
-// EventType answers call.initiated.
+// EventType returns call.initiated.
 func (CallInitiated) EventType() EventType { return EventCallInitiated }
 
-// EventType answers call.answered.
+// EventType returns call.answered.
 func (CallAnswered) EventType() EventType { return EventCallAnswered }
 
-// EventType answers call.completed.
+// EventType returns call.completed.
 func (CallCompleted) EventType() EventType { return EventCallCompleted }
 
-// EventType answers call.failed.
+// EventType returns call.failed.
 func (CallFailed) EventType() EventType { return EventCallFailed }
 
-// EventType answers call.transferred.
+// EventType returns call.transferred.
 func (CallTransferred) EventType() EventType { return EventCallTransferred }
 
 func (d *CallInitiated) complete(c *checker) {

@@ -105,7 +105,7 @@ func (c *checker) timestamp(t time.Time) {
 	}
 }
 
-// data answers the encoded data of e. It is a copy: the caller may change its
+// data returns the encoded data of e. It is a copy: the caller may change its
 // own bytes afterwards.
 func (c *checker) data(e *Event) ([]byte, error) {
 	if !c.dataKind(e.Type, e.Data) {

@@ -41,7 +41,8 @@ type feeder struct {
 	size int // of an event's data, about; of the goroutine alone
 
 	mu     sync.Mutex
-	cursor string // where the next claim begins; passes of DeliverDue go on from it too
+	cursor string    // where the next claim begins; passes of DeliverDue go on from it too
+	tidied time.Time // when the latest housekeeping began
 
 	stop context.CancelFunc // ends the goroutine, after the call it is in
 	done chan struct{}
@@ -59,6 +60,9 @@ type feederConfig struct {
 	wants func() bool
 	terms func(half bool) (terms LeaseTerms, release func(came int))
 	take  func(leased []Leased, leaseEnd time.Time, release func(came int))
+
+	usable     func(leased []Leased, most int, leaseEnd time.Time) []Leased
+	maintained func(begin time.Time, m Maintained)
 }
 
 func (e *Engine) newFeeder() *feeder {
@@ -69,6 +73,8 @@ func (e *Engine) newFeeder() *feeder {
 		wants: func() bool { return e.sched.Wants() },
 		terms: e.terms,
 		take:  e.take,
+
+		usable: e.usable, maintained: e.maintained,
 	}}
 }
 
@@ -131,6 +137,9 @@ func (f *feeder) maintain(ctx context.Context, purge bool) error {
 		r.Retention = f.retention
 	}
 	begin := time.Now()
+	f.mu.Lock()
+	f.tidied = begin
+	f.mu.Unlock()
 	m, err := call(ctx, f.store, func(ctx context.Context) (Maintained, error) { return f.store.Maintain(ctx, r) })
 	if err != nil {
 		if purging { // old history can wait, what is due cannot
@@ -139,7 +148,7 @@ func (f *feeder) maintain(ctx context.Context, purge bool) error {
 		f.MaintainIn(0)
 		return err
 	}
-	f.clock.Observe(begin, m.Now)
+	f.maintained(begin, m)
 	// A call that was not to purge leaves the time of the next purge alone.
 	if f.retention < 0 || purging && !m.PurgeMore {
 		f.PurgeIn(f.purgeInterval)
@@ -151,6 +160,14 @@ func (f *feeder) maintain(ctx context.Context, purge bool) error {
 	// will.
 	f.More()
 	return nil
+}
+
+// maintained takes in what housekeeping tells.
+func (e *Engine) maintained(begin time.Time, m Maintained) {
+	e.clock.Observe(begin, m.Now)
+	if m.Dropped > 0 {
+		e.log.Warn("webhook: the store dropped deliveries of which the endpoint, or the rest, is not there any more", "deliveries", m.Dropped)
+	}
 }
 
 // claim leases what is ready and fits.
@@ -173,9 +190,11 @@ func (f *feeder) claim(ctx context.Context) error {
 	})
 	if err != nil {
 		release(0)
+		f.refused(err)
 		f.More()
 		return err
 	}
+	c.Deliveries = f.usable(c.Deliveries, terms.Max, begin.Add(terms.Lease))
 	f.observe(begin, c)
 	f.weigh(c.Deliveries)
 	f.take(c.Deliveries, begin.Add(terms.Lease), release)
@@ -212,12 +231,15 @@ func (f *feeder) observe(begin time.Time, c Claimed) {
 	f.clock.Observe(begin, c.Now)
 	f.mu.Lock()
 	f.cursor = c.Cursor
+	tidied := f.tidied
 	f.mu.Unlock()
 	switch {
 	case c.NextIn == 0:
 		f.MaintainIn(maintainGap)
 	case c.NextIn > 0:
-		f.MaintainIn(c.NextIn)
+		// Where thousands of probes and retries lie ahead, one is always due in a
+		// moment: a few share a call.
+		f.MaintainIn(max(c.NextIn, maintainGap-time.Since(tidied)))
 	}
 }
 
@@ -228,5 +250,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	}
+}
+
+// refused forgets a cursor that the store returned and does not accept itself.
+func (f *feeder) refused(err error) {
+	if errors.Is(err, ErrInvalidArgument) {
+		f.mu.Lock()
+		f.cursor = ""
+		f.mu.Unlock()
 	}
 }

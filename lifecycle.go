@@ -145,15 +145,23 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 		return e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
 	})
 	if err != nil {
+		e.feed.refused(err)
 		return 0, err
 	}
 	e.feed.observe(begin, c)
-	deliveries := e.isolate(c.Deliveries, begin.Add(terms.Lease))
+	leaseEnd := begin.Add(terms.Lease)
+	deliveries := e.isolate(e.usable(c.Deliveries, terms.Max, leaseEnd), leaseEnd)
+	attempted := 0
+	for i := range deliveries {
+		if deliveries[i].unsendable() == nil {
+			attempted++
+		}
+	}
 	results := make([]result, len(deliveries))
 	var wg sync.WaitGroup
 	for i, leased := range deliveries {
 		wg.Go(func() {
-			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) {
+			e.attemptThen(ctx, job{Leased: leased, leaseEnd: leaseEnd}, func(r result) {
 				r.setPace(r.paceAlone())
 				results[i] = r
 			})
@@ -166,7 +174,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if !e.hooks.Calls(ctx) {
 		_ = e.hooks.Wait(ctx) // the deliveries are done, whatever a hook is at
 	}
-	return len(results), err
+	return attempted, err
 }
 
 // readyDue does housekeeping until there is nothing left, within bounds.
@@ -179,7 +187,7 @@ func (e *Engine) readyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.clock.Observe(begin, m.Now)
+		e.maintained(begin, m)
 		if !m.More {
 			return nil
 		}

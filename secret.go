@@ -104,7 +104,7 @@ func ParseSecret(s string) (Secret, error) {
 	return parseSecret(s, minSecretSize, maxSecretSize)
 }
 
-// RestoreSecret reads what [Secret.Reveal] answered, for a [Store] that keeps
+// RestoreSecret reads what [Secret.Reveal] returned, for a [Store] that keeps
 // secrets as text. Unlike [ParseSecret] it takes those of [RawSecret] too,
 // whatever their size.
 func RestoreSecret(s string) (Secret, error) {

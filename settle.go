@@ -26,6 +26,14 @@ const (
 	manyUnsettled = 64
 )
 
+// manyRefused is how many results of one endpoint may wait after the store refused
+// them before nothing is sent to it for refusedPause: they must not use up
+// maxUnsettled, on which everybody waits.
+const (
+	manyRefused  = 64
+	refusedPause = 10 * time.Second
+)
+
 // newRecorder makes what records results. Only successes are not urgent: the schedule
 // of a failure begins when it is recorded.
 func (e *Engine) newRecorder(places int) *batch.Recorder[result] {
@@ -35,6 +43,8 @@ func (e *Engine) newRecorder(places int) *batch.Recorder[result] {
 			_ = e.settle(ctx, results, refused) // logged
 		},
 		Repeats: func() func() time.Duration { return storeBackOff().NextBackOff },
+		Owner:   func(r result) string { return r.settlement.EndpointID }, ManyRefused: manyRefused,
+		Crowded: func(endpoint string) { e.sched.Hold(endpoint, refusedPause) },
 	})
 }
 

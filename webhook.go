@@ -56,6 +56,7 @@ type Engine struct {
 	store  safeStore
 	log    *slog.Logger
 	clock  *storeclock.Clock
+	odd    oddities
 	outage outage.Detector
 
 	emits   *batch.Coalescer[[]EventRecord]

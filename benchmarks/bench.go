@@ -66,7 +66,7 @@ type measurement struct {
 	idleShare float64       // of one processor
 }
 
-// urls answers n endpoints of one kind.
+// urls returns n endpoints of one kind.
 func (b *bench) urls(path string, n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -221,7 +221,7 @@ func (b *bench) atRate(ctx context.Context, s system, length time.Duration, rate
 	return r.measurement(counted), err
 }
 
-// parallel runs f in n goroutines and answers the first error of each.
+// parallel runs f in n goroutines and returns the first error of each.
 func parallel(n int, f func() error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

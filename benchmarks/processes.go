@@ -46,7 +46,7 @@ func share(team []*child, l load) error {
 		}
 	}
 	for _, p := range team {
-		if answer, err := p.line(); err != nil || strings.TrimSpace(answer) != "done" {
+		if line, err := p.line(); err != nil || strings.TrimSpace(line) != "done" {
 			return errors.New("a sending process failed")
 		}
 	}

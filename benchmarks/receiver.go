@@ -161,7 +161,7 @@ func (r *receiver) reset(w http.ResponseWriter, req *http.Request) {
 	r.began, r.cpu = time.Now(), processCPU()
 }
 
-// wait answers once all events have arrived, or after the time that it is given.
+// wait returns once all events have arrived, or after the time that it is given.
 func (r *receiver) wait(w http.ResponseWriter, req *http.Request) {
 	limit, err := time.ParseDuration(req.FormValue("limit"))
 	if err != nil {

@@ -143,7 +143,7 @@ func (b *bench) warmUp(ctx context.Context, s system, n int) error {
 	return err
 }
 
-// hanging sends to endpoints of which the given share does not answer for
+// hanging sends to endpoints of which the given share does not respond for
 // hangTime, and measures the others.
 func hanging(percent int) func(context.Context, *bench, contender) (measurement, error) {
 	return func(ctx context.Context, b *bench, c contender) (measurement, error) {
@@ -241,7 +241,7 @@ func untilWaiting(ctx context.Context, s *librarySystem, n int) error {
 	return fmt.Errorf("not all of %d deliveries failed in time", n)
 }
 
-// repeated answers the median of several measurements of the same system.
+// repeated returns the median of several measurements of the same system.
 func (b *bench) repeated(ctx context.Context, s system, l load) (measurement, error) {
 	all := make([]measurement, b.repeats)
 	for i := range all {

@@ -18,13 +18,14 @@ type Recorder[R any] struct {
 	mu        sync.Mutex
 	room      *sync.Cond
 	waiting   []R
-	refused   []R           // could not be recorded
-	apart     int           // refused ones, those that are just being repeated included
-	busy      int           // goroutines that hold a place
-	repeating bool          // one more repeats what was refused
-	idle      chan struct{} // closed when the last of them ends
-	hurry     chan struct{} // capacity 1: ends a pause
-	last      chan struct{} // closed when no pause is to be made any more
+	refused   []R            // could not be recorded
+	apart     int            // refused ones, those that are just being repeated included
+	apartOf   map[string]int // of them, by owner
+	busy      int            // goroutines that hold a place
+	repeating bool           // one more repeats what was refused
+	idle      chan struct{}  // closed when the last of them ends
+	hurry     chan struct{}  // capacity 1: ends a pause
+	last      chan struct{}  // closed when no pause is to be made any more
 	ctx       context.Context
 	cancel    context.CancelFunc
 }
@@ -49,11 +50,17 @@ type RecorderConfig[R any] struct {
 	Record func(ctx context.Context, results []R, refused func([]R))
 	// Repeats begins a series of pauses before what was refused is repeated.
 	Repeats func() (pause func() time.Duration)
+	// Owner returns whose a result is, and Crowded is told of an owner of whom at least
+	// ManyRefused results wait to be repeated, at each one more: they use up MaxWaiting,
+	// on which everybody waits. It is called under a lock.
+	Owner       func(result R) string
+	ManyRefused int
+	Crowded     func(owner string)
 }
 
 // NewRecorder makes a Recorder.
 func NewRecorder[R any](cfg RecorderConfig[R]) *Recorder[R] {
-	r := &Recorder[R]{cfg: cfg, hurry: make(chan struct{}, 1), last: make(chan struct{})}
+	r := &Recorder[R]{cfg: cfg, hurry: make(chan struct{}, 1), last: make(chan struct{}), apartOf: make(map[string]int)}
 	r.room = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -132,6 +139,12 @@ func (r *Recorder[R]) Refuse(rest []R) {
 	defer r.mu.Unlock()
 	r.refused = append(r.refused, rest...)
 	r.apart += len(rest)
+	for i := range rest {
+		owner := r.cfg.Owner(rest[i])
+		if r.apartOf[owner]++; r.apartOf[owner] >= r.cfg.ManyRefused {
+			r.cfg.Crowded(owner)
+		}
+	}
 	if !r.repeating {
 		r.begin()
 		r.repeating = true
@@ -147,10 +160,18 @@ func (r *Recorder[R]) repeat() {
 		r.refused = nil
 		r.mu.Unlock()
 		for part := range slices.Chunk(batch, r.cfg.MaxBatch) {
-			n := len(part)
+			n, of := len(part), make(map[string]int)
+			for i := range part {
+				of[r.cfg.Owner(part[i])]++
+			}
 			r.cfg.Record(r.ctx, part, r.Refuse)
 			r.mu.Lock()
 			r.apart -= n
+			for owner, n := range of {
+				if r.apartOf[owner] -= n; r.apartOf[owner] <= 0 {
+					delete(r.apartOf, owner)
+				}
+			}
 			r.room.Broadcast()
 			r.mu.Unlock()
 		}

@@ -19,11 +19,12 @@ type records struct {
 	*batch.Recorder[int]
 	begin time.Time
 
-	mu     sync.Mutex
-	refuse map[int]int
-	calls  []call
-	busy   int
-	most   int
+	mu      sync.Mutex
+	crowded string // the owners that were told, the lock being the Recorder's
+	refuse  map[int]int
+	calls   []call
+	busy    int
+	most    int
 }
 
 // call is one call of Record, after so much time.
@@ -43,6 +44,9 @@ func newRecords(places int, refuse map[int]int) *records {
 			pause := 50 * ms
 			return func() time.Duration { pause *= 2; return pause }
 		},
+		Owner:       func(result int) string { return string(rune('a' + result%2)) },
+		ManyRefused: 3,
+		Crowded:     func(owner string) { r.crowded += owner },
 	})
 	return r
 }
@@ -212,6 +216,21 @@ func TestRecorderCountsWhatIsRefusedAsWaiting(t *testing.T) {
 		r.Add(12, false)
 		assert.Equal(t, 120*ms, time.Since(r.begin), "when the first of them are recorded")
 		assert.True(t, r.Wait(t.Context()))
+	})
+}
+
+func TestRecorderTellsOfAnOwnerWithManyRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecords(1, map[int]int{1: 1, 2: 1, 3: 1, 5: 1, 7: 1})
+		for n := range 9 {
+			r.Add(n, true)
+		}
+		assert.True(t, r.Wait(t.Context()))
+		assert.Equal(t, "bb", r.crowded, "at the third and the fourth of the odd ones")
+		r.Add(1, true)
+		assert.True(t, r.Wait(t.Context()))
+		assert.Equal(t, "bb", r.crowded, "what was repeated is forgotten")
 	})
 }
 
