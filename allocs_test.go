@@ -59,6 +59,6 @@ func TestEnvelopeAllocatesNothingIntoABufferOfItsSize(t *testing.T) {
 	data, ts := make([]byte, 1<<10), time.Now()
 	buf := make([]byte, 0, webhook.EnvelopeOverhead+len("evt_1call.completedwh_1")+len(data))
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		buf = webhook.AppendEnvelope(buf[:0], "evt_1", webhook.EventCallCompleted, ts, "wh_1", data)
+		buf = webhook.AppendEnvelope(buf[:0], "evt_1", webhook.EventCallCompleted, ts, "wh_1", false, data)
 	}))
 }

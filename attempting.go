@@ -137,7 +137,7 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
 		defer cancel()
 	}
-	req, err := e.request(j.Event, j.Target, e.clock.Time())
+	req, err := e.request(j.Event, j.Target, j.test, e.clock.Time())
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ const (
 )
 
 // request renders the body and the signed headers of one attempt.
-func (e *Engine) request(ev *EventRecord, t *Target, now time.Time) (*Request, error) {
-	body := appendEnvelope(make([]byte, 0, len(ev.Data)+len(ev.ID)+len(ev.Type)+len(t.EndpointID)+96), ev.ID, ev.Type, ev.Timestamp, t.EndpointID, ev.Data)
+func (e *Engine) request(ev *EventRecord, t *Target, test bool, now time.Time) (*Request, error) {
+	body := appendEnvelope(make([]byte, 0, len(ev.Data)+len(ev.ID)+len(ev.Type)+len(t.EndpointID)+96), ev.ID, ev.Type, ev.Timestamp, t.EndpointID, test, ev.Data)
 	h := make(http.Header, 5+len(t.Headers))
 	for k, v := range t.Headers {
 		h[http.CanonicalHeaderKey(k)] = []string{v}

@@ -170,7 +170,7 @@ func BenchmarkEnvelope(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				webhook.AppendEnvelope(dst, "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", webhook.EventCallCompleted, at, "wh_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", data)
+				webhook.AppendEnvelope(dst, "evt_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", webhook.EventCallCompleted, at, "wh_0190a5f2c7d47c0e8f6b1c2d3e4f5a6b", false, data)
 			}
 		})
 	}

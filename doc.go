@@ -31,7 +31,7 @@
 // the *http.Request and returns an [Event], and [Verify] is a pure function of
 // body, headers and secrets. Deliveries can come twice, and test events hold
 // made-up data: whoever does without package receive de-duplicates on [Event].ID
-// and skips those that are marked by [Event].Test, or by the header webhook-test.
+// and skips those that are marked by [Event].Test.
 //
 // # Managing endpoints
 //

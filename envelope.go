@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/mangle"
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
@@ -23,13 +24,17 @@ const envelopeOverhead = len(`{"id":"","event":"","timestamp":"","webhook_id":""
 
 // appendEnvelope appends the body of a request to dst. It is a fixed rendering,
 // so that every attempt sends and signs the same bytes: the order of the fields
-// is fixed, and data goes in as it is.
-func appendEnvelope(dst []byte, id string, t EventType, ts time.Time, endpointID string, data []byte) []byte {
+// is fixed, and data goes in as it is. The body of a test has the field test, and
+// no other has.
+func appendEnvelope(dst []byte, id string, t EventType, ts time.Time, endpointID string, test bool, data []byte) []byte {
 	dst = appendText(append(dst, `{"id":`...), id)
 	dst = appendText(append(dst, `,"event":`...), string(t))
 	dst = append(dst, `,"timestamp":"`...)
 	dst = appendTimestamp(dst, ts)
 	dst = appendText(append(dst, `","webhook_id":`...), endpointID)
+	if test {
+		dst = append(dst, `,"test":`+mangle.Probe...)
+	}
 	dst = append(dst, `,"data":`...)
 	dst = append(dst, data...)
 	return append(dst, '}')
@@ -64,6 +69,7 @@ type envelope struct {
 	Event      EventType       `json:"event"`
 	Timestamp  time.Time       `json:"timestamp"`
 	EndpointID string          `json:"webhook_id"`
+	Test       json.RawMessage `json:"test"` // nil if the field is not there
 	Data       json.RawMessage `json:"data"`
 }
 
@@ -74,8 +80,9 @@ type envelope struct {
 // Data is the payload of the event's type, such as a [CallCompleted]. It is the
 // [json.RawMessage] Raw when the type is not in the catalogue, and also when it
 // is but the data does not decode into its payload: a sender that is newer than
-// this library is no reason to refuse its events. AccountID and Test are not in
-// a body; the latter is set by VerifyRequest.
+// this library is no reason to refuse its events. Test is whether there is a field
+// test, whatever its value. VerifyRequest also looks at the header webhook-test, in
+// which alone older senders say it. AccountID is not in a body.
 //
 // Raw is a copy: body may be used again.
 func ParseEvent(body []byte) (Event, error) {
@@ -93,6 +100,7 @@ func ParseEvent(body []byte) (Event, error) {
 		Timestamp:  env.Timestamp.UTC(),
 		Data:       env.Data,
 		Raw:        env.Data,
+		Test:       env.Test != nil,
 	}
 	if bytes.Equal(env.Data, []byte("null")) {
 		return e, nil // it would decode into any payload, and an empty one

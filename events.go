@@ -86,7 +86,8 @@ type Event struct {
 	// on what was received byte for byte, put it into Data.
 	Raw json.RawMessage
 	// Test marks a test event: the receiver of one acknowledges it and does
-	// nothing else. Emit refuses it, since what SendTest sends is not stored.
+	// nothing else. On the wire it is the field test, and the header webhook-test.
+	// Emit refuses it, since what SendTest sends is not stored.
 	Test bool
 }
 

@@ -281,7 +281,7 @@ func TestEnvelopeIsAFixedRendering(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			got := webhook.AppendEnvelope([]byte("x"), "evt_1", webhook.EventCallCompleted, tc.ts, "wh_1", []byte(tc.data))
+			got := webhook.AppendEnvelope([]byte("x"), "evt_1", webhook.EventCallCompleted, tc.ts, "wh_1", false, []byte(tc.data))
 			assert.Equal(t, "x"+tc.want, string(got))
 		})
 	}
@@ -289,14 +289,14 @@ func TestEnvelopeIsAFixedRendering(t *testing.T) {
 
 func TestEnvelopeEscapesWhatAStoreMadeUp(t *testing.T) {
 	t.Parallel()
-	got := webhook.AppendEnvelope(nil, "e\"vt\n", "a\\b", time.Unix(0, 0), `","data":"é`, []byte("1"))
+	got := webhook.AppendEnvelope(nil, "e\"vt\n", "a\\b", time.Unix(0, 0), `","data":"é`, false, []byte("1"))
 	assert.JSONEq(t, `{"id":"e\"vt\n","event":"a\\b","timestamp":"1970-01-01T00:00:00Z","webhook_id":"\",\"data\":\"é","data":1}`, string(got))
 }
 
 func TestEnvelopeFitsItsOverhead(t *testing.T) {
 	t.Parallel()
 	ts := time.Date(2024, 1, 15, 10, 30, 0, 1e6, time.UTC)
-	assert.Len(t, webhook.AppendEnvelope(nil, "id", "t", ts, "wh", []byte("d")), webhook.EnvelopeOverhead+len("id"+"t"+"wh"+"d"))
+	assert.Len(t, webhook.AppendEnvelope(nil, "id", "t", ts, "wh", false, []byte("d")), webhook.EnvelopeOverhead+len("id"+"t"+"wh"+"d"))
 }
 
 // enqueueCounter counts the calls of Enqueue.

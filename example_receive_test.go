@@ -67,13 +67,13 @@ func ExampleVerify() {
 			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return
 		}
-		if r.Header.Get("webhook-test") == "1" {
-			return // the data is made up
-		}
 		event, err := webhook.ParseEvent(body)
 		if err != nil {
 			http.Error(w, "bad request", http.StatusBadRequest)
 			return
+		}
+		if event.Test || r.Header.Get("webhook-test") == "1" {
+			return // the data is made up
 		}
 		fmt.Println(event.Type, event.ID)
 	}

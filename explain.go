@@ -115,17 +115,18 @@ func (x *explainer) doubts() string {
 
 // search tries what may have been done to the body.
 func (x *explainer) search() mangle.Search {
-	return mangle.Search{Fits: x.fits, Cost: x.cost, Event: apart}
+	return mangle.Search{Fits: x.fits, Cost: x.cost, Event: x.apart}
 }
 
-// apart takes an event apart for a search.
-func apart(body []byte) (mangle.Event, bool) {
+// apart takes an event apart for a search. A test may have lost the field that says so.
+func (x *explainer) apart(body []byte) (mangle.Event, bool) {
 	e, err := ParseEvent(body)
 	if err != nil {
 		return mangle.Event{}, false
 	}
+	test := e.Test || x.header.Get(headerTest) == "1"
 	found := mangle.Event{Raw: e.Raw, AsSent: asSent(body), Render: func(data []byte) []byte {
-		return appendEnvelope(nil, e.ID, e.Type, e.Timestamp, e.EndpointID, data)
+		return appendEnvelope(nil, e.ID, e.Type, e.Timestamp, e.EndpointID, test, data)
 	}}
 	if kindFor(e.Type) != nil {
 		found.Typed, _ = jsontext.Encode(e.Data)
@@ -134,10 +135,10 @@ func apart(body []byte) (mangle.Event, bool) {
 }
 
 // envelopeFields are in the order in which they are sent. More may come.
-var envelopeFields = []string{"id", "event", "timestamp", "webhook_id", "data"}
+var envelopeFields = []string{"id", "event", "timestamp", "webhook_id", "test", "data"}
 
 // asSent reports whether the fields of an event are in order, without white space
-// around them.
+// around them, and the field test has its value.
 func asSent(body []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if _, err := d.Token(); err != nil {
@@ -152,7 +153,7 @@ func asSent(body []byte) bool {
 			return false
 		}
 		at := slices.Index(envelopeFields, key)
-		if at >= 0 && at < last {
+		if at >= 0 && at < last || key == "test" && string(value) != mangle.Probe {
 			return false
 		}
 		last = max(at, last)

@@ -100,6 +100,44 @@ func TestExplainRecognisesJSONThatWasEncodedAgain(t *testing.T) {
 	}
 }
 
+// A test event has a field whose value few encoders write as it came, so that one
+// that is parsed and encoded again is refused whatever its data are.
+func TestExplainRecognisesATestThatWasEncodedAgain(t *testing.T) {
+	t.Parallel()
+	const head, spaced = `{"id":"evt_1","event":"acme.thing","timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1",`,
+		`{"id": "evt_1", "event": "acme.thing", "timestamp": "2024-01-15T10:30:00Z", "webhook_id": "wh_1", `
+	sent := head + "\"test\":{\"probe\":[1.0,9007199254740993,\"\u2028\"]},\"data\":{\"name\":\"Zoë\"}}"
+	for name, arrived := range map[string]string{
+		"JavaScript":           head + "\"test\":{\"probe\":[1,9007199254740992,\"\u2028\"]},\"data\":{\"name\":\"Zoë\"}}",
+		"Python":               spaced + `"test": {"probe": [1.0, 9007199254740993, "\u2028"]}, "data": {"name": "Zo\u00eb"}}`,
+		"PHP":                  head + `"test":{"probe":[1,9007199254740993,"\u2028"]},"data":{"name":"Zo\u00eb"}}`,
+		"Go":                   `{"data":{"name":"Zoë"},"event":"acme.thing","id":"evt_1","test":{"probe":[1,9007199254740992,"\u2028"]},"timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1"}`,
+		"Jackson":              head + "\"test\":{\"probe\":[1.0,9007199254740993,\"\u2028\"]},\"data\":{\"name\":\"Zo\\u00EB\"}}",
+		"fields unknown to it": head + `"data":{"name":"Zoë"}}`,
+		"JavaScript, and more": head + "\"test\":{\"probe\":[1,9007199254740992,\"\u2028\"]},\"data\":{\"name\":\"Zoë\"}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := signedEvent("evt_1", "acme.thing", "{}")
+			s.body = sent
+			header := s.request().Header
+			header.Set("webhook-test", "1")
+			assert.Contains(t, explain(t, arrived, header), "parsed and encoded again")
+			header.Set("webhook-signature", "v1,AAAA")
+			assert.NotContains(t, explain(t, sent, header), "parsed and encoded again", "as it was sent")
+		})
+	}
+}
+
+func TestExplainRecognisesTheProbeWhateverTheSecret(t *testing.T) {
+	t.Parallel()
+	s := signedEvent("evt_1", "acme.thing", "{}")
+	s.body = strings.Replace(s.body, `"data":`, `"test":{"probe":[1,9007199254740992,"\u2028"]},"data":`, 1)
+	header := s.request().Header
+	header.Set("webhook-signature", "v1,AAAA")
+	assert.Contains(t, explain(t, s.body, header), "parsed and encoded again")
+}
+
 // What platforms and languages do to a body as a whole.
 func TestExplainRecognisesBodiesInOtherForms(t *testing.T) {
 	t.Parallel()

@@ -405,12 +405,13 @@ type TestResult struct {
 	ResponseBody []byte
 }
 
-// SendTest sends a sample event of the given type to an endpoint, at once and
-// signed like any other, and returns what came back. It is not stored, not
-// retried and never counts, and it reaches an inactive endpoint too, so that its
-// owner can try before enabling. That the endpoint did not take it is a result
-// and not an error; errors are [ErrNotFound], a malformed type, [ErrUnreadable], and those of the
-// Store. The data is that of [SampleData], for a type outside the catalogue too.
+// SendTest sends a sample event of the given type, known or not, to an endpoint, even an
+// inactive one, at once and signed like any other, and returns what came back. It is not
+// stored, not retried and never counts. That the endpoint did not take it is a result and
+// not an error; errors are [ErrNotFound], a malformed type, [ErrUnreadable], and those of
+// the Store. The data is that of [SampleData]. The body has the field test, whose value
+// few programs encode as it came: a receiver that verifies JSON which was parsed and
+// encoded again refuses every test, instead of some events later.
 func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -397,4 +398,41 @@ func TestSendTestIsNotBoundByTheLimitOfPayloads(t *testing.T) {
 	res, err := r.SendTest(t.Context(), "acme", r.endpoint(hookURL).ID, webhook.EventCallCompleted)
 	require.NoError(t, err)
 	assert.True(t, res.Delivered)
+}
+
+// What marks a test is signed with the rest of its body, and no other body has it.
+func TestOnlyTheBodyOfATestHasTheFieldTest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // at a whole second
+		r := newRig(t, status(200))
+		ep := r.endpoint(hookURL)
+		res, err := r.SendTest(t.Context(), "acme", ep.ID, webhook.EventCreditsLow)
+		require.NoError(t, err)
+		test := r.transport.requests()[0]
+		data, err := json.Marshal(webhook.SampleData(webhook.EventCreditsLow))
+		require.NoError(t, err)
+		e, err := webhook.ParseEvent(test.Body)
+		require.NoError(t, err)
+		golden := func(id string, at time.Time, test, data string) string {
+			return `{"id":"` + id + `","event":"credits.low","timestamp":"` + at.Format(time.RFC3339) +
+				`","webhook_id":"` + ep.ID + `"` + test + `,"data":` + data + `}`
+		}
+		assert.Equal(t, golden(res.EventID, e.Timestamp, ",\"test\":{\"probe\":[1.0,9007199254740993,\"\u2028\"]}", string(data)), string(test.Body))
+		assert.True(t, e.Test)
+		require.NoError(t, webhook.Verify(test.Body, test.Header, secretOf(t, r, ep.ID)))
+
+		ev := webhook.Event{
+			ID: "evt_1", Type: webhook.EventCreditsLow, AccountID: "acme",
+			Timestamp: time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC), Data: webhook.SampleData(webhook.EventCreditsLow),
+		}
+		require.NoError(t, r.Emit(t.Context(), ev))
+		_, err = r.DeliverDue(t.Context())
+		require.NoError(t, err)
+		genuine := r.transport.requests()[1]
+		assert.Equal(t, golden("evt_1", ev.Timestamp, "", string(data)), string(genuine.Body))
+		assert.Empty(t, genuine.Header.Get("Webhook-Test"))
+		e, err = webhook.ParseEvent(genuine.Body)
+		require.NoError(t, err)
+		assert.False(t, e.Test)
+	})
 }

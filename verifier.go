@@ -258,8 +258,9 @@ func single(header http.Header, key string) (string, bool) {
 //
 // With the scheme of [StandardSigner] the event's id must be the one that was
 // signed in the header webhook-id, so that both can be used to tell duplicates.
-// [Event.Test] is set from the header webhook-test, which is not signed: it may
-// make a receiver do less, never more.
+// [Event.Test] is set if the body has the field test, which is signed, or if the
+// header webhook-test is 1. The header is not signed: who adds it makes a receiver do
+// less, and who removes it changes nothing.
 func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
 	if err := v.scheme.checkPresent(r.Header); err != nil {
 		return Event{}, err
@@ -300,7 +301,7 @@ func (v *Verifier) parse(body []byte, header http.Header) (Event, error) {
 	if v.scheme.header == "" && header.Get(headerID) != e.ID {
 		return Event{}, fmt.Errorf("%w: its id is not the one in the header webhook-id", ErrMalformedEvent)
 	}
-	e.Test = header.Get(headerTest) == "1"
+	e.Test = e.Test || header.Get(headerTest) == "1"
 	return e, nil
 }
 

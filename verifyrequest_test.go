@@ -50,15 +50,30 @@ func TestVerifyRequestAnswersATypedEvent(t *testing.T) {
 	}, e)
 }
 
-func TestVerifyRequestSetsTestFromItsHeader(t *testing.T) {
+func TestVerifyRequestSetsTestFromTheHeaderOrTheField(t *testing.T) {
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
-	for value, want := range map[string]bool{"1": true, "": false, "0": false, "true": false} {
-		req := httpRequest(t, signedAt(t, noon, callBody, s))
-		req.Header.Set("webhook-test", value)
+	withField := func(value string) string { return strings.Replace(callBody, `"data":`, `"test":`+value+`,"data":`, 1) }
+	for name, c := range map[string]struct {
+		body, header string
+		want         bool
+	}{
+		"the header":             {callBody, "1", true},
+		"neither":                {callBody, "", false},
+		"the header is 0":        {callBody, "0", false},
+		"the header is true":     {callBody, "true", false},
+		"the header was removed": {withField(`{"probe":[]}`), "", true},
+		"both":                   {withField(`{}`), "1", true},
+		"the field is null":      {withField(`null`), "", true},
+		"the field is false":     {withField(`false`), "", true},
+		"the field in the data":  {strings.Replace(callBody, `"call_id"`, `"test":true,"call_id"`, 1), "", false},
+	} {
+		req := httpRequest(t, signedAt(t, noon, c.body, s))
+		req.Header.Set("webhook-test", c.header)
 		e, err := noonVerifier(t, s).VerifyRequest(req)
-		require.NoError(t, err)
-		assert.Equal(t, want, e.Test, value)
+		require.NoError(t, err, name)
+		assert.Equal(t, c.want, e.Test, name)
+		assert.IsType(t, webhook.CallCompleted{}, e.Data, name)
 	}
 }
 

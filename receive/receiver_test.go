@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 	"github.com/ringyo-ai/webhook/receive"
 )
 
@@ -249,6 +250,41 @@ func TestReceiverLeavesTestEventsToTheirHandler(t *testing.T) {
 
 	test.secret = webhook.NewSecret().Reveal()
 	assert.Equal(t, http.StatusUnauthorized, serve(r, test.request()).Code, "but verified")
+}
+
+// A gateway may pass on the three headers that a signature needs and no other.
+func TestReceiverKnowsATestThatLostItsHeader(t *testing.T) {
+	t.Parallel()
+	var tests int
+	r := newReceiver(t, nil)
+	receive.On(r, func(context.Context, webhook.Event, webhook.CallCompleted) error { panic("not for tests") })
+	r.OnOther(func(context.Context, webhook.Event) error { panic("not for tests") })
+	r.OnTest(func(_ context.Context, e webhook.Event) error { tests++; return nil })
+	engine, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: gateway{r}})
+	require.NoError(t, err)
+	ep, _, err := engine.CreateEndpoint(t.Context(), webhook.EndpointParams{
+		AccountID: "acme", URL: "https://example.com/", Events: []webhook.EventType{"*"}, Secret: receiverSecret,
+	})
+	require.NoError(t, err)
+	res, err := engine.SendTest(t.Context(), "acme", ep.ID, webhook.EventCallCompleted)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, res.StatusCode)
+	assert.Equal(t, 1, tests)
+}
+
+// gateway is a Transport that passes on what a signature needs.
+type gateway struct{ to http.Handler }
+
+func (gateway) CheckURL(string) error { return nil }
+
+func (g gateway) Send(_ context.Context, req *webhook.Request) (*webhook.Response, error) {
+	r := httptest.NewRequest(http.MethodPost, req.URL, bytes.NewReader(req.Body))
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		r.Header.Set(name, req.Header.Get(name))
+	}
+	w := httptest.NewRecorder()
+	g.to.ServeHTTP(w, r)
+	return &webhook.Response{StatusCode: w.Code}, nil
 }
 
 func TestReceiverRespondsToEachMistake(t *testing.T) {

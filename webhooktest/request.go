@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/mangle"
 	"github.com/ringyo-ai/webhook/memstore"
 )
 
@@ -42,8 +44,8 @@ type RequestConfig struct {
 	// Secret signs the request. Required.
 	Secret webhook.Secret
 
-	// Event is what the request carries. Required. With Test set the request is
-	// marked as a test delivery; EndpointID defaults to "wh_test".
+	// Event is what the request carries. Required. With Test set the request is a
+	// test, by its header and by the field in its body; EndpointID defaults to "wh_test".
 	Event webhook.Event
 
 	// URL is the endpoint's. Defaults to "https://example.com/webhooks".
@@ -69,31 +71,49 @@ func NewRequestWith(t testing.TB, cfg RequestConfig) *http.Request {
 		t.Fatalf("webhooktest: %v", err)
 	}
 	sent, err := deliver(t, cfg, u.String())
+	if err == nil && cfg.Event.Test {
+		err = cfg.markTest(sent)
+	}
 	if err != nil {
 		t.Fatalf("webhooktest: %v", err)
 	}
 	req := httptest.NewRequest(http.MethodPost, u.String(), bytes.NewReader(sent.Body))
 	req.Header = sent.Header
-	if cfg.Event.Test {
-		req.Header.Set("Webhook-Test", "1")
-	}
 	return req
+}
+
+// markTest makes a test of the request of an event, since an Engine sends tests of
+// samples alone.
+func (cfg *RequestConfig) markTest(sent *webhook.Request) error {
+	const data = `,"data":`
+	head, rest, _ := bytes.Cut(sent.Body, []byte(data))
+	sent.Body = slices.Concat(head, []byte(`,"test":`+mangle.Probe+data), rest)
+	sent.Header.Set("Webhook-Test", "1")
+	signer := cfg.Signer
+	if signer == nil {
+		signer = webhook.StandardSigner()
+	}
+	m := webhook.Message{ID: cfg.Event.ID, Timestamp: cfg.clock()(), Body: sent.Body}
+	return signer.Sign(sent.Header, m, cfg.Secret)
+}
+
+func (cfg *RequestConfig) clock() func() time.Time {
+	if cfg.Time.IsZero() {
+		return time.Now
+	}
+	return func() time.Time { return cfg.Time }
 }
 
 // deliver lets an Engine deliver the event, and returns what it sent.
 func deliver(t testing.TB, cfg RequestConfig, url string) (*webhook.Request, error) {
 	t.Helper()
 	ctx := context.Background()
-	clock := time.Now
-	if !cfg.Time.IsZero() {
-		clock = func() time.Time { return cfg.Time }
-	}
 	if cfg.Secret.IsZero() {
 		return nil, webhook.ErrNoSecret
 	}
 	var wire capture
 	engine := newEngine(t, webhook.Config{
-		Store:     memstore.NewWith(memstore.Options{Clock: clock}),
+		Store:     memstore.NewWith(memstore.Options{Clock: cfg.clock()}),
 		Transport: &wire,
 		Signer:    cfg.Signer,
 	})

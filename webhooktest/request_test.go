@@ -2,6 +2,7 @@ package webhooktest_test
 
 import (
 	"io"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -84,13 +85,56 @@ func TestARequestIsSignedAtTheTimeGiven(t *testing.T) {
 
 func TestATestEventMakesATestRequest(t *testing.T) {
 	t.Parallel()
-	secret := webhook.NewSecret()
-	e := webhooktest.Sample(t, "", webhook.EventCreditsLow)
-	e.Test = true
-	got, err := verifier(t, webhook.VerifierConfig{Secrets: []webhook.Secret{secret}}).
-		VerifyRequest(webhooktest.NewRequest(t, secret, e))
+	signer, err := webhook.TimestampedSigner("X-Ringyo-Signature")
 	require.NoError(t, err)
-	assert.True(t, got.Test)
+	for _, scheme := range []webhook.Signer{nil, signer} {
+		secret := webhook.NewSecret()
+		e := webhooktest.Sample(t, "", webhook.EventCreditsLow)
+		e.Test = true
+		req := webhooktest.NewRequestWith(t, webhooktest.RequestConfig{Secret: secret, Event: e, Signer: scheme})
+		assert.Equal(t, "1", req.Header.Get("webhook-test"))
+		req.Header.Del("webhook-test") // as a gateway does that lets known headers through alone
+		cfg := webhook.VerifierConfig{Secrets: []webhook.Secret{secret}}
+		if scheme != nil {
+			cfg.Scheme = signer
+		}
+		got, err := verifier(t, cfg).VerifyRequest(req)
+		require.NoError(t, err)
+		assert.True(t, got.Test)
+		assert.Equal(t, e.ID, got.ID)
+		assert.Equal(t, e.Data, got.Data)
+	}
+}
+
+func TestATestRequestIsByteForByteWhatSendTestSends(t *testing.T) {
+	t.Parallel()
+	clock := webhooktest.NewClock()
+	secret := webhook.NewSecret()
+	srv := webhooktest.NewServer(t, webhooktest.ServerConfig{Secrets: []webhook.Secret{secret}, Clock: clock.Now})
+	engine, err := webhook.New(webhook.Config{
+		Store: memstore.NewWith(memstore.Options{Clock: clock.Now}), Transport: srv.Transport(), Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	_, _, err = engine.CreateEndpoint(t.Context(), webhook.EndpointParams{
+		ID: "wh_1", AccountID: "acc_1", URL: srv.URL, Events: []webhook.EventType{"*"}, Secret: secret,
+	})
+	require.NoError(t, err)
+	_, err = engine.SendTest(t.Context(), "acc_1", "wh_1", webhook.EventCallCompleted)
+	require.NoError(t, err)
+	got := srv.Received()
+	require.Len(t, got, 1)
+	require.NoError(t, got[0].Err)
+	require.True(t, got[0].Event.Test)
+
+	e := got[0].Event
+	e.AccountID = "acc_1"
+	built := webhooktest.NewRequestWith(t, webhooktest.RequestConfig{Secret: secret, Event: e, Time: clock.Now()})
+	body, err := io.ReadAll(built.Body)
+	require.NoError(t, err)
+	assert.Equal(t, string(got[0].Body), string(body))
+	for _, name := range []string{"Content-Type", "User-Agent", "Webhook-Id", "Webhook-Test"} {
+		assert.Equal(t, got[0].Header.Values(name), built.Header.Values(name), name)
+	}
 }
 
 func TestARequestUsesTheSignerGiven(t *testing.T) {

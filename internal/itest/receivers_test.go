@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/webhooktest"
 )
 
 // foreignCase is a request to a receiver in another language.
@@ -54,6 +55,7 @@ func foreignCases(t *testing.T, secret webhook.Secret) []foreignCase {
 	of := func(size int) (string, http.Header) { return signedBody(body + strings.Repeat(" ", size-len(body))) }
 	cases := []foreignCase{
 		{"genuine", body, signed(now, secret), 200},
+		lostHeader(t, secret),
 		{"a duplicate", body, signed(now, secret), 200},
 		{"during a rotation, ours last", body, signed(now, webhook.NewSigningKey(), other, secret), 200},
 		{"another secret", body, signed(now, other), 401},
@@ -80,6 +82,22 @@ func foreignCases(t *testing.T, secret webhook.Secret) []foreignCase {
 	add("more than 2 MiB", 413)(of(maxForeign + 1))
 	return cases
 }
+
+// lostHeader is a test event that came through a gateway which drops webhook-test.
+func lostHeader(t *testing.T, secret webhook.Secret) foreignCase {
+	t.Helper()
+	e := webhook.Event{ID: "evt_2", Type: "acme.thing", AccountID: "acme", Timestamp: time.Now(), Data: madeUp, Test: true}
+	req := webhooktest.NewRequest(t, secret, e)
+	req.Header.Del("webhook-test")
+	body, err := io.ReadAll(req.Body)
+	require.NoError(t, err)
+	return foreignCase{testWithoutHeader, string(body), req.Header, 200}
+}
+
+const (
+	testWithoutHeader = "a test without its header"
+	madeUp            = "made up" // the data, which no receiver may print
+)
 
 // maxForeign is the largest body that the receivers in the documentation take.
 const maxForeign = 2 << 20
@@ -196,10 +214,13 @@ func runServer(t *testing.T, command, file string, secret webhook.Secret) {
 		}
 	}()
 	postAll(t, "http://127.0.0.1:"+port, secret)
-	assert.Contains(t, <-events, "call.completed")
+	first := <-events
+	assert.Contains(t, first, "call.completed")
+	assert.NotContains(t, first, madeUp)
 	require.NoError(t, cmd.Process.Kill())
 	for line := range events {
 		assert.NotContains(t, line, "call.completed", "handled once")
+		assert.NotContains(t, line, madeUp)
 	}
 }
 
@@ -217,8 +238,19 @@ func runPHP(t *testing.T, command, file string, secret webhook.Secret) {
 	lines := bufio.NewScanner(log)
 	for lines.Scan() && !strings.Contains(lines.Text(), "started") {
 	}
-	go func() { _, _ = io.Copy(io.Discard, log) }()
+	var printed bytes.Buffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for lines.Scan() {
+			printed.Write(append(lines.Bytes(), '\n'))
+		}
+	}()
 	postAll(t, "http://"+addr, secret)
+	require.NoError(t, cmd.Process.Kill())
+	<-done
+	assert.Contains(t, printed.String(), "call.completed")
+	assert.NotContains(t, printed.String(), madeUp)
 }
 
 func postAll(t *testing.T, url string, secret webhook.Secret) {
@@ -278,4 +310,5 @@ func runRack(t *testing.T, command, file string, secret webhook.Secret) {
 		assert.Equal(t, strconv.Itoa(c.want), got[i], c.name)
 	}
 	assert.Equal(t, 1, strings.Count(log.String(), "call.completed"), fmt.Sprintf("handled once:\n%s", &log))
+	assert.NotContains(t, log.String(), madeUp)
 }

@@ -16,6 +16,7 @@ import (
 
 // bodies are what could trip an implementation that parses or re-encodes.
 var bodies = map[string]string{
+	"a test":       "{\"id\":\"evt_1\",\"test\":{\"probe\":[1.0,9007199254740993,\"\u2028\"]},\"data\":{}}",
 	"an event":     `{"id":"evt_1","event":"call.completed","timestamp":"2024-01-15T10:30:00Z","webhook_id":"wh_1","data":{"n":1}}`,
 	"empty object": `{}`,
 	"not ASCII":    "{\"a\":\"é\u2028😀 <&>\"}\n",
