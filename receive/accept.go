@@ -27,7 +27,7 @@ var (
 )
 
 // statusOf returns the status of the response to a request that ended with err. A
-// table outside would be linked into every program that has sqlstore.
+// table outside would be linked into every program that has sqlinbox.
 func statusOf(err error) int {
 	if err == nil {
 		return http.StatusOK

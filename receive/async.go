@@ -16,7 +16,7 @@ import (
 // The queue is in memory. Its events have been acknowledged, so the sender does
 // not send them again: if the process dies, they are lost. [Receiver.Shutdown]
 // is therefore part of every deployment, and work that must not be lost goes to
-// sqlstore's Inbox instead, where it is durable before the sender is told so.
+// sqlinbox's Inbox instead, where it is durable before the sender is told so.
 //
 // A type whose handler fails, is slow or hangs costs its own events alone: of the
 // places in the queue and of the workers it may hold as many as it leaves free, so

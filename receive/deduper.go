@@ -24,7 +24,7 @@ var (
 // process dies in between, the lease of its mark ends, and the sender's next retry
 // gets in.
 //
-// The library ships [MemoryDeduper], for one process, and sqlstore's Inbox, for
+// The library ships [MemoryDeduper], for one process, and sqlinbox's Inbox, for
 // any number of them. All methods must be safe for concurrent use.
 type Deduper interface {
 	// Begin marks key as in progress for the time of the lease. It fails with

@@ -3,10 +3,10 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 // txn is what statements run on: a transaction of the store or of the caller, or
@@ -223,134 +223,37 @@ func (s *Store) write(ctx context.Context, f func(*txn) error) error {
 	})
 }
 
-// Waits between repetitions, and their number where the database itself makes
-// sure that somebody gets on.
-const (
-	firstWait    = time.Millisecond
-	longestWait  = 100 * time.Millisecond
-	maxConflicts = 30
-)
-
-// parting is the context of tidying up after a failure, which may be the end of
-// ctx. It is short: the caller waits, and what is left behind ends by itself.
-func parting(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-}
-
-// again repeats f while another transaction is in its way: after a deadlock up
-// to maxConflicts times, while SQLite is busy until ctx ends.
-func (s *Store) again(ctx context.Context, f func() error) error {
-	wait := firstWait
-	for n := 1; ; n++ {
-		err := f()
-		switch k := kindOf(err); {
-		case err == nil, k != kindBusy && k != kindConflict, k == kindConflict && n >= maxConflicts:
-			return err
-		}
-		// Half of it at random, so that two that met do not meet again.
-		if !sleep(ctx, wait/2+rand.N(wait)) { // #nosec G404 -- jitter, not a secret
-			return err
-		}
-		wait = min(2*wait, longestWait)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // ownTxn is a transaction that the store began.
 type ownTxn struct {
 	txn
-	conn    *sql.Conn // where one connection is held around the transaction
-	release func()
+	own *sqldb.OwnTx
 }
 
 // end commits, or rolls back after an error.
 func (t *ownTxn) end(err error) error {
-	if t.release != nil {
-		defer t.release()
+	if err != nil {
+		return t.own.End(err)
 	}
-	if err == nil {
-		err = afterCommit(t.tx.Commit())
-		if err == nil || t.conn == nil {
-			return err
-		}
-		// SQLite keeps a transaction open whose commit found a reader in its way.
-		if _, undo := t.conn.ExecContext(context.Background(), "rollback"); undo != nil {
-			discard(t.conn)
-		}
-		return err
-	}
-	if undo := t.tx.Rollback(); undo != nil && undo != sql.ErrTxDone && t.conn != nil {
-		discard(t.conn)
-	}
-	return err
+	return afterCommit(t.own.End(nil))
 }
 
-// discard closes a connection in an unknown state instead of giving it back to
-// the pool.
-func discard(c *sql.Conn) {
-	_ = c.Raw(func(any) error { return driver.ErrBadConn })
-}
-
-// beginServer begins a transaction at READ COMMITTED, whatever the default of
-// the database is: each statement sees what was committed before it, and MySQL
-// takes no gap locks.
 func beginServer(ctx context.Context, s *Store) (*ownTxn, error) {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	t, err := sqldb.BeginServer(ctx, s.db)
 	if err != nil {
 		return nil, err
 	}
-	return &ownTxn{txn: txn{s: s, q: tx, tx: tx}}, nil
+	return &ownTxn{txn: txn{s: s, q: t.Tx, tx: t.Tx}, own: t}, nil
 }
 
-// beginFile begins a transaction that holds SQLite's write lock from its start.
-// database/sql knows BEGIN alone, which takes no lock; the statement that
-// follows changes nothing but takes the write lock, exactly as BEGIN IMMEDIATE
-// does, so that the transaction never has to turn from reading to writing, which
-// can fail for good.
 func beginFile(ctx context.Context, s *Store) (*ownTxn, error) {
-	select {
-	case s.writer <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	t, err := lockFile(ctx, s)
-	if err != nil {
-		<-s.writer
-		return nil, err
-	}
-	t.release = func() {
-		_ = t.conn.Close() // back to the pool
-		<-s.writer
-	}
-	return t, nil
-}
-
-func lockFile(ctx context.Context, s *Store) (*ownTxn, error) {
-	conn, err := s.db.Conn(ctx)
+	t := &ownTxn{}
+	own, err := sqldb.BeginFile(ctx, s.db, s.writer, func(tx *sql.Tx) error {
+		t.txn = txn{s: s, q: tx, tx: tx}
+		return t.exec(ctx, s.sql.Lock)
+	})
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	t := &ownTxn{txn: txn{s: s, q: tx, tx: tx}, conn: conn}
-	if err := t.exec(ctx, s.sql.Lock); err != nil { // may wait for others
-		err = t.end(err)
-		_ = conn.Close()
-		return nil, err
-	}
-	t.steady = true
+	t.own, t.steady = own, true
 	return t, nil
 }

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 // Dialect is the kind of database.
@@ -38,12 +38,11 @@ var dialects = map[Dialect]*dialect{Postgres: &postgres, MySQL: &mysql, SQLite: 
 // steps that have another shape there.
 type dialect struct {
 	name        string
-	concurrency int    // see [webhook.ConcurrencyHinter]
-	oneWriter   bool   // writes go one at a time
-	prepare     bool   // hot statements are prepared on the pool
-	quote       string // around a schema's name
-	byteKeys    bool   // keys are bytes, and may be of any length
-	numbered    bool   // placeholders are $1, $2, …
+	concurrency int  // see [webhook.ConcurrencyHinter]
+	oneWriter   bool // writes go one at a time
+	prepare     bool // hot statements are prepared on the pool
+	byteKeys    bool // keys are bytes, and may be of any length
+	numbered    bool // placeholders are $1, $2, …
 	forUpdate   string
 	skipLocked  string
 	statements  statements
@@ -68,7 +67,7 @@ type dialect struct {
 
 	keyArg func(key) any // a key as a single parameter
 
-	migration migration
+	migrations string // the folder of them
 }
 
 // bulk is a statement for many rows. text holds %ROWS% where the rows belong,
@@ -149,9 +148,6 @@ type statements struct {
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf, Leases               string
 	ReadLeased                              bulk
-
-	InboxBegin, InboxState, InboxCommit string
-	InboxAbandon, InboxMark, InboxPurge string
 }
 
 // render fills in what depends on the store's options.
@@ -165,7 +161,7 @@ func (s statements) render(prefix string, d *dialect) *statements {
 	forTexts(v, func(text string) string {
 		text = strings.TrimSpace(r.Replace(text))
 		if d.numbered {
-			text = number(text)
+			text = sqldb.Number(text)
 		}
 		return text
 	})
@@ -182,19 +178,6 @@ func forTexts(v reflect.Value, f func(string) string) {
 			p.text, p.row = f(p.text), f(p.row)
 		}
 	}
-}
-
-// number turns each ? into $1, $2, … .
-func number(text string) string {
-	parts := strings.Split(text, "?")
-	var b strings.Builder
-	for i, part := range parts {
-		if i > 0 {
-			b.WriteString("$" + strconv.Itoa(i))
-		}
-		b.WriteString(part)
-	}
-	return b.String()
 }
 
 // bulk runs a statement for all rows, if there are any.
@@ -328,28 +311,4 @@ func sizeOf(v any) int {
 		return len(v)
 	}
 	return 8
-}
-
-// checkDriver refuses a driver that is known to be of another dialect.
-func checkDriver(db *sql.DB, d Dialect) error {
-	t := reflect.TypeOf(db.Driver())
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	for path, of := range knownDrivers {
-		if of != d && strings.HasPrefix(t.PkgPath(), path) {
-			return invalid("dialect", fmt.Sprintf("is %v, but the driver of db, %s, is of %v", d, path, of))
-		}
-	}
-	return nil
-}
-
-var knownDrivers = map[string]Dialect{
-	"github.com/jackc/pgx":           Postgres,
-	"github.com/lib/pq":              Postgres,
-	"github.com/go-sql-driver/mysql": MySQL,
-	"modernc.org/sqlite":             SQLite,
-	"github.com/mattn/go-sqlite3":    SQLite,
-	"github.com/glebarez/go-sqlite":  SQLite,
-	"github.com/ncruces/go-sqlite3":  SQLite,
 }

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
-	"strconv"
-	"strings"
+
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 //go:embed migrations
@@ -28,19 +27,11 @@ func Migrations(d Dialect) fs.FS {
 	if spec == nil {
 		return embed.FS{}
 	}
-	sub, err := fs.Sub(migrationFiles, path.Join("migrations", spec.migration.dir))
+	sub, err := fs.Sub(migrationFiles, path.Join("migrations", spec.migrations))
 	if err != nil {
 		return embed.FS{}
 	}
 	return sub
-}
-
-// migration is how a dialect migrates.
-type migration struct {
-	dir     string
-	version func(ctx context.Context, q Tx) error // is the server new enough?
-	// exclusive runs f while no other process migrates the same tables.
-	exclusive func(ctx context.Context, s *Store, f func(q Tx) error) error
 }
 
 // ErrSchema means that the tables are missing, or of another version than this
@@ -53,13 +44,14 @@ var ErrSchema = errors.New("sqlstore: the schema is not the one that is needed")
 // each statement, and a migration that was cut off is taken up again by the next
 // call. The user needs the right to create tables and indexes.
 func (s *Store) Migrate(ctx context.Context) error {
-	m := s.dialect.migration
-	if err := m.version(ctx, s.db); err != nil {
+	if err := s.checkVersion(ctx, s.db); err != nil {
 		return err
 	}
-	err := s.again(ctx, func() error {
-		return m.exclusive(ctx, s, func(q Tx) error { return s.migrate(ctx, q) })
-	})
+	if s.writer != nil {
+		s.writer <- struct{}{}
+		defer func() { <-s.writer }()
+	}
+	err := sqldb.Exclusive(ctx, s.db, sqldb.Dialect(s.own()), s.prefix, func(q sqldb.Tx) error { return s.migrate(ctx, q) })
 	if err != nil && !errors.Is(err, ErrSchema) {
 		return fmt.Errorf("sqlstore: migrate (the SQL to run by hand is in Migrations(%v)): %w", s.dialect.name, err)
 	}
@@ -77,7 +69,7 @@ func (s *Store) MigrateTx(ctx context.Context, tx Tx) error {
 	if s.dialect == &mysql {
 		return fmt.Errorf("sqlstore: MySQL commits each statement of a migration by itself, call Migrate: %w", errors.ErrUnsupported)
 	}
-	if err := s.dialect.migration.version(ctx, tx); err != nil {
+	if err := s.checkVersion(ctx, tx); err != nil {
 		return err
 	}
 	return s.migrate(ctx, tx)
@@ -92,26 +84,7 @@ func (s *Store) migrate(ctx context.Context, q Tx) error {
 	if have > SchemaVersion {
 		return s.wrongVersion(have)
 	}
-	files, err := fs.ReadDir(Migrations(s.own()), ".")
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		n, err := strconv.Atoi(f.Name()[:6])
-		if err != nil || n <= have {
-			continue
-		}
-		text, err := fs.ReadFile(Migrations(s.own()), f.Name())
-		if err != nil {
-			return err
-		}
-		for _, stmt := range s.ownNames(string(text)) {
-			if _, err := q.ExecContext(ctx, stmt); err != nil {
-				return fmt.Errorf("%s: %w", f.Name(), err)
-			}
-		}
-	}
-	return nil
+	return sqldb.Apply(ctx, q, Migrations(s.own()), have, s.prefix)
 }
 
 // own answers the dialect as a caller names it.
@@ -122,28 +95,6 @@ func (s *Store) own() Dialect {
 		}
 	}
 	return 0
-}
-
-var (
-	indexName = regexp.MustCompile(`(create (?:unique )?index )webhook_`)
-	comments  = regexp.MustCompile(`(?m)^--.*$`)
-)
-
-// ownNames answers the statements of a migration with the names of this store.
-// An index is in the schema of its table and cannot name it.
-func (s *Store) ownNames(text string) []string {
-	bare := s.prefix[strings.LastIndexByte(s.prefix, '.')+1:]
-	text = comments.ReplaceAllString(text, "")
-	text = indexName.ReplaceAllString(text, "${1}\x00")
-	text = strings.ReplaceAll(text, "webhook_", s.prefix)
-	text = strings.ReplaceAll(text, "\x00", bare)
-	var stmts []string
-	for _, stmt := range strings.Split(text, ";\n") {
-		if stmt = strings.TrimSpace(stmt); stmt != "" {
-			stmts = append(stmts, stmt)
-		}
-	}
-	return stmts
 }
 
 // schemaVersion answers the version that is there, 0 for none. It looks for the
@@ -175,7 +126,7 @@ func (s *Store) wrongVersion(have int) error {
 // cannot are listed in an [*UnreadableError], with which a process can start all
 // the same: the others' deliveries are sent. It reads all endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
-	if err := s.dialect.migration.version(ctx, s.db); err != nil {
+	if err := s.checkVersion(ctx, s.db); err != nil {
 		return err
 	}
 	have, err := s.schemaVersion(ctx, s.db)

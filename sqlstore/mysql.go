@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"strings"
+
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 var mysql = dialect{
 	name:         "MySQL",
 	concurrency:  4,
-	quote:        "`",
 	forUpdate:    "for update",
 	skipLocked:   "for update skip locked",
 	statements:   mysqlSQL(),
@@ -20,7 +21,7 @@ var mysql = dialect{
 	insertEvents: insertEventsWithOrigin,
 	visit:        visitGroups,
 
-	migration: migration{dir: "mysql", version: mysqlVersion, exclusive: migrateMySQL},
+	migrations: "mysql",
 }
 
 // mysqlSQL are the statements of MySQL and MariaDB. Rows are written into the
@@ -34,8 +35,7 @@ var mysql = dialect{
 // all of it would wait for transactions that have nothing to do with it.
 func mysqlSQL() statements {
 	s := portable()
-	s.HasSchema = "select count(*) from information_schema.tables where concat(table_schema, '.', table_name) in " +
-		"(replace('{p}schema', '`', ''), concat(database(), '.', '{p}schema'))"
+	s.HasSchema = sqldb.HasTable(sqldb.MySQL, "{p}schema")
 	s.Clock = `timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))`
 	s.TouchAccount = `insert into {p}account (account, version) values (?, ?) on duplicate key update version = values(version)`
 
@@ -209,16 +209,6 @@ func mysqlSQL() statements {
 		set d.status = 0, d.token = 0, d.ends_at = 0, d.attempts = 0, d.releases = 0, d.expired = 0, d.reason = '',
 			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_body = null`}
 
-	// The assignments are made from left to right: due, which the others ask
-	// for, is the last one.
-	s.InboxBegin = `
-		insert into {p}inbox (id, state, token, due) values (?, 0, ?, ?)
-		on duplicate key update token = if(due <= ?, values(token), token), state = if(due <= ?, 0, state),
-			due = if(due <= ?, values(due), due)`
-	s.InboxCommit = `
-		insert into {p}inbox (id, state, token, due) values (?, 1, ?, ?)
-		on duplicate key update state = 1, due = values(due)`
-	s.InboxPurge = `delete from {p}inbox where due <= ? order by due limit ?`
 	return s
 }
 

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"math"
+
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 var postgres = dialect{
 	name:         "PostgreSQL",
 	concurrency:  4,
-	quote:        `"`,
 	numbered:     true,
 	forUpdate:    "for update",
 	skipLocked:   "for update skip locked",
@@ -24,7 +25,7 @@ var postgres = dialect{
 	visit:        visitAtOnce,
 	leaseAtOnce:  leaseAtOnce,
 
-	migration: migration{dir: "postgres", version: postgresVersion, exclusive: migratePostgres},
+	migrations: "postgres",
 }
 
 // few makes PostgreSQL expect one row of what it ends: a limit that it cannot see
@@ -43,7 +44,7 @@ const (
 // each column, so that a statement has one text whatever the size of the batch.
 func postgresSQL() statements {
 	s := portable()
-	s.HasSchema = `select count(*) from pg_class where oid = to_regclass('{p}schema')`
+	s.HasSchema = sqldb.HasTable(sqldb.Postgres, "{p}schema")
 	s.Clock = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 
 	s.InsertSubscriptions = bulk{kinds: "tti", text: `

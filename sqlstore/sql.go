@@ -106,17 +106,6 @@ func portable() statements {
 		DeliveriesOfEvent:    deliveriesBefore("event"),
 		StatsAll:             stats(""),
 		StatsOf:              stats("where q.endpoint = ?"),
-
-		InboxBegin: `
-			insert into {p}inbox as i (id, state, token, due) values (?, 0, ?, ?)
-			on conflict (id) do update set state = 0, token = excluded.token, due = excluded.due where i.due <= ?`,
-		InboxState: `select state, token from {p}inbox where id = ?`,
-		InboxCommit: `
-			insert into {p}inbox (id, state, token, due) values (?, 1, ?, ?)
-			on conflict (id) do update set state = 1, due = excluded.due`,
-		InboxAbandon: `delete from {p}inbox where id = ? and token = ? and state = 0`,
-		InboxMark:    `update {p}inbox set state = 1, due = ? where id = ? and token = ? and state = 0`,
-		InboxPurge:   `delete from {p}inbox where id in (select id from {p}inbox where due <= ? order by due limit ? {skip})`,
 	}
 }
 

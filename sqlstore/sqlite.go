@@ -3,9 +3,9 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"strings"
-	"time"
+
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 var sqlite = dialect{
@@ -22,7 +22,7 @@ var sqlite = dialect{
 	insertEvents: insertEventsReturning,
 	visit:        visitNext,
 
-	migration: migration{dir: "sqlite", version: sqliteVersion, exclusive: migrateSQLite},
+	migrations: "sqlite",
 }
 
 // sqliteSQL are the statements of SQLite. It runs in the process, so that a call
@@ -34,7 +34,7 @@ var sqlite = dialect{
 // stored. Whoever gets an error rolls the whole transaction back.
 func sqliteSQL() statements {
 	s := portable()
-	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
+	s.HasSchema = sqldb.HasTable(sqldb.SQLite, "{p}schema")
 	s.Lock = `delete from {p}schema where 0`
 	// What is no number, since somebody wrote it by hand, comes behind all numbers.
 	s.Look = strings.NewReplacer("{clock}", "?", "coalesce((", "coalesce(cast((", "), 0)", ") as integer), 0)").Replace(s.Look)
@@ -209,31 +209,10 @@ func insertEventsReturning(ctx context.Context, t *txn, in *intake) error {
 	})
 }
 
-const checkTimeout = 5 * time.Second
-
 func (ev *newEvent) row(now int64) []any {
 	data := ev.rec.Data
 	if data == nil {
 		data = []byte{}
 	}
 	return []any{ev.k, ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), now, data}
-}
-
-// checkMemory refuses a database in memory when the pool may open several
-// connections: each would be a database of its own.
-func checkMemory(db *sql.DB) error {
-	if db.Stats().MaxOpenConnections == 1 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-	defer cancel()
-	var seq int
-	var name, file string
-	if err := db.QueryRowContext(ctx, `select seq, name, coalesce(file, '') from pragma_database_list where name = 'main'`).Scan(&seq, &name, &file); err != nil {
-		return fmt.Errorf("sqlstore: open SQLite: %w", err)
-	}
-	if file == "" {
-		return invalid("db", "is a SQLite database in memory, of which each connection of the pool would have its own: call db.SetMaxOpenConns(1)")
-	}
-	return nil
 }

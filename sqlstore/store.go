@@ -1,17 +1,18 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
 // Options are the knobs of [New]. The zero Options are the defaults.
@@ -128,28 +129,13 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-
-// tablePrefix answers what stands before each table's name. Its parts are
-// checked strictly, since they become part of the SQL text.
+// tablePrefix answers what stands before each table's name.
 func tablePrefix(d Dialect, o *Options) (string, error) {
-	prefix := o.TablePrefix
-	if prefix == "" {
-		prefix = DefaultTablePrefix
+	prefix, p := sqldb.Prefix(sqldb.Dialect(d), cmp.Or(o.TablePrefix, DefaultTablePrefix), o.Schema)
+	if p != nil {
+		return "", invalid(p.Field, p.Text)
 	}
-	const form = "must be lower-case letters, digits and underscores, at most 32, beginning with a letter"
-	switch {
-	case !nameForm.MatchString(prefix):
-		return "", invalid("Options.TablePrefix", form)
-	case o.Schema == "":
-		return prefix, nil
-	case d == SQLite:
-		return "", invalid("Options.Schema", "is not for SQLite: name another file in the data source instead")
-	case !nameForm.MatchString(o.Schema):
-		return "", invalid("Options.Schema", form)
-	}
-	quote := dialects[d].quote
-	return quote + o.Schema + quote + "." + prefix, nil
+	return prefix, nil
 }
 
 // invalid makes the error for an argument of New.

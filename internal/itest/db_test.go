@@ -182,7 +182,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "attempt", "inbox"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "attempt"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		if s.dialect == sqlstore.SQLite {
@@ -225,7 +225,6 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 		"queue":     {"due"},
 		"lease":     {"due"},
 		"attempt":   {"at"},
-		"inbox":     {"due"},
 	}
 	for table, names := range columns {
 		for _, c := range names {

@@ -24,14 +24,21 @@ type hooks struct {
 // hooked opens a second store on the database of s, with hooks in its driver.
 func (s *testStore) hooked(t testing.TB, dsn string, h *hooks) *testStore {
 	t.Helper()
-	inner, err := sql.Open(s.driver, dsn)
+	db := s.openHooked(t, dsn, h)
+	store, err := sqlstore.New(db, s.dialect, nil)
+	require.NoError(t, err)
+	return &testStore{Store: store, database: s.database, db: db, dsn: dsn}
+}
+
+// openHooked opens a pool whose connections call h.
+func (d database) openHooked(t testing.TB, dsn string, h *hooks) *sql.DB {
+	t.Helper()
+	inner, err := sql.Open(d.driver, dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = inner.Close() })
 	db := sql.OpenDB(&hookedConnector{inner.Driver(), dsn, h})
 	t.Cleanup(func() { _ = db.Close() })
-	store, err := sqlstore.New(db, s.dialect, nil)
-	require.NoError(t, err)
-	return &testStore{Store: store, database: s.database, db: db, dsn: dsn}
+	return db
 }
 
 type hookedConnector struct {

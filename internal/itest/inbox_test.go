@@ -20,22 +20,41 @@ import (
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/internal/dedupetest"
 	"github.com/ringyo-ai/webhook/receive"
-	"github.com/ringyo-ai/webhook/sqlstore"
+	"github.com/ringyo-ai/webhook/sqlinbox"
+	"github.com/ringyo-ai/webhook/webhooktest"
 )
 
-func inboxOf(t testing.TB, s *testStore) *sqlstore.Inbox {
+// testInbox is a migrated inbox with what the tests need besides.
+type testInbox struct {
+	*sqlinbox.Inbox
+	*testStore // without a Store
+}
+
+// inbox makes an inbox on an empty database.
+func (d database) inbox(t testing.TB) *testInbox { return d.inboxOn(t, d.create(t), nil) }
+
+func (d database) inboxOn(t testing.TB, dsn string, opts *sqlinbox.Options) *testInbox {
 	t.Helper()
-	i, err := s.Inbox(0)
+	db := d.open(t, dsn)
+	i, err := sqlinbox.New(db, sqlinbox.Dialect(d.dialect), opts)
 	require.NoError(t, err)
-	return i
+	require.NoError(t, i.Migrate(ctx))
+	return &testInbox{i, &testStore{database: d, db: db, dsn: dsn}}
+}
+
+// rewind lets d pass.
+func (i *testInbox) rewind(t testing.TB, d time.Duration) {
+	t.Helper()
+	i.exec(t, fmt.Sprintf("update webhook_inbox set due = due - %d", d.Microseconds()))
 }
 
 func TestInboxKeepsTheContractOfADeduper(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		p, owner := &pool{database: d, free: []string{d.create(t)}}, t // or skips
+		dsn := d.create(t) // or skips
 		dedupetest.Run(t, dedupetest.Harness{New: func(t *testing.T) (receive.Deduper, func(time.Duration)) {
-			s := p.store(t, owner)
-			return inboxOf(t, s), func(by time.Duration) { s.rewind(t, by) }
+			i := d.inboxOn(t, dsn, nil)
+			i.exec(t, "delete from webhook_inbox")
+			return i.Inbox, func(by time.Duration) { i.rewind(t, by) }
 		}})
 	})
 }
@@ -51,10 +70,10 @@ func inboxRequest(t testing.TB, id string) *http.Request {
 	return r
 }
 
-func inboxReceiver(t testing.TB, i *sqlstore.Inbox) *receive.Receiver {
+func inboxReceiver(t testing.TB, i *testInbox) *receive.Receiver {
 	t.Helper()
 	r, err := receive.New(receive.Config{
-		Secrets: []webhook.Secret{inboxSecret}, Deduper: i, Logger: slog.New(slog.DiscardHandler),
+		Secrets: []webhook.Secret{inboxSecret}, Deduper: i.Inbox, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	return r
@@ -67,7 +86,7 @@ func answer(h http.Handler, r *http.Request) int {
 }
 
 // effects makes the handler's own table and returns what writes to it.
-func effects(t testing.TB, s *testStore) func(tx *sql.Tx, e webhook.Event) error {
+func effects(t testing.TB, s *testInbox) func(tx *sql.Tx, e webhook.Event) error {
 	t.Helper()
 	s.exec(t, "create table effect (num bigint not null)")
 	return func(tx *sql.Tx, _ webhook.Event) error {
@@ -78,8 +97,8 @@ func effects(t testing.TB, s *testStore) func(tx *sql.Tx, e webhook.Event) error
 
 func TestInboxGivesFiftyConcurrentDuplicatesOneEffect(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i, apply := inboxOf(t, s), effects(t, s)
+		i := d.inbox(t)
+		apply := effects(t, i)
 		r := inboxReceiver(t, i)
 		var calls atomic.Int32
 		r.OnOther(func(ctx context.Context, e webhook.Event) error {
@@ -97,14 +116,14 @@ func TestInboxGivesFiftyConcurrentDuplicatesOneEffect(t *testing.T) {
 		wg.Wait()
 		assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")), "a later retry")
 		assert.EqualValues(t, 1, calls.Load())
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from effect"))
 	})
 }
 
 func TestInboxRollsWorkAndMarkBackTogether(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i, apply := inboxOf(t, s), effects(t, s)
+		i := d.inbox(t)
+		apply := effects(t, i)
 		r := inboxReceiver(t, i)
 		calls := 0
 		r.OnOther(func(ctx context.Context, e webhook.Event) error {
@@ -125,7 +144,7 @@ func TestInboxRollsWorkAndMarkBackTogether(t *testing.T) {
 			assert.Equal(t, want, answer(r, inboxRequest(t, "evt_1")), n)
 		}
 		assert.Equal(t, 3, calls)
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from effect"))
 	})
 }
 
@@ -133,35 +152,35 @@ func TestInboxRollsWorkAndMarkBackTogether(t *testing.T) {
 // effect when it wakes up.
 func TestInboxRefusesTheWorkOfALostMark(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i, apply := inboxOf(t, s), effects(t, s)
+		i := d.inbox(t)
+		apply := effects(t, i)
 		r := inboxReceiver(t, i)
 		slow := true
 		r.OnOther(func(ctx context.Context, e webhook.Event) error {
 			if slow {
 				slow = false
-				s.rewind(t, 2*time.Minute)
+				i.rewind(t, 2*time.Minute)
 				assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")), "the retry takes over")
 				err := i.InTx(ctx, func(tx *sql.Tx) error { return apply(tx, e) })
-				assert.ErrorIs(t, err, sqlstore.ErrMarkLost)
+				assert.ErrorIs(t, err, sqlinbox.ErrMarkLost)
 				return err
 			}
 			return i.InTx(ctx, func(tx *sql.Tx) error { return apply(tx, e) })
 		})
 		assert.Equal(t, http.StatusInternalServerError, answer(r, inboxRequest(t, "evt_1")))
 		assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")))
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from effect"))
 	})
 }
 
 func TestInboxMarksInACallersTransaction(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i, apply := inboxOf(t, s), effects(t, s)
+		i := d.inbox(t)
+		apply := effects(t, i)
 		r := inboxReceiver(t, i)
 		commit := false
 		r.OnOther(func(ctx context.Context, e webhook.Event) error {
-			tx, err := s.db.BeginTx(ctx, nil)
+			tx, err := i.db.BeginTx(ctx, nil)
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback() }()
 			require.NoError(t, apply(tx, e))
@@ -175,26 +194,22 @@ func TestInboxMarksInACallersTransaction(t *testing.T) {
 		commit = true
 		assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")))
 		assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")))
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from effect"))
 	})
 }
 
 func TestInboxNeedsItsReceiver(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i := inboxOf(t, s)
+		i := d.inbox(t)
 		err := i.InTx(t.Context(), func(*sql.Tx) error { return nil })
-		require.ErrorIs(t, err, sqlstore.ErrNoMark)
+		require.ErrorIs(t, err, sqlinbox.ErrNoMark)
 		require.Error(t, i.Mark(t.Context(), nil))
-		_, err = s.Inbox(-1)
-		require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 	})
 }
 
 func TestInboxForgetsWhatIsOld(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i := inboxOf(t, s)
+		i := d.inbox(t)
 		handle := func(from, to int) {
 			for n := from; n < to; n++ {
 				m, err := i.Begin(t.Context(), receive.DedupeKey{EventID: fmt.Sprint("evt_", n)}, time.Minute)
@@ -203,9 +218,9 @@ func TestInboxForgetsWhatIsOld(t *testing.T) {
 			}
 		}
 		handle(0, 99)
-		s.rewind(t, 25*time.Hour)
+		i.rewind(t, 25*time.Hour)
 		handle(99, 100)
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from webhook_inbox"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from webhook_inbox"))
 	})
 }
 
@@ -213,9 +228,8 @@ func TestInboxForgetsWhatIsOld(t *testing.T) {
 // took the event over.
 func TestInboxMarksAnEventOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
-		i := inboxOf(t, s)
-		write := effects(t, s)
+		i := d.inbox(t)
+		write := effects(t, i)
 		r := inboxReceiver(t, i)
 		var first, second error
 		r.OnOther(func(ctx context.Context, e webhook.Event) error {
@@ -228,29 +242,77 @@ func TestInboxMarksAnEventOnce(t *testing.T) {
 		})
 		assert.Equal(t, http.StatusInternalServerError, answer(r, inboxRequest(t, "evt_1")))
 		require.NoError(t, first)
-		require.ErrorIs(t, second, sqlstore.ErrAlreadyMarked)
-		assert.NotErrorIs(t, second, sqlstore.ErrMarkLost)
-		assert.EqualValues(t, 1, s.number(t, "select count(*) from effect"))
+		require.ErrorIs(t, second, sqlinbox.ErrAlreadyMarked)
+		assert.NotErrorIs(t, second, sqlinbox.ErrMarkLost)
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from effect"))
 	})
 }
 
 // A mark whose taking was cut off keeps nobody out: nothing handles the event.
 func TestInboxLeavesNoMarkWhenBeginFails(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
-		s := d.store(t)
+		i := d.inbox(t)
 		cutOff, cancel := context.WithCancel(ctx)
 		defer cancel()
-		slow := s.hooked(t, s.dsn, &hooks{run: func(query string) error {
+		slow, err := sqlinbox.New(d.openHooked(t, i.dsn, &hooks{run: func(query string) error {
 			if !strings.Contains(query, "select state, token") {
 				return nil
 			}
 			cancel()
 			return cutOff.Err()
-		}})
-		key := receive.DedupeKey{EndpointID: "wh_1", EventID: "evt_1"}
-		_, err := inboxOf(t, slow).Begin(cutOff, key, time.Hour)
-		require.ErrorIs(t, err, context.Canceled)
-		_, err = inboxOf(t, s).Begin(ctx, key, time.Hour)
+		}}), sqlinbox.Dialect(d.dialect), nil)
 		require.NoError(t, err)
+		key := receive.DedupeKey{EndpointID: "wh_1", EventID: "evt_1"}
+		_, err = slow.Begin(cutOff, key, time.Hour)
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = i.Begin(ctx, key, time.Hour)
+		require.NoError(t, err)
+	})
+}
+
+// A handler gets the transaction in which its event is marked, and is a function that a
+// test can call without a request.
+func TestInboxOnGivesTheHandlerItsTransaction(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		i := d.inbox(t)
+		i.exec(t, "create table balance (num bigint not null)")
+		fail := true
+		handler := func(ctx context.Context, tx *sql.Tx, e webhook.Event, c webhook.CreditsLow) error {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("insert into balance (num) values (%d)", int(c.Balance))); err != nil {
+				return err
+			}
+			if fail {
+				return errors.New("no")
+			}
+			return nil
+		}
+		r := inboxReceiver(t, i)
+		sqlinbox.On(r, i.Inbox, handler)
+		assert.Equal(t, http.StatusInternalServerError, answer(r, inboxRequest(t, "evt_1")))
+		assert.EqualValues(t, 0, i.number(t, "select count(*) from balance"), "rolled back")
+		fail = false
+		for range 3 {
+			assert.Equal(t, http.StatusOK, answer(r, inboxRequest(t, "evt_1")))
+		}
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from balance"))
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from webhook_inbox where state = 1"))
+
+		tx, err := i.db.BeginTx(ctx, nil)
+		require.NoError(t, err)
+		require.NoError(t, handler(ctx, tx, webhook.Event{}, webhook.CreditsLow{Balance: 7}))
+		require.NoError(t, tx.Commit())
+		assert.EqualValues(t, 1, i.number(t, "select count(*) from balance where num = 7"))
+	})
+}
+
+func TestInboxLeavesTestsAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		i := d.inbox(t)
+		r := inboxReceiver(t, i)
+		sqlinbox.On(r, i.Inbox, func(context.Context, *sql.Tx, webhook.Event, webhook.CreditsLow) error { panic("made up") })
+		e := webhooktest.Sample(t, "acme", webhook.EventCreditsLow)
+		e.Test = true
+		assert.Equal(t, http.StatusOK, answer(r, webhooktest.NewRequest(t, inboxSecret, e)))
+		assert.EqualValues(t, 0, i.number(t, "select count(*) from webhook_inbox"))
 	})
 }

@@ -19,7 +19,7 @@ const modulePath = "github.com/ringyo-ai/webhook"
 var mayImport = map[string][]string{
 	".":        {"internal/..."},
 	"receive":  {".", "internal/..."},
-	"sqlstore": {".", "receive", "internal/..."}, // its Inbox is a Deduper
+	"sqlinbox": {".", "receive", "internal/sqldb"}, // an Inbox is a Deduper
 
 	"internal/batch":      {"internal/safe"},
 	"internal/check":      {},
@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/outage":     {},
 	"internal/safe":       {},
 	"internal/signature":  {},
+	"internal/sqldb":      {},
 	"internal/storeclock": {},
 
 	"webhooktest":         {".", "memstore", "internal/..."},
@@ -83,7 +84,9 @@ func TestImportRules(t *testing.T) {
 		{"receive", ".", true},
 		{"receive", "internal/safe", true},
 		{"receive", "sqlstore", false},
-		{"sqlstore", "receive", true},
+		{"sqlstore", "receive", false},
+		{"sqlinbox", "receive", true},
+		{"sqlinbox", "sqlstore", false},
 		{"sqlstore", "memstore", false},
 		{"memstore", ".", true},
 		{"memstore", "receive", false},

@@ -144,13 +144,4 @@ create table if not exists webhook_attempt (
 	primary key (delivery, number)
 ) engine = InnoDB;
 
--- What a receiving server has handled (state 1) or is handling (0).
-create table if not exists webhook_inbox (
-	id varbinary(64) primary key,
-	state smallint not null,
-	token bigint not null,
-	due bigint not null,
-	key due (due)
-) engine = InnoDB;
-
 insert into webhook_schema (version) select 1 from dual where not exists (select 1 from webhook_schema);

@@ -139,13 +139,4 @@ create table webhook_attempt (
 	primary key (delivery, number)
 );
 
--- What a receiving server has handled (state 1) or is handling (0).
-create table webhook_inbox (
-	id text collate "C" primary key,
-	state smallint not null,
-	token bigint not null,
-	due bigint not null
-) with (fillfactor = 85);
-create index webhook_inbox_due on webhook_inbox (due);
-
 insert into webhook_schema (version) values (1);

@@ -150,13 +150,4 @@ create table webhook_attempt (
 	primary key (delivery, number)
 ) without rowid;
 
--- What a receiving server has handled (state 1) or is handling (0).
-create table webhook_inbox (
-	id text primary key,
-	state integer not null,
-	token integer not null,
-	due integer not null
-) without rowid;
-create index webhook_inbox_due on webhook_inbox (due);
-
 insert into webhook_schema (version) values (1);

@@ -1,4 +1,4 @@
-package sqlstore_test
+package sqlinbox_test
 
 import (
 	"context"
@@ -8,26 +8,22 @@ import (
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/receive"
-	"github.com/ringyo-ai/webhook/sqlstore"
+	"github.com/ringyo-ai/webhook/sqlinbox"
 )
 
 // A customer's server whose handler writes to its database: the booking and the
 // mark that the event was handled are committed together. Handlers that take
 // long write a job instead, and work on it later.
-func ExampleInbox() {
+func ExampleOn() {
 	db, err := sql.Open("pgx", "postgres://localhost/shop") // with pgx imported
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := sqlstore.New(db, sqlstore.Postgres, nil)
+	inbox, err := sqlinbox.New(db, sqlinbox.Postgres, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := store.Migrate(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-	inbox, err := store.Inbox(0)
-	if err != nil {
+	if err := inbox.Migrate(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	secret, err := webhook.ParseSecret("whsec_…")
@@ -38,11 +34,9 @@ func ExampleInbox() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	receive.On(receiver, func(ctx context.Context, e webhook.Event, a webhook.AppointmentCreated) error {
-		return inbox.InTx(ctx, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "insert into booking (id, starts) values ($1, $2)", a.AppointmentID, a.StartTime)
-			return err
-		})
+	sqlinbox.On(receiver, inbox, func(ctx context.Context, tx *sql.Tx, _ webhook.Event, a webhook.AppointmentCreated) error {
+		_, err := tx.ExecContext(ctx, "insert into booking (id, starts) values ($1, $2)", a.AppointmentID, a.StartTime)
+		return err
 	})
 	log.Fatal(http.ListenAndServe("localhost:8080", receiver))
 }
