@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -115,7 +116,7 @@ func (x *explainer) form() string {
 		return "webhook-id has a dot, a space, a line end or other characters than visible ASCII, or more than 256 of them: it was changed on the way, or a test request was built by hand"
 	case strings.HasPrefix(sig, "t="):
 		return "webhook-signature has the form t=…,v1=…: if it is your sender's, set Scheme to that of TimestampedSigner(\"webhook-signature\")"
-	case !strings.Contains(strings.ToLower(sig), "v1"):
+	case !strings.Contains(strings.ToLower(sig), "v1"), isDigest(sig):
 		return "webhook-signature is a bare digest: Standard Webhooks has v1,<base64>"
 	}
 	return ""
@@ -332,4 +333,10 @@ func (x *explainer) kinds() string {
 		return "it is signed with a shared secret (v1): configure that secret, whsec_…, instead of a public key"
 	}
 	return ""
+}
+
+// isDigest reports whether text is the base64 of an HMAC, in which there may be a v1.
+func isDigest(text string) bool {
+	b, err := base64.StdEncoding.DecodeString(text)
+	return err == nil && len(b) == sha256.Size
 }

@@ -58,6 +58,7 @@ func TestExplainRecognisesChangedHeaders(t *testing.T) {
 		"v1=":                         {signature("v1=" + strings.TrimPrefix(sig, "v1,")), "another form than v1,<base64>"},
 		"V1":                          {signature("V1" + strings.TrimPrefix(sig, "v1")), "another form than v1,<base64>"},
 		"without a version":           {signature(strings.TrimPrefix(sig, "v1,")), "bare digest"},
+		"a digest with v1 in it":      {signature("v1" + strings.Repeat("A", 41) + "="), "bare digest"},
 		"another id":                  {set("webhook-id", "msg_1"), "the id in the body"},
 		"an id in quotes":             {set("webhook-id", `"evt_1"`), "the id in the body"},
 		"an id twice":                 {set("webhook-id", "evt_1, evt_1"), "webhook-id came twice"},
