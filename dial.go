@@ -84,7 +84,7 @@ func (t *HTTPTransport) recordLookup(ctx context.Context, key http1.Key, began t
 	}
 	var dns *net.DNSError
 	failed := errors.As(err, &dns) && !dns.IsNotFound && context.Cause(ctx) != context.Canceled
-	if kind, _ := errnoFailure(err); !failed || kind.Ours() || starved() {
+	if kind, _ := errnoFailure(err); !failed || kind.SenderFault() || starved() {
 		return false
 	}
 	return t.lookups.Failed(key.Owner, host, began)

@@ -78,7 +78,7 @@ func classify(ctx context.Context, err error) *TransportError {
 // kind of a failure to connect. Our own faults come first, so that they are
 // never laid at the receiver's door.
 func (e *dialError) kind() (FailureKind, string) {
-	if kind, detail := errnoFailure(e.err); kind.Ours() {
+	if kind, detail := errnoFailure(e.err); kind.SenderFault() {
 		return kind, detail
 	}
 	var dns *net.DNSError
@@ -148,7 +148,7 @@ func exchangeFailure(err error) (FailureKind, string) {
 	if isTimeout(err) {
 		return FailureTimeout, detailNoAnswer
 	}
-	if kind, detail := errnoFailure(err); kind.Ours() {
+	if kind, detail := errnoFailure(err); kind.SenderFault() {
 		return kind, detail
 	} else if kind != "" {
 		return FailureConnection, detailClosed

@@ -117,7 +117,7 @@ func TestSendersFaultsAreToldApart(t *testing.T) {
 		webhook.FailureBlockedAddress: false, webhook.FailureURL: false,
 		webhook.FailureDNSTemporary: true, webhook.FailureLocal: true, webhook.FailureCanceled: true, webhook.FailureInternal: true,
 	} {
-		assert.Equal(t, ours, kind.Ours(), kind)
+		assert.Equal(t, ours, kind.SenderFault(), kind)
 	}
 	assert.Equal(t, "webhook: tls", (&webhook.TransportError{Kind: webhook.FailureTLS}).Error())
 }
@@ -128,7 +128,7 @@ func TestStatusFailure(t *testing.T) {
 		kind, detail := webhook.StatusFailure(status)
 		assert.Equal(t, status >= 200 && status < 300, kind == "", status)
 		assert.Equal(t, kind == "", detail == "", status)
-		assert.False(t, kind.Ours())
+		assert.False(t, kind.SenderFault())
 	}
 	for _, status := range []int{413, 414, 431} { // B21
 		_, detail := webhook.StatusFailure(status)

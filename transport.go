@@ -18,7 +18,7 @@ import (
 type Transport interface {
 	// Send answers the response, whatever its status. An error is the
 	// receiver's fault, is retried and counts, unless it is a [*TransportError]
-	// whose Kind is of the sender's class ([FailureKind.Ours]).
+	// whose Kind is of the sender's class ([FailureKind.SenderFault]).
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
@@ -66,8 +66,9 @@ const (
 	FailureInternal     FailureKind = "internal"      // a panic or an error in our own code
 )
 
-// Ours reports whether the reason lies with the sender.
-func (k FailureKind) Ours() bool {
+// SenderFault reports whether the reason lies with the sender: such a failure uses up
+// no attempt and never counts against the endpoint.
+func (k FailureKind) SenderFault() bool {
 	switch k {
 	case FailureDNSTemporary, FailureLocal, FailureCanceled, FailureInternal:
 		return true

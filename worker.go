@@ -210,7 +210,7 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 		r.last.Failure, r.detail, r.stopped = FailureCanceled, detailCanceled, true
 		r.verdict = lanes.Verdict{}
 	}
-	if !r.last.Failure.Ours() {
+	if !r.last.Failure.SenderFault() {
 		e.guard.record(j.Target.EndpointID, r.answered)
 	}
 	e.conclude(&r, resp, begin)
@@ -335,7 +335,7 @@ const hanging = time.Second
 // quickly holds nothing up, and one that comes late is as good as a slow answer.
 func (r *result) tells() lanes.Verdict {
 	switch f := r.last.Failure; {
-	case f.Ours():
+	case f.SenderFault():
 		return lanes.Verdict{}
 	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && r.duration >= hanging:
 		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
@@ -366,7 +366,7 @@ func (e *Engine) conclude(r *result, resp *Response, begin time.Time) {
 	switch {
 	case r.stopped:
 		r.settlement = r.job.settlement(OutcomeReleased)
-	case r.last.Failure.Ours():
+	case r.last.Failure.SenderFault():
 		e.release(r)
 	case r.last.Failure == "":
 		r.settlement = r.job.settlement(OutcomeDelivered)
