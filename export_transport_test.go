@@ -14,28 +14,18 @@ var (
 	StatusFailure  = statusFailure
 )
 
-// SetDial puts f between the egress policy and the network.
-func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)) {
-	t.dial = f
-}
+// DialFunc makes a connection with d, which applies the egress policy.
+type DialFunc = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)
 
-// Dial is what SetDial has put there.
-func (t *HTTPTransport) Dial() func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
-	return t.dial
-}
-
-// FailureDetails are all the words that a TransportError can show.
-func FailureDetails() []string {
-	list := []string{
-		detailBlocked, detailCanceled, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
-		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailNameServer, detailResolver,
-		detailCertExpired, detailCertHost, detailCertAuthority, detailCertInvalid, detailNotTLS, detailHandshake,
-		detailRedirect, detailTooLarge, detailStatus, detailLocal, detailHeader,
+// NewHTTPTransportDialing is NewHTTPTransport with dial between the egress policy and
+// the network.
+func NewHTTPTransportDialing(cfg HTTPConfig, dial DialFunc) (*HTTPTransport, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
 	}
-	for _, text := range urlProblems {
-		list = append(list, text)
-	}
-	return list
+	sending := cfg.sending()
+	sending.Dial = dial
+	return newHTTPTransport(sending), nil
 }
 
 // ValidateHeaders answers what is wrong with an endpoint's custom headers.

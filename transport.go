@@ -2,7 +2,15 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/egress"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
 // Transport sends one request and answers what came back. The default is
@@ -93,3 +101,250 @@ func (e *TransportError) Error() string {
 
 // Unwrap answers the cause. It can hold addresses and bytes of the peer.
 func (e *TransportError) Unwrap() error { return e.Err }
+
+// The words for a status, and for what the engine stopped.
+const (
+	detailCanceled = httpsend.DetailCanceled
+	detailRedirect = "redirects are not followed; register the final URL"
+	detailTooLarge = "the server refuses a request of this size"
+	detailStatus   = "the status is not 2xx"
+)
+
+// statusFailure is the kind and the detail of an answer's status, both empty for
+// a success: 200 to 299, whatever else the answer holds.
+func statusFailure(status int) (FailureKind, string) {
+	switch {
+	case status >= 200 && status <= 299:
+		return "", ""
+	case status >= 300 && status <= 399 && status != http.StatusNotModified:
+		return FailureRedirect, detailRedirect
+	case status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
+		status == http.StatusRequestHeaderFieldsTooLarge:
+		return FailureHTTPStatus, detailTooLarge
+	}
+	return FailureHTTPStatus, detailStatus
+}
+
+// maxResponseBody bounds what is kept of a response's body, whatever the Transport.
+const maxResponseBody = httpsend.MaxBody
+
+// HTTPConfig configures an [HTTPTransport]. The zero value sends to public
+// addresses over https.
+type HTTPConfig struct {
+	// AllowHTTP permits http:// URLs. Requests are signed, but then anybody on
+	// the way can read them.
+	AllowHTTP bool
+
+	// AllowPrefixes are addresses that may be reached besides public ones: a
+	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those
+	// of the clouds' metadata services stay blocked unless a prefix names them:
+	// one inside 169.254.0.0/16 or fe80::/10, or the very address. With any
+	// prefix here, host names of private networks are accepted too.
+	AllowPrefixes []netip.Prefix
+
+	// DenyPrefixes are addresses that must not be reached, whatever else allows
+	// them: this system's own public addresses, for example, so that it cannot
+	// be made to call itself.
+	DenyPrefixes []netip.Prefix
+
+	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.
+	ConnectTimeout time.Duration
+
+	// ResponseTimeout is the time that the receiver has, once the request is
+	// written, to the end of the response's headers. Defaults to 5 s.
+	ResponseTimeout time.Duration
+
+	// Timeout bounds the whole attempt. Defaults to 10 s.
+	Timeout time.Duration
+
+	// ResponseExcerpt is the number of bytes of the response's body that are
+	// kept, at most 4096. Defaults to 1024; -1 keeps none.
+	ResponseExcerpt int
+
+	// MaxIdle is the number of connections that are kept open without being
+	// used, for 60 s; each costs about 30 KiB. Defaults to 1000; -1 means one
+	// connection per request.
+	MaxIdle int
+
+	// TLS is the client's configuration, cloned: RootCAs, Certificates and the
+	// like. MinVersion defaults to TLS 1.2.
+	TLS *tls.Config
+}
+
+// HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
+// One Send is at most one request. Connections are kept for the account and host
+// that they were made for, and answer nothing but what was asked on them. It follows no redirect, uses no proxy, keeps
+// no cookies and reads at most 64 KiB of response headers and 4 KiB of body.
+//
+// What it reaches is checked when the URL is parsed and, after DNS, at each
+// connection's address. Errors are all [*TransportError], in fixed words.
+//
+// It is safe for concurrent use.
+type HTTPTransport struct {
+	policy egress.Policy
+	sender *httpsend.Sender
+	total  time.Duration
+}
+
+// NewHTTPTransport makes an HTTPTransport, or returns a [*ValidationError] that
+// lists every mistake in cfg. It starts nothing.
+func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	return newHTTPTransport(cfg.sending()), nil
+}
+
+func newHTTPTransport(cfg httpsend.Config) *HTTPTransport {
+	return &HTTPTransport{policy: cfg.Policy, sender: httpsend.New(cfg), total: cfg.Timeout}
+}
+
+// sending is the same for package httpsend, once the defaults are filled in.
+func (cfg *HTTPConfig) sending() httpsend.Config {
+	return httpsend.Config{
+		Policy:          egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
+		ConnectTimeout:  cfg.ConnectTimeout,
+		ResponseTimeout: cfg.ResponseTimeout,
+		Timeout:         cfg.Timeout,
+		Excerpt:         cfg.ResponseExcerpt,
+		MaxIdle:         cfg.MaxIdle,
+		TLS:             cfg.TLS,
+	}
+}
+
+// fill puts the defaults into cfg, whose slices and pointers become its own.
+func (cfg *HTTPConfig) fill() error {
+	var wrong []FieldError
+	duration := func(name string, d *time.Duration, def time.Duration) {
+		if *d < 0 {
+			wrong = append(wrong, FieldError{name, "is negative"})
+		}
+		if *d == 0 {
+			*d = def
+		}
+	}
+	number := func(name string, n *int, def, highest int) {
+		if *n < -1 || *n > highest {
+			wrong = append(wrong, FieldError{name, fmt.Sprintf("is not within -1 to %d", highest)})
+		}
+		if *n == 0 {
+			*n = def
+		}
+	}
+	prefixes := func(name string, list *[]netip.Prefix) {
+		for i, p := range *list {
+			if text := egress.CheckPrefix(p); text != "" {
+				wrong = append(wrong, FieldError{fmt.Sprintf("%s[%d]", name, i), text})
+			}
+		}
+		*list = append([]netip.Prefix(nil), *list...)
+	}
+	prefixes("AllowPrefixes", &cfg.AllowPrefixes)
+	prefixes("DenyPrefixes", &cfg.DenyPrefixes)
+	duration("ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
+	duration("ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
+	duration("Timeout", &cfg.Timeout, 10*time.Second)
+	number("ResponseExcerpt", &cfg.ResponseExcerpt, 1024, maxResponseBody)
+	number("MaxIdle", &cfg.MaxIdle, 1000, 1_000_000)
+	if cfg.TLS != nil && cfg.TLS.ServerName != "" {
+		wrong = append(wrong, FieldError{"TLS.ServerName", "must be empty; it is the host of each URL"})
+	}
+	if len(wrong) > 0 {
+		return &ValidationError{Fields: wrong}
+	}
+	return nil
+}
+
+// CheckURL returns a [*URLError] when raw cannot be an endpoint's URL. It
+// resolves no name: where a name leads is checked at each connection.
+func (t *HTTPTransport) CheckURL(raw string) error {
+	_, err := parseURL(&t.policy, raw)
+	return err
+}
+
+// CheckReachable connects to the host of raw, over TLS where its scheme asks
+// for that, and sends no request. It returns a [*URLError] or an
+// [*UnreachableError].
+func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
+	if err := t.CheckURL(raw); err != nil {
+		return err
+	}
+	err := t.sender.Connect(ctx, raw)
+	if err == nil {
+		return nil
+	}
+	e := transportError(err)
+	return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
+}
+
+// CloseIdleConnections closes the connections that no Send is using.
+func (t *HTTPTransport) CloseIdleConnections() { t.sender.CloseIdle() }
+
+// Send implements [Transport].
+func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
+	res, err := t.sender.Send(ctx, httpsend.Request{URL: req.URL, Header: req.Header, Body: req.Body, Owner: req.AccountID})
+	if err != nil {
+		return nil, transportError(err)
+	}
+	return &Response{StatusCode: res.StatusCode, Header: res.Header, Body: res.Body}, nil
+}
+
+// transportError is an error of package httpsend as this package shows it.
+func transportError(err error) *TransportError {
+	var e *httpsend.Error
+	if !errors.As(err, &e) {
+		return &TransportError{Kind: FailureInternal, Err: err}
+	}
+	cause := e.Err
+	var refused *egress.Error
+	if errors.As(cause, &refused) {
+		cause = urlError(refused)
+	}
+	return &TransportError{Kind: FailureKind(e.Kind), Detail: e.Detail, Err: cause}
+}
+
+// boundsItself reports whether t ends each attempt within d without being told,
+// so that a second timer can be saved.
+func boundsItself(t Transport, d time.Duration) bool {
+	h, ok := t.(*HTTPTransport)
+	return ok && h.total <= d
+}
+
+// normalizeURL returns the form of raw that is stored, or why raw is refused.
+// The HTTPTransport knows a normal form; another Transport's CheckURL only says
+// yes or no; where there is neither, the strict rules of the egress guard hold.
+func normalizeURL(t Transport, raw string) (string, error) {
+	if c, ok := t.(interface{ CheckURL(string) error }); ok {
+		if h, ok := t.(*HTTPTransport); ok {
+			return parseURL(&h.policy, raw)
+		}
+		return raw, c.CheckURL(raw)
+	}
+	return parseURL(&egress.Policy{}, raw)
+}
+
+func parseURL(p *egress.Policy, raw string) (string, error) {
+	u, err := p.ParseURL(raw)
+	if err != nil {
+		return "", urlError(err)
+	}
+	return u.String(), nil
+}
+
+func urlError(err error) error {
+	var e *egress.Error
+	if errors.As(err, &e) {
+		return &URLError{Kind: string(e.Kind)}
+	}
+	return &URLError{Kind: string(egress.Malformed)}
+}
+
+// checkReachable asks t, if it can, whether anything answers under url.
+func checkReachable(ctx context.Context, t Transport, url string) error {
+	if c, ok := t.(interface {
+		CheckReachable(ctx context.Context, url string) error
+	}); ok {
+		return c.CheckReachable(ctx, url)
+	}
+	return nil
+}

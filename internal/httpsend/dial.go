@@ -1,4 +1,4 @@
-package webhook
+package httpsend
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (e *dialError) Unwrap() error { return e.err }
 
 // connection makes a connection to a checked address, within the connect budget.
 // It returns the network's side, and what HTTP is spoken on.
-func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Key) (*http1.Wire, net.Conn, error) {
+func (t *Sender) connection(ctx context.Context, at *target, key http1.Key) (*http1.Wire, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.connect)
 	defer cancel()
 	raw, err := t.connectTCP(ctx, key)
@@ -52,7 +52,7 @@ func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Ke
 
 // connectTCP dials through the egress policy, which sees each address that a
 // name leads to.
-func (t *HTTPTransport) connectTCP(ctx context.Context, key http1.Key) (net.Conn, error) {
+func (t *Sender) connectTCP(ctx context.Context, key http1.Key) (net.Conn, error) {
 	var resolved, blocked atomic.Bool // addresses of both families are dialled at once
 	d := &net.Dialer{ControlContext: func(ctx context.Context, network, address string, c syscall.RawConn) error {
 		resolved.Store(true)
@@ -73,7 +73,7 @@ func (t *HTTPTransport) connectTCP(ctx context.Context, key http1.Key) (net.Conn
 
 // recordLookup notes how the lookup of a host ended, and reports whether it failed
 // by the host's own name server. That a name does not exist says nothing of either.
-func (t *HTTPTransport) recordLookup(ctx context.Context, key http1.Key, began time.Time, resolved bool, err error) (theirs bool) {
+func (t *Sender) recordLookup(ctx context.Context, key http1.Key, began time.Time, resolved bool, err error) (theirs bool) {
 	host, _, split := net.SplitHostPort(key.Address)
 	if _, literal := netip.ParseAddr(host); split != nil || literal == nil {
 		return false

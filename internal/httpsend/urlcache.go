@@ -1,11 +1,13 @@
-package webhook
+package httpsend
 
 import (
+	"errors"
 	"hash/maphash"
 	"net"
 	"net/url"
 	"sync/atomic"
 
+	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
@@ -47,3 +49,22 @@ func (c *urlCache) get(raw string) *target {
 }
 
 func (c *urlCache) put(e *target) { c.slot(e.raw).Store(e) }
+
+// sendTo is where a request goes. What is stored is checked again at each
+// attempt: somebody may have changed it there.
+func (t *Sender) sendTo(raw string) (*target, error) {
+	if at := t.urls.get(raw); at != nil {
+		return at, nil
+	}
+	u, err := t.policy.ParseURL(raw)
+	if err == nil {
+		at := newTarget(raw, u)
+		t.urls.put(at)
+		return at, nil
+	}
+	var refused *egress.Error
+	if errors.As(err, &refused) && refused.Kind == egress.Address {
+		return nil, &Error{Kind: BlockedAddress, Detail: detailBlocked, Err: err}
+	}
+	return nil, &Error{Kind: URL, Detail: refused.Kind.Problem(), Err: err}
+}

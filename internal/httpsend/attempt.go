@@ -1,4 +1,4 @@
-package webhook
+package httpsend
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // errNoAnswer is the cause of an attempt's end by one of its time budgets.
-var errNoAnswer = errors.New("webhook: no answer in time")
+var errNoAnswer = errors.New("httpsend: no answer in time")
 
 // attempt is the context of one request, with one timer for all its budgets.
 type attempt struct {
@@ -25,13 +25,6 @@ type attempt struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
-}
-
-// boundsItself reports whether t ends each attempt within d without being told,
-// so that a second timer can be saved.
-func boundsItself(t Transport, d time.Duration) bool {
-	h, ok := t.(*HTTPTransport)
-	return ok && h.total <= d
 }
 
 // newAttempt begins with the time for the answer where the request is as good as
@@ -88,20 +81,20 @@ const smallBody = 16 << 10
 
 // request makes the HTTP request. An Idempotency-Key is never sent: whoever stands
 // between, a proxy for example, could take it for leave to send the request again.
-func (a *attempt) request(u *url.URL, req *Request) *http.Request {
+func (a *attempt) request(u *url.URL, header http.Header, body []byte) *http.Request {
 	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		_, has := req.Header[key]
+		_, has := header[key]
 		if has { // without it nothing is written, so that callers can share a header between requests
-			delete(req.Header, key)
+			delete(header, key)
 		}
 	}
-	r := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: u, Host: u.Host, Header: req.Header}
-	if len(req.Body) == 0 {
+	r := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: u, Host: u.Host, Header: header}
+	if len(body) == 0 {
 		return r
 	}
-	r.ContentLength = int64(len(req.Body))
+	r.ContentLength = int64(len(body))
 	r.GetBody = func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(req.Body)), nil // a type that is written together with the header
+		return io.NopCloser(bytes.NewReader(body)), nil // a type that is written together with the header
 	}
 	return r
 }
