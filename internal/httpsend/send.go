@@ -54,7 +54,7 @@ type Sender struct {
 
 // New returns a Sender. It starts nothing.
 func New(cfg Config) *Sender {
-	t := &Sender{
+	s := &Sender{
 		policy:  cfg.Policy,
 		urls:    newURLCache(),
 		lookups: nameserver.New(),
@@ -66,12 +66,12 @@ func New(cfg Config) *Sender {
 		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: time.Minute, MaxHeader: maxHeader},
 		dial:    cfg.Dial,
 	}
-	if t.dial == nil {
-		t.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+	if s.dial == nil {
+		s.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
 			return d.DialContext(ctx, network, addr)
 		}
 	}
-	return t
+	return s
 }
 
 func clientTLS(base *tls.Config, sessions int) *tls.Config {
@@ -108,12 +108,12 @@ func (s smallSessions) Put(host string, session *tls.ClientSessionState) {
 
 // Connect connects to the host of raw, over TLS where its scheme asks for that, and
 // sends no request.
-func (t *Sender) Connect(ctx context.Context, raw string) error {
-	at, err := t.sendTo(raw)
+func (s *Sender) Connect(ctx context.Context, raw string) error {
+	at, err := s.sendTo(raw)
 	if err != nil {
 		return err
 	}
-	_, conn, err := t.connection(ctx, at, at.key)
+	_, conn, err := s.connection(ctx, at, at.key)
 	if err != nil {
 		return classify(ctx, err)
 	}
@@ -122,7 +122,7 @@ func (t *Sender) Connect(ctx context.Context, raw string) error {
 }
 
 // CloseIdle closes the connections that no Send is using.
-func (t *Sender) CloseIdle() { t.pool.CloseIdle() }
+func (s *Sender) CloseIdle() { s.pool.CloseIdle() }
 
 // Request is one request.
 type Request struct {
@@ -141,36 +141,36 @@ type Response struct {
 
 // Send sends one request and returns its answer, whatever the status. Errors are
 // all [*Error].
-func (t *Sender) Send(ctx context.Context, req Request) (Response, error) {
-	at, err := t.sendTo(req.URL)
+func (s *Sender) Send(ctx context.Context, req Request) (Response, error) {
+	at, err := s.sendTo(req.URL)
 	if err != nil {
 		return Response{}, err
 	}
 	if !sendableHeader(req.Header) {
 		return Response{}, &Error{Kind: Internal, Detail: detailHeader}
 	}
-	a := newAttempt(ctx, t.answer, t.total, len(req.Body))
+	a := newAttempt(ctx, s.answer, s.total, len(req.Body))
 	defer a.end()
-	x, err := t.pool.RoundTrip(a.Context, t.call(a, at, req))
+	x, err := s.pool.RoundTrip(a.Context, s.call(a, at, req))
 	if err != nil {
 		return Response{}, classify(ctx, err)
 	}
 	defer x.End()
 	out := Response{StatusCode: x.StatusCode, Header: x.Header}
 	if x.StatusCode != http.StatusSwitchingProtocols { // what follows is another protocol's
-		out.Body = t.readBody(a, x)
+		out.Body = s.readBody(a, x)
 	}
 	return out, nil
 }
 
 // call is the HTTP request. Connections are its owner's own.
-func (t *Sender) call(a *attempt, at *target, req Request) http1.Call {
+func (s *Sender) call(a *attempt, at *target, req Request) http1.Call {
 	c := http1.Call{Key: at.key, Request: a.request(at.url, req.Header, req.Body)}
 	c.Key.Owner = req.Owner
 	c.Dial = func(ctx context.Context) (*http1.Wire, net.Conn, error) {
 		a.connecting()
 		defer a.connected()
-		return t.connection(ctx, at, c.Key)
+		return s.connection(ctx, at, c.Key)
 	}
 	if a.large {
 		c.Written = a.written
@@ -180,7 +180,7 @@ func (t *Sender) call(a *attempt, at *target, req Request) http1.Call {
 
 // readBody returns the excerpt. Reading to the end of a short body makes the
 // connection reusable; of a long one it is not worth it.
-func (t *Sender) readBody(a *attempt, x *http1.Exchange) []byte {
+func (s *Sender) readBody(a *attempt, x *http1.Exchange) []byte {
 	if x.Body == http.NoBody {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (t *Sender) readBody(a *attempt, x *http1.Exchange) []byte {
 	buf := bodyBuffers.Get().(*[MaxBody]byte)
 	defer bodyBuffers.Put(buf)
 	n := x.ReadBody(buf[:])
-	return append([]byte(nil), buf[:min(n, t.excerpt)]...)
+	return append([]byte(nil), buf[:min(n, s.excerpt)]...)
 }
 
 var bodyBuffers = sync.Pool{New: func() any { return new([MaxBody]byte) }}

@@ -50,21 +50,29 @@ func (c *urlCache) get(raw string) *target {
 
 func (c *urlCache) put(e *target) { c.slot(e.raw).Store(e) }
 
-// sendTo is where a request goes. What is stored is checked again at each
-// attempt: somebody may have changed it there.
-func (t *Sender) sendTo(raw string) (*target, error) {
-	if at := t.urls.get(raw); at != nil {
+// sendTo is where a request goes. Every request has its URL checked: it comes from
+// where it was stored, and somebody may have changed it there.
+func (s *Sender) sendTo(raw string) (*target, error) {
+	if at := s.urls.get(raw); at != nil {
 		return at, nil
 	}
-	u, err := t.policy.ParseURL(raw)
-	if err == nil {
-		at := newTarget(raw, u)
-		t.urls.put(at)
-		return at, nil
+	u, err := s.policy.ParseURL(raw)
+	if err != nil {
+		return nil, refusal(err)
 	}
+	at := newTarget(raw, u)
+	s.urls.put(at)
+	return at, nil
+}
+
+// refusal is the Error of a URL that may not be called.
+func refusal(err error) *Error {
 	var refused *egress.Error
-	if errors.As(err, &refused) && refused.Kind == egress.Address {
-		return nil, &Error{Kind: BlockedAddress, Detail: detailBlocked, Err: err}
+	switch {
+	case !errors.As(err, &refused):
+		return &Error{Kind: URL, Detail: egress.Malformed.Problem(), Err: err}
+	case refused.Kind == egress.Address:
+		return &Error{Kind: BlockedAddress, Detail: detailBlocked, Err: err}
 	}
-	return nil, &Error{Kind: URL, Detail: refused.Kind.Problem(), Err: err}
+	return &Error{Kind: URL, Detail: refused.Kind.Problem(), Err: err}
 }
