@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // What the black-box tests of the transport need of its inside.
@@ -26,6 +27,13 @@ func NewHTTPTransportDialing(cfg HTTPConfig, dial DialFunc) (*HTTPTransport, err
 	sending := cfg.sending()
 	sending.Dial = dial
 	return newHTTPTransport(sending), nil
+}
+
+// NewAttemptContext makes the context of one attempt. The functions say whether it
+// has made a timer, and end it.
+func NewAttemptContext(parent context.Context, d time.Duration) (ctx context.Context, timed func() bool, end func()) {
+	c := newAttemptContext(parent, d)
+	return c, func() bool { return c.timed != nil }, c.end
 }
 
 // ValidateHeaders answers what is wrong with an endpoint's custom headers.

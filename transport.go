@@ -7,26 +7,36 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
-// Transport sends one request and answers what came back. The default is
+// Transport sends one request and returns the response. The default is
 // [HTTPTransport]. It must be safe for concurrent use, must not send a request
 // more than once, and must return soon after ctx ends: ctx carries the deadline
 // of the whole attempt.
 //
-// A Transport may also have the methods CheckURL(string) error and
-// CheckReachable(ctx, string) error, asked when an endpoint is registered or its
-// URL changes, and CloseIdleConnections(), called by Stop. What the first two
-// answer goes to the caller as it is: a [*URLError] and an [*UnreachableError]
-// have the words that a management API shows.
+// A Transport may also have these methods:
+//
+//   - CheckURL(raw string) error is asked when an endpoint is registered or its URL
+//     changes. Without it, the URL must be https and lead to a public address.
+//   - CheckReachable(ctx context.Context, url string) error is asked where
+//     [EndpointParams] ask for that, which is an error without it.
+//   - CloseIdleConnections() is called by Stop.
+//
+// What the first two return goes to the caller as it is: a [*URLError] and an
+// [*UnreachableError] have the words that a management API shows.
+//
+// To add to an HTTPTransport, embed it: the new type has all these methods, and URLs
+// are stored in the same normal form. A type that holds it in a field has only those
+// that it declares itself.
 type Transport interface {
-	// Send answers the response, whatever its status. An error is the
+	// Send returns the response, whatever its status. An error is the
 	// receiver's fault, is retried and counts, unless it is a [*TransportError]
-	// whose Kind is of the sender's class ([FailureKind.SenderFault]).
+	// whose Kind is the sender's fault ([FailureKind.SenderFault]).
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
@@ -91,7 +101,7 @@ type TransportError struct {
 	Err    error  // the cause, for the operator's log alone; may be nil
 }
 
-// Error answers Kind and Detail, without the cause.
+// Error returns Kind and Detail, without the cause.
 func (e *TransportError) Error() string {
 	if e.Detail == "" {
 		return "webhook: " + string(e.Kind)
@@ -99,7 +109,7 @@ func (e *TransportError) Error() string {
 	return "webhook: " + string(e.Kind) + ": " + e.Detail
 }
 
-// Unwrap answers the cause. It can hold addresses and bytes of the peer.
+// Unwrap returns the cause. It can hold addresses and bytes of the peer.
 func (e *TransportError) Unwrap() error { return e.Err }
 
 // The words for a status, and for what the engine stopped.
@@ -173,17 +183,19 @@ type HTTPConfig struct {
 
 // HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
 // One Send is at most one request. Connections are kept for the account and host
-// that they were made for, and answer nothing but what was asked on them. It follows no redirect, uses no proxy, keeps
-// no cookies and reads at most 64 KiB of response headers and 4 KiB of body.
+// that they were made for, and answer nothing but what was asked on them. It follows
+// no redirect, uses no proxy, keeps no cookies and reads at most 64 KiB of response
+// headers and 4 KiB of body.
 //
 // What it reaches is checked when the URL is parsed and, after DNS, at each
 // connection's address. Errors are all [*TransportError], in fixed words.
+//
+// To add to it, embed it in a type of your own: see [Transport].
 //
 // It is safe for concurrent use.
 type HTTPTransport struct {
 	policy egress.Policy
 	sender *httpsend.Sender
-	total  time.Duration
 }
 
 // NewHTTPTransport makes an HTTPTransport, or returns a [*ValidationError] that
@@ -196,7 +208,7 @@ func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
 }
 
 func newHTTPTransport(cfg httpsend.Config) *HTTPTransport {
-	return &HTTPTransport{policy: cfg.Policy, sender: httpsend.New(cfg), total: cfg.Timeout}
+	return &HTTPTransport{policy: cfg.Policy, sender: httpsend.New(cfg)}
 }
 
 // sending is the same for package httpsend, once the defaults are filled in.
@@ -282,7 +294,10 @@ func (t *HTTPTransport) CloseIdleConnections() { t.sender.CloseIdle() }
 
 // Send implements [Transport].
 func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
-	res, err := t.sender.Send(ctx, httpsend.Request{URL: req.URL, Header: req.Header, Body: req.Body, Owner: req.AccountID})
+	ctx, deadline := withoutTimer(ctx)
+	res, err := t.sender.Send(ctx, httpsend.Request{
+		URL: req.URL, Header: req.Header, Body: req.Body, Owner: req.AccountID, Deadline: deadline,
+	})
 	if err != nil {
 		return nil, transportError(err)
 	}
@@ -303,24 +318,85 @@ func transportError(err error) *TransportError {
 	return &TransportError{Kind: FailureKind(e.Kind), Detail: e.Detail, Err: cause}
 }
 
-// boundsItself reports whether t ends each attempt within d without being told,
-// so that a second timer can be saved.
-func boundsItself(t Transport, d time.Duration) bool {
-	h, ok := t.(*HTTPTransport)
-	return ok && h.total <= d
+// attemptContext gives each attempt its deadline, by a timer that is made when
+// somebody asks for it. [HTTPTransport] does not ask: it has one timer for all its
+// limits, and a second one would cost seven allocations. A Transport around it can
+// wait, or pass the context on, and has the same deadline.
+type attemptContext struct {
+	parent   context.Context
+	deadline time.Time
+
+	mu     sync.Mutex
+	timed  context.Context // nil until somebody asks
+	cancel context.CancelFunc
+	ended  bool
 }
 
-// normalizeURL returns the form of raw that is stored, or why raw is refused.
-// The HTTPTransport knows a normal form; another Transport's CheckURL only says
-// yes or no; where there is neither, the strict rules of the egress guard hold.
-func normalizeURL(t Transport, raw string) (string, error) {
-	if c, ok := t.(interface{ CheckURL(string) error }); ok {
-		if h, ok := t.(*HTTPTransport); ok {
-			return parseURL(&h.policy, raw)
+func newAttemptContext(parent context.Context, d time.Duration) *attemptContext {
+	return &attemptContext{parent: parent, deadline: time.Now().Add(d)}
+}
+
+func (c *attemptContext) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timed == nil {
+		c.timed, c.cancel = context.WithDeadline(c.parent, c.deadline)
+		if c.ended {
+			c.cancel()
 		}
-		return raw, c.CheckURL(raw)
 	}
-	return parseURL(&egress.Policy{}, raw)
+	return c.timed
+}
+
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.context().Deadline() }
+func (c *attemptContext) Done() <-chan struct{}       { return c.context().Done() }
+func (c *attemptContext) Err() error                  { return c.context().Err() }
+func (c *attemptContext) Value(key any) any           { return c.context().Value(key) }
+
+// end ends the context; its deadline counts for nothing then.
+func (c *attemptContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// withoutTimer returns the context and the deadline for what needs no timer for it.
+// The deadline is zero where ctx is the only one to know it.
+func withoutTimer(ctx context.Context) (context.Context, time.Time) {
+	if c, ok := ctx.(*attemptContext); ok {
+		return c.parent, c.deadline
+	}
+	return ctx, time.Time{}
+}
+
+// normalizeURL returns the form of raw that is stored, or why raw is refused. The
+// Transport decides, by its CheckURL; where it has none, the strict rules of the
+// egress guard hold. What embeds an [HTTPTransport] may have a CheckURL of its own,
+// and then accept what has no normal form.
+func normalizeURL(t Transport, raw string) (string, error) {
+	c, ok := t.(interface{ CheckURL(raw string) error })
+	if !ok {
+		return parseURL(&egress.Policy{}, raw)
+	}
+	if err := c.CheckURL(raw); err != nil {
+		return "", err
+	}
+	if n, ok := t.(interface{ normalURL(raw string) string }); ok {
+		return n.normalURL(raw), nil
+	}
+	return raw, nil
+}
+
+// normalURL returns the normal form of raw, or raw where it has none. Types that
+// embed t have this method too.
+func (t *HTTPTransport) normalURL(raw string) string {
+	if normal, err := parseURL(&t.policy, raw); err == nil {
+		return normal
+	}
+	return raw
 }
 
 func parseURL(p *egress.Policy, raw string) (string, error) {
@@ -339,12 +415,17 @@ func urlError(err error) error {
 	return &URLError{Kind: string(egress.Malformed)}
 }
 
-// checkReachable asks t, if it can, whether anything answers under url.
+// errCannotReach is the error of a check that was asked for and cannot be done.
+var errCannotReach = fmt.Errorf("webhook: CheckReachable is asked for, but Config.Transport has no method of that name: "+
+	"add one, or embed the *HTTPTransport instead of holding it in a field: %w", errors.ErrUnsupported)
+
+// checkReachable asks t whether anything answers under url.
 func checkReachable(ctx context.Context, t Transport, url string) error {
-	if c, ok := t.(interface {
+	c, ok := t.(interface {
 		CheckReachable(ctx context.Context, url string) error
-	}); ok {
-		return c.CheckReachable(ctx, url)
+	})
+	if !ok {
+		return errCannotReach
 	}
-	return nil
+	return c.CheckReachable(ctx, url)
 }

@@ -156,47 +156,6 @@ func TestCheckURLNamesTheKind(t *testing.T) {
 	assert.Equal(t, "webhook: invalid url: own_rule", (&webhook.URLError{Kind: "own_rule"}).Error())
 }
 
-type plainTransport struct{}
-
-func (plainTransport) Send(context.Context, *webhook.Request) (*webhook.Response, error) {
-	return nil, errors.ErrUnsupported
-}
-
-type choosyTransport struct{ plainTransport }
-
-func (choosyTransport) CheckURL(raw string) error {
-	if strings.HasPrefix(raw, "queue:") {
-		return nil
-	}
-	return &webhook.URLError{Kind: "scheme"}
-}
-
-func TestTheTransportDecidesWhichURLsAreRegistered(t *testing.T) {
-	t.Parallel()
-	private := newTestTransport(t, loopbackConfig())
-	for _, c := range []struct {
-		transport   webhook.Transport
-		raw, normal string // an empty normal form means refused
-	}{
-		{private, "HTTP://127.0.0.1:80", "http://127.0.0.1/"},
-		{private, "http://10.0.0.1/", ""},
-		{choosyTransport{}, "queue:A", "queue:A"},
-		{choosyTransport{}, "https://example.com/", ""},
-		{plainTransport{}, "HTTPS://Example.com", "https://example.com/"},
-		{plainTransport{}, "http://example.com/", ""},
-		{plainTransport{}, "https://10.0.0.1/", ""},
-	} {
-		got, err := webhook.NormalizeURL(c.transport, c.raw)
-		if c.normal == "" {
-			assert.ErrorIs(t, err, webhook.ErrInvalidArgument, c.raw)
-			continue
-		}
-		assert.NoError(t, err, c.raw)
-		assert.Equal(t, c.normal, got)
-	}
-	assert.NoError(t, webhook.CheckReachable(t.Context(), plainTransport{}, "https://example.com/"), "nobody to ask")
-}
-
 func TestSendersFaultsAreToldApart(t *testing.T) {
 	t.Parallel()
 	for kind, senders := range map[webhook.FailureKind]bool{

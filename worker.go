@@ -243,11 +243,8 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 			resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	if !boundsItself(e.cfg.Transport, e.cfg.AttemptTimeout) {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, e.cfg.AttemptTimeout)
-		defer cancel()
-	}
+	attempt := newAttemptContext(ctx, e.cfg.AttemptTimeout)
+	defer attempt.end()
 	req, err := e.request(j.Event, j.Target, e.clock.time())
 	if err != nil {
 		return nil, err
@@ -256,7 +253,7 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 	if j.test {
 		req.Header[headerTest] = []string{"1"}
 	}
-	resp, err = e.cfg.Transport.Send(ctx, req)
+	resp, err = e.cfg.Transport.Send(attempt, req)
 	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called
 		err = errors.New("the Transport answered a nil *TransportError as an error")
 	}

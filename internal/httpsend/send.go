@@ -130,6 +130,10 @@ type Request struct {
 	Header http.Header // the Sender's to change
 	Body   []byte      // the Sender's to read, even after Send has returned
 	Owner  string      // requests of one owner may share connections
+
+	// Deadline is when Send ends at the latest, as that of a context would be. It
+	// needs no timer of its own. The zero time means that there is none.
+	Deadline time.Time
 }
 
 // Response is the answer to a [Request].
@@ -149,42 +153,50 @@ func (s *Sender) Send(ctx context.Context, req Request) (Response, error) {
 	if !sendableHeader(req.Header) {
 		return Response{}, &Error{Kind: Internal, Detail: detailHeader}
 	}
-	a := newAttempt(ctx, s.answer, s.total, len(req.Body))
-	defer a.end()
-	x, err := s.pool.RoundTrip(a.Context, s.call(a, at, req))
+	b := newBudget(ctx, s.answer, s.timeLeft(req.Deadline), len(req.Body))
+	defer b.end()
+	x, err := s.pool.RoundTrip(b.Context, s.call(b, at, req))
 	if err != nil {
 		return Response{}, classify(ctx, err)
 	}
 	defer x.End()
 	out := Response{StatusCode: x.StatusCode, Header: x.Header}
 	if x.StatusCode != http.StatusSwitchingProtocols { // what follows is another protocol's
-		out.Body = s.readBody(a, x)
+		out.Body = s.readBody(b, x)
 	}
 	return out, nil
 }
 
+// timeLeft is the time for a request that has a deadline, or none.
+func (s *Sender) timeLeft(deadline time.Time) time.Duration {
+	if deadline.IsZero() {
+		return s.total
+	}
+	return min(s.total, time.Until(deadline))
+}
+
 // call is the HTTP request. Connections are its owner's own.
-func (s *Sender) call(a *attempt, at *target, req Request) http1.Call {
-	c := http1.Call{Key: at.key, Request: a.request(at.url, req.Header, req.Body)}
+func (s *Sender) call(b *budget, at *target, req Request) http1.Call {
+	c := http1.Call{Key: at.key, Request: b.request(at.url, req.Header, req.Body)}
 	c.Key.Owner = req.Owner
 	c.Dial = func(ctx context.Context) (*http1.Wire, net.Conn, error) {
-		a.connecting()
-		defer a.connected()
+		b.connecting()
+		defer b.connected()
 		return s.connection(ctx, at, c.Key)
 	}
-	if a.large {
-		c.Written = a.written
+	if b.large {
+		c.Written = b.written
 	}
 	return c
 }
 
 // readBody returns the excerpt. Reading to the end of a short body makes the
 // connection reusable; of a long one it is not worth it.
-func (s *Sender) readBody(a *attempt, x *http1.Exchange) []byte {
+func (s *Sender) readBody(b *budget, x *http1.Exchange) []byte {
 	if x.Body == http.NoBody {
 		return nil
 	}
-	a.expect(bodyTimeout)
+	b.expect(bodyTimeout)
 	buf := bodyBuffers.Get().(*[MaxBody]byte)
 	defer bodyBuffers.Put(buf)
 	n := x.ReadBody(buf[:])

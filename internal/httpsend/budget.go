@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// errNoAnswer is the cause of an attempt's end by one of its time budgets.
+// errNoAnswer is the cause of a budget's end by one of its limits.
 var errNoAnswer = errors.New("httpsend: no answer in time")
 
-// attempt is the context of one request, with one timer for all its budgets.
-type attempt struct {
+// budget is the context of one request. One timer enforces all its limits.
+type budget struct {
 	context.Context
 	cancel context.CancelCauseFunc
 	answer time.Duration // to the end of the response's headers, once the request is written
-	latest time.Time     // of the attempt's end
+	latest time.Time     // when the budget ends
 	large  bool          // writing the body can take time
 
 	mu    sync.Mutex
@@ -27,52 +27,52 @@ type attempt struct {
 	ended bool
 }
 
-// newAttempt begins with the time for the answer where the request is as good as
+// newBudget begins with the time for the answer where the request is as good as
 // written: a small one, on a kept-alive connection. Otherwise that time begins
 // when the dialer or the body says so.
-func newAttempt(ctx context.Context, answer, total time.Duration, size int) *attempt {
-	a := &attempt{answer: answer, latest: time.Now().Add(total), large: size > smallBody}
-	a.Context, a.cancel = context.WithCancelCause(ctx)
+func newBudget(ctx context.Context, answer, total time.Duration, size int) *budget {
+	b := &budget{answer: answer, latest: time.Now().Add(total), large: size > smallBody}
+	b.Context, b.cancel = context.WithCancelCause(ctx)
 	first := total
-	if !a.large {
+	if !b.large {
 		first = min(answer, total)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.timer = time.AfterFunc(first, a.expire)
-	return a
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timer = time.AfterFunc(first, b.expire)
+	return b
 }
 
-func (a *attempt) expire() { a.cancel(errNoAnswer) }
+func (b *budget) expire() { b.cancel(errNoAnswer) }
 
 // connecting suspends the time for the answer: the dialer has its own budget.
-func (a *attempt) connecting() { a.expect(time.Until(a.latest)) }
+func (b *budget) connecting() { b.expect(time.Until(b.latest)) }
 
 // connected ends what connecting began.
-func (a *attempt) connected() {
-	if !a.large {
-		a.written()
+func (b *budget) connected() {
+	if !b.large {
+		b.written()
 	}
 }
 
 // written starts the time for the answer.
-func (a *attempt) written() { a.expect(a.answer) }
+func (b *budget) written() { b.expect(b.answer) }
 
-// expect ends the attempt after d, and at its latest end anyway.
-func (a *attempt) expect(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.ended {
-		a.timer.Reset(min(d, time.Until(a.latest)))
+// expect ends the budget after d, and at its latest end anyway.
+func (b *budget) expect(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.timer.Reset(min(d, time.Until(b.latest)))
 	}
 }
 
-func (a *attempt) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ended = true
-	a.timer.Stop()
-	a.cancel(nil)
+func (b *budget) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.timer.Stop()
+	b.cancel(nil)
 }
 
 // smallBody is a size that the kernel takes at once, whether the receiver reads
@@ -81,7 +81,7 @@ const smallBody = 16 << 10
 
 // request makes the HTTP request. An Idempotency-Key is never sent: whoever stands
 // between, a proxy for example, could take it for leave to send the request again.
-func (a *attempt) request(u *url.URL, header http.Header, body []byte) *http.Request {
+func (b *budget) request(u *url.URL, header http.Header, body []byte) *http.Request {
 	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		_, has := header[key]
 		if has { // without it nothing is written, so that callers can share a header between requests
