@@ -27,23 +27,33 @@ const (
 	Fragment     Kind = "fragment"       // something after '#'
 )
 
-// problems say what is wrong in fixed words, which show nothing of the URL.
-var problems = map[Kind]string{
-	TooLong:      "it is longer than 2048 bytes",
-	Malformed:    "it is not a URL of the form https://host/path",
-	Scheme:       "it must begin with https://",
-	Userinfo:     "it must not hold a user or a password; use a custom header",
-	Host:         "its host is not a public name",
-	HostNotASCII: "its host must be given in the ASCII form (xn--…)",
-	HostNumeric:  "its host is an address in an unusual notation",
-	Address:      "its host is not a public address",
-	Port:         "its port is not within 1 to 65535",
-	Fragment:     "it must not hold a '#'",
+// Problem returns a sentence that the owner of the URL may read, since it shows
+// nothing of the URL, or "" for a kind that is none of the above.
+func (k Kind) Problem() string {
+	switch k {
+	case TooLong:
+		return "it is longer than 2048 bytes"
+	case Malformed:
+		return "it is not a URL of the form https://host/path"
+	case Scheme:
+		return "it must begin with https://"
+	case Userinfo:
+		return "it must not hold a user or a password; use a custom header"
+	case Host:
+		return "its host is not a public name"
+	case HostNotASCII:
+		return "its host must be given in the ASCII form (xn--…)"
+	case HostNumeric:
+		return "its host is an address in an unusual notation"
+	case Address:
+		return "its host is not a public address"
+	case Port:
+		return "its port is not within 1 to 65535"
+	case Fragment:
+		return "it must not hold a '#'"
+	}
+	return ""
 }
-
-// Problem returns a sentence that the owner of the URL may read, or "" for a kind
-// that is none of the above.
-func (k Kind) Problem() string { return problems[k] }
 
 // Error is a refused URL.
 type Error struct{ Kind Kind }
