@@ -148,7 +148,7 @@ func (e *URLError) Error() string {
 	return "webhook: invalid url: " + e.Kind
 }
 
-// Code answers "invalid_url", the word that a management API shows.
+// Code returns "invalid_url", the word that a management API shows.
 func (e *URLError) Code() string { return "invalid_url" }
 
 // Is reports whether target is [ErrInvalidArgument].
@@ -162,13 +162,13 @@ type UnreachableError struct {
 	Err    error  // the cause, for the operator's log alone
 }
 
-// Error answers Kind and Detail, without the cause.
+// Error returns Kind and Detail, without the cause.
 func (e *UnreachableError) Error() string {
 	return "webhook: url unreachable: " + string(e.Kind) + ": " + e.Detail
 }
 
-// Code answers "url_unreachable", the word that a management API shows.
+// Code returns "url_unreachable", the word that a management API shows.
 func (e *UnreachableError) Code() string { return "url_unreachable" }
 
-// Unwrap answers the cause. It can hold addresses and bytes of the peer.
+// Unwrap returns the cause. It can hold addresses and bytes of the peer.
 func (e *UnreachableError) Unwrap() error { return e.Err }

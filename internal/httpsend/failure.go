@@ -90,7 +90,7 @@ func (e *dialError) kind() (Kind, string) {
 }
 
 // starved reports whether this process has hardly a file descriptor left: the C
-// library then answers of every name that it does not exist, since it can ask
+// library then says of every name that it does not exist, since it can ask
 // nobody.
 func starved() bool {
 	for range 4 { // a lookup needs several at a time
