@@ -14,15 +14,15 @@ test: ## all tests of all modules; databases by WEBHOOK_TEST_POSTGRES_DSN and WE
 race: ## the same with the race detector, COUNT times
 	go test -race -count $(COUNT) -timeout 30m work
 
-lint: bin/tools ## what CI checks without running the code
+lint: tools/bin/tools ## what CI checks without running the code
 	go vet work
-	@out=$$(git ls-files '*.go' | xargs bin/gofumpt -l); [ -z "$$out" ] || { echo "$$out: run make fmt"; exit 1; }
-	bin/staticcheck work
-	cd tools && GOWORK=off ../bin/staticcheck ./...
-	GOWORK=off go list -f '{{.Dir}}' ./... | xargs bin/gosec
+	@out=$$(git ls-files '*.go' | xargs tools/bin/gofumpt -l); [ -z "$$out" ] || { echo "$$out: run make fmt"; exit 1; }
+	tools/bin/staticcheck -checks all work
+	cd tools && GOWORK=off bin/staticcheck -checks all ./...
+	GOWORK=off go list -f '{{.Dir}}' ./... | xargs tools/bin/gosec
 
-fmt: bin/tools ## format all Go files
-	git ls-files '*.go' | xargs bin/gofumpt -w
+fmt: tools/bin/tools ## format all Go files
+	git ls-files '*.go' | xargs tools/bin/gofumpt -w
 
 vuln: ## known vulnerabilities in what the published module uses (needs the network)
 	GOWORK=off go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
@@ -38,19 +38,19 @@ long: ## random kills, a million rows, soak, long fuzzing: about an hour
 	.ci/fuzz 3m
 
 mutation: ## which changes of the critical code no test notices
-	scripts/mutation
+	tools/mutation
 
 compose: ## PostgreSQL and MariaDB in containers for the tests
-	docker compose up --wait
+	docker compose -f tools/compose.yaml up --wait
 	@echo "export WEBHOOK_TEST_POSTGRES_DSN='postgres://webhook:webhook@127.0.0.1:5432/webhook?sslmode=disable'"
 	@echo "export WEBHOOK_TEST_MYSQL_DSN='root:webhook@tcp(127.0.0.1:3306)/webhook'"
 
 compose-down: ## stop and remove them
-	docker compose down --volumes
+	docker compose -f tools/compose.yaml down --volumes
 
 ci: ## what must pass before a change lands
 	.ci/run
 
-bin/tools: tools/go.mod tools/go.sum tools/gosec/main.go
-	GOWORK=off go -C tools build -o $(CURDIR)/bin/ tool ./gosec
+tools/bin/tools: tools/go.mod tools/go.sum tools/gosec/main.go
+	GOWORK=off go -C tools build -o bin/ tool ./gosec
 	@touch $@

@@ -46,3 +46,19 @@ func TestSignAllocatesTheHeaderStringsOnly(t *testing.T) {
 		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, shared, shared) }), 3.0)
 	}
 }
+
+func TestAppendingASignatureAllocatesNothing(t *testing.T) {
+	s := webhook.NewSecret()
+	m := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: make([]byte, 1<<10)}
+	buf := make([]byte, 0, 128)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { buf = webhook.AppendSignature(buf[:0], m, s) }))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { buf = webhook.AppendTimestamped(buf[:0], m, s) }))
+}
+
+func TestEnvelopeAllocatesNothingIntoABufferOfItsSize(t *testing.T) {
+	data, ts := make([]byte, 1<<10), time.Now()
+	buf := make([]byte, 0, webhook.EnvelopeOverhead+len("evt_1call.completedwh_1")+len(data))
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		buf = webhook.AppendEnvelope(buf[:0], "evt_1", webhook.EventCallCompleted, ts, "wh_1", data)
+	}))
+}

@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // DeliveryStatus is the state of a delivery.
@@ -13,7 +15,7 @@ const (
 	DeliveryPending DeliveryStatus = "pending"
 	// DeliveryHeld waits for its endpoint to be enabled.
 	DeliveryHeld DeliveryStatus = "held"
-	// DeliveryDelivered was answered with a 2xx.
+	// DeliveryDelivered got a 2xx.
 	DeliveryDelivered DeliveryStatus = "delivered"
 	// DeliveryExhausted ended undelivered; Reason says why.
 	DeliveryExhausted DeliveryStatus = "exhausted"
@@ -27,7 +29,7 @@ type DeliveryReason string
 const (
 	// ReasonAttempts means that every attempt of the schedule failed.
 	ReasonAttempts DeliveryReason = "attempts_exhausted"
-	// ReasonGone means that the endpoint answered 410 Gone.
+	// ReasonGone means that the endpoint responded with 410 Gone.
 	ReasonGone DeliveryReason = "gone"
 	// ReasonEndpointDeleted means that the endpoint was deleted.
 	ReasonEndpointDeleted DeliveryReason = "endpoint_deleted"
@@ -60,16 +62,16 @@ type Attempt struct {
 	Number     int           `json:"number"` // 1 for the first
 	At         time.Time     `json:"at"`     // when it began, by the store's clock
 	Duration   time.Duration `json:"duration_ns"`
-	StatusCode int           `json:"status_code,omitempty"` // 0: no answer
+	StatusCode int           `json:"status_code,omitempty"` // 0: no response
 
 	// Failure is empty when the attempt succeeded.
 	Failure FailureKind `json:"failure,omitempty"`
 	// Detail explains Failure in fixed words of this library: it holds no
 	// address, no text of the operating system and nothing that the peer sent.
 	Detail string `json:"detail,omitempty"`
-	// ResponseBody is the beginning of the answer's body: bytes of the peer, to
+	// ResponseBody is the beginning of the response's body: bytes of the peer, to
 	// be shown as such. The HTTPTransport keeps 1 KiB unless told otherwise; of
-	// any Transport's answer at most 4 KiB are stored.
+	// any Transport's response at most 4 KiB are stored.
 	ResponseBody []byte `json:"response_body,omitempty"`
 }
 
@@ -83,8 +85,8 @@ type DeliveryQuery struct {
 	Limit      int            // 1 to 1,000; defaults to 100
 }
 
-// ListDeliveries answers a page of deliveries, newest first. A page may hold
-// fewer than Limit and still have a Next. Those of a deleted endpoint are answered
+// ListDeliveries returns a page of deliveries, newest first. A page may hold
+// fewer than Limit and still have a Next. Those of a deleted endpoint are returned
 // too; for an id that does not exist the page is empty, which is no error.
 func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
 	limit, err := pageLimit(q.Limit)
@@ -103,7 +105,7 @@ func (e *Engine) deliveries(ctx context.Context, f DeliveryFilter) (Page[Deliver
 	return call(ctx, e.store, func(ctx context.Context) (Page[Delivery], error) { return e.store.ListDeliveries(ctx, f) })
 }
 
-// GetDelivery answers one delivery of the account, or [ErrNotFound].
+// GetDelivery returns one delivery of the account, or [ErrNotFound].
 func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Delivery, error) {
 	p, err := e.deliveries(ctx, DeliveryFilter{AccountID: accountID, DeliveryID: id, Limit: 1})
 	if err == nil && len(p.Items) == 0 {
@@ -115,7 +117,7 @@ func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Deliver
 	return p.Items[0], nil
 }
 
-// ListAttempts answers the attempts of a delivery, oldest first, or
+// ListAttempts returns the attempts of a delivery, oldest first, or
 // [ErrNotFound]. Attempts that failed for reasons of the sender are not among
 // them: they use up nothing. The exception is [FailureInternal] for an attempt
 // during which the sending process died several times.
@@ -125,7 +127,7 @@ func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string)
 	})
 }
 
-// GetEvent answers a stored event of the account, typed as on receive, or
+// GetEvent returns a stored event of the account, typed as on receive, or
 // [ErrNotFound].
 func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, error) {
 	r, err := call(ctx, e.store, func(ctx context.Context) (EventRecord, error) {
@@ -152,7 +154,7 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 		return e.store.Redeliver(ctx, accountID, deliveryID)
 	})
 	if err == nil {
-		e.feed.wake()
+		e.feed.Wake()
 	}
 	return d, err
 }
@@ -161,25 +163,25 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 const replayBatch = 200
 
 // Replay makes every event stored since a time, that the endpoint is subscribed
-// to and did not receive, pending for it, and answers how many. Use it after an
+// to and did not receive, pending for it, and returns how many. Use it after an
 // endpoint was repaired or its subscription extended. Repeating it is safe: what
 // is pending is left alone. If it fails midway, the number tells what was done.
 // since is compared with the time at which the Store took the event in, and not
 // with its Timestamp; the zero time replays all that is kept, events from before
-// the endpoint existed too. An unknown endpoint answers [ErrNotFound].
+// the endpoint existed too. An unknown endpoint is [ErrNotFound].
 func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
 	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
 	n := 0
 	for {
-		answer, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
-		n += answer.Count
-		if answer.Count > 0 {
-			e.feed.wake()
+		replayed, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
+		n += replayed.Count
+		if replayed.Count > 0 {
+			e.feed.Wake()
 		}
-		if err != nil || answer.Next == "" {
+		if err != nil || replayed.Next == "" {
 			return n, err
 		}
-		r.Cursor = answer.Next
+		r.Cursor = replayed.Next
 	}
 }
 
@@ -202,6 +204,10 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	}
 	return Stats{
 		Due: q.Ready, OldestDue: q.OldestReady, Waiting: q.Waiting, InFlight: q.Leased, Held: q.Held,
-		HooksDropped: e.hooks.droppedCalls(),
+		HooksDropped: e.hooks.Dropped(),
 	}, nil
 }
+
+// NewDeliveryID makes an id for a delivery, "dlv_" and a UUIDv7 without dashes:
+// for implementers of a [Store].
+func NewDeliveryID() string { return id.New("dlv_") }

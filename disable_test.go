@@ -15,7 +15,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// healthyURL keeps the egress guard quiet: something answers.
+// healthyURL keeps the outage detector quiet: something answers.
 const healthyURL = "https://healthy.example.com/"
 
 // switchable answers 200 to healthyURL and the status of the day to others.
@@ -296,7 +296,7 @@ func TestAPanickingOrSleepingVetoHoldsBack(t *testing.T) {
 	}
 }
 
-func TestGuardHoldsBackWhileNothingAnswers(t *testing.T) {
+func TestDisablingIsHeldBackWhileNothingAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
@@ -374,7 +374,7 @@ func TestFailuresFromBeforeAnEnableDoNotCount(t *testing.T) {
 	}
 }
 
-func TestD5LateResultsOfADisabledEndpoint(t *testing.T) {
+func TestLateResultsOfADisabledEndpoint(t *testing.T) { // D5
 	t.Parallel()
 	for _, code := range []int{200, 500} {
 		synctest.Test(t, func(t *testing.T) {

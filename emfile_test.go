@@ -28,7 +28,7 @@ const withoutDescriptors = "WEBHOOK_TEST_WITHOUT_DESCRIPTORS"
 
 // The limit is the whole process's, so the test runs in one of its own, once for
 // each resolver, since these notice at different places.
-func TestB31OutOfFileDescriptorsIsOurOwnFault(t *testing.T) {
+func TestOutOfFileDescriptorsIsOurOwnFault(t *testing.T) { // B31
 	if os.Getenv(withoutDescriptors) != "" {
 		outOfDescriptors(t)
 		return
@@ -37,7 +37,7 @@ func TestB31OutOfFileDescriptorsIsOurOwnFault(t *testing.T) {
 	for _, resolver := range []string{"go", "cgo"} {
 		t.Run(resolver, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestB31OutOfFileDescriptorsIsOurOwnFault$", "-test.v")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestOutOfFileDescriptorsIsOurOwnFault$", "-test.v")
 			cmd.Env = append(os.Environ(), withoutDescriptors+"=1", "GODEBUG=netdns="+resolver)
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)

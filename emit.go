@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 // These bound what Emit calls share one Enqueue, in events and in bytes of data:
@@ -24,7 +26,32 @@ func (e *Engine) Emit(ctx context.Context, events ...Event) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	return e.emits.emit(ctx, records)
+	return emitError(e.emits.Do(ctx, records))
+}
+
+// emitError names what became of a call whose context ended while it waited.
+func emitError(err error) error {
+	if cut, ok := err.(*batch.Interrupted); ok && cut.Begun {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, cut.Cause)
+	} else if ok {
+		return fmt.Errorf("webhook: emit: %w", cut.Cause)
+	}
+	return err
+}
+
+// newCoalescer makes what lets Emit calls that arrive while the store is busy share
+// the next Enqueue.
+func (e *Engine) newCoalescer(places int) *batch.Coalescer[[]EventRecord] {
+	return batch.NewCoalescer(batch.CoalescerConfig[[]EventRecord]{
+		Places: places, MaxItems: maxShared, MaxBytes: maxSharedBytes,
+		Size: func(group []EventRecord) (events, data int) {
+			for i := range group {
+				data += len(group[i].Data)
+			}
+			return len(group), data
+		},
+		Write: e.enqueue,
+	})
 }
 
 // EmitTx implements [Dispatcher].
@@ -51,7 +78,7 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 // enqueueIn turns a panic of tx into an error.
 func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enqueued, err error) {
-	defer recovered(&err)
+	defer safe.Recover(storePanic(&err))
 	return tx.Enqueue(ctx, r)
 }
 
@@ -63,185 +90,13 @@ func (e *Engine) prepare(ctx context.Context, events []Event) ([]EventRecord, er
 	return validateEvents(events, e.cfg.MaxPayload)
 }
 
-// coalescer lets Emit calls that arrive while the store is busy share the next
-// Enqueue. It has no goroutine and no timer: the caller that finds a place free
-// writes for all that wait, and its place passes to one of those that came
-// meanwhile.
-type coalescer struct {
-	e      *Engine
-	places int // Enqueue calls under way at once
-
-	mu      sync.Mutex
-	busy    int
-	waiting []*emission
-}
-
-// emission is one Emit call.
-type emission struct {
-	ctx   context.Context
-	group []EventRecord
-	state emissionState // guarded by the coalescer's lock
-	err   error         // valid once done is closed
-	done  chan struct{} // closed when err is known
-	lead  chan struct{} // receives when this caller shall write for all that wait
-}
-
-func (em *emission) dataSize() (n int) {
-	for i := range em.group {
-		n += len(em.group[i].Data)
-	}
-	return n
-}
-
-type emissionState int
-
-const (
-	emissionWaiting emissionState = iota
-	emissionTaken
-)
-
-func (c *coalescer) init(e *Engine, places int) { c.e, c.places = e, places }
-
-func (c *coalescer) emit(ctx context.Context, group []EventRecord) error {
-	c.mu.Lock()
-	if c.busy < c.places && len(c.waiting) == 0 {
-		c.busy++
-		c.mu.Unlock()
-		// Nobody waits, so the call is this caller's alone and so is its context.
-		err := c.e.enqueueAlone(ctx, group)
-		c.pass()
-		return err
-	}
-	em := &emission{ctx: ctx, group: group, done: make(chan struct{}), lead: make(chan struct{}, 1)}
-	c.waiting = append(c.waiting, em)
-	c.mu.Unlock()
-
-	select {
-	case <-em.lead:
-		c.write(em)
-		c.pass()
-		return em.err
-	case <-em.done:
-		return em.err
-	case <-ctx.Done():
-		return c.giveUp(em)
-	}
-}
-
-// giveUp ends the wait of a caller whose context ended: without a trace if its
-// events were not taken yet.
-func (c *coalescer) giveUp(em *emission) error {
-	c.mu.Lock()
-	select {
-	case <-em.lead: // chosen to write in the meantime: pass that on
-		c.mu.Unlock()
-		c.pass()
-		return fmt.Errorf("webhook: emit: %w", em.ctx.Err())
-	default:
-	}
-	defer c.mu.Unlock()
-	if em.state == emissionWaiting {
-		c.remove(em)
-		return fmt.Errorf("webhook: emit: %w", em.ctx.Err())
-	}
-	select {
-	case <-em.done:
-		return em.err
-	default:
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, em.ctx.Err())
-	}
-}
-
-// remove takes em out of the queue; the caller holds the lock.
-func (c *coalescer) remove(em *emission) {
-	for i, w := range c.waiting {
-		if w == em {
-			c.waiting = append(c.waiting[:i], c.waiting[i+1:]...)
-			return
-		}
-	}
-}
-
-// pass hands a place to the first that waits, or gives it up.
-func (c *coalescer) pass() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.waiting) == 0 {
-		c.busy--
-		return
-	}
-	first := c.waiting[0]
-	c.waiting = append(c.waiting[:0:0], c.waiting[1:]...)
-	first.state = emissionTaken
-	first.lead <- struct{}{}
-}
-
-// write stores em and what else waits in one call.
-func (c *coalescer) write(em *emission) {
-	batch := []*emission{em}
-	size, data := len(em.group), em.dataSize()
-	c.mu.Lock()
-	taken := 0
-	for _, w := range c.waiting {
-		size, data = size+len(w.group), data+w.dataSize()
-		if size > maxShared || data > maxSharedBytes {
-			break
-		}
-		w.state = emissionTaken
-		batch = append(batch, w)
-		taken++
-	}
-	c.waiting = append(c.waiting[:0:0], c.waiting[taken:]...)
-	c.mu.Unlock()
-
-	groups := make([][]EventRecord, len(batch))
-	for i, w := range batch {
-		groups[i] = w.group
-	}
-	ctx, cancel := sharedContext(batch)
-	errs := c.e.enqueue(ctx, groups)
-	cancel()
-	for i, w := range batch {
-		w.err = errs[i]
-		close(w.done)
-	}
-}
-
-// sharedContext ends once all the callers' contexts have: one that gives up
-// must not take the others with it.
-func sharedContext(batch []*emission) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(batch[0].ctx))
-	var mu sync.Mutex
-	left := len(batch)
-	stops := make([]func() bool, 0, len(batch))
-	for _, w := range batch {
-		stops = append(stops, context.AfterFunc(w.ctx, func() {
-			mu.Lock()
-			defer mu.Unlock()
-			if left--; left == 0 {
-				cancel()
-			}
-		}))
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel()
-	}
-}
-
-func (e *Engine) enqueueAlone(ctx context.Context, group []EventRecord) error {
-	return e.enqueue(ctx, [][]EventRecord{group})[0]
-}
-
-// enqueue stores groups and takes on what is handed off; it answers one error
-// per group.
+// enqueue stores groups and takes on what is handed off; it returns one error
+// for each.
 func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 	// When others have waited in the store for long, half of the room is left to
 	// these: they are older, and nobody would claim them as long as new ones fill
 	// what becomes free.
-	terms, release := e.terms(e.feed.overdue())
+	terms, release := e.terms(e.feed.Overdue(claimWait))
 	begin := time.Now()
 	answer, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
 		return e.store.Enqueue(ctx, EnqueueRequest{Groups: groups, Handoff: terms})
@@ -261,10 +116,11 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		}
 		return errs
 	}
-	e.clock.observe(begin, answer.Now)
-	e.take(answer.Leased, begin.Add(terms.Lease), release)
+	e.clock.Observe(begin, answer.Now)
+	leaseEnd := begin.Add(terms.Lease)
+	e.take(e.usable(answer.Leased, terms.Max, leaseEnd), leaseEnd, release)
 	if answer.Ready > 0 {
-		e.feed.wake()
+		e.feed.Wake()
 	}
 	for i := range answer.Errs {
 		answer.Errs[i] = storeError(answer.Errs[i])

@@ -137,7 +137,7 @@ func TestASharedWriteIsBoundedInBytesToo(t *testing.T) {
 	}
 }
 
-func TestE5AContextThatEndsBeforeTheWriteLeavesNoTrace(t *testing.T) {
+func TestAContextThatEndsBeforeTheWriteLeavesNoTrace(t *testing.T) { // E5
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gateStore{gate: make(chan struct{})}
@@ -160,7 +160,7 @@ func TestE5AContextThatEndsBeforeTheWriteLeavesNoTrace(t *testing.T) {
 	})
 }
 
-func TestE5AContextThatEndsDuringTheWriteIsAnUnknownOutcome(t *testing.T) {
+func TestAContextThatEndsDuringTheWriteIsAnUnknownOutcome(t *testing.T) { // E5
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gateStore{gate: make(chan struct{})}
@@ -221,7 +221,7 @@ func TestHandOffNeedsNoClaim(t *testing.T) {
 	})
 }
 
-func TestG5ABurstBeyondTheHandOffIsClaimedWithoutWaitingForThePoll(t *testing.T) {
+func TestABurstBeyondTheHandOffIsClaimedWithoutWaitingForThePoll(t *testing.T) { // G5
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })
@@ -251,7 +251,7 @@ func TestEventsOfOneAccountNeverReachAnother(t *testing.T) {
 	})
 }
 
-func TestC11EmitWithoutAnyEndpointIsNoError(t *testing.T) {
+func TestEmitWithoutAnyEndpointIsNoError(t *testing.T) { // C11
 	t.Parallel()
 	r := newRig(t, status(200))
 	ev := event(t)
@@ -264,7 +264,7 @@ func TestC11EmitWithoutAnyEndpointIsNoError(t *testing.T) {
 
 type emitKey struct{}
 
-func TestD20D21TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
+func TestTheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) { // D20, D21
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(ctx context.Context, _ *webhook.Request) (*webhook.Response, error) {
@@ -283,7 +283,7 @@ func TestD20D21TheContextOfEmitHasNoInfluenceOnTheDelivery(t *testing.T) {
 	})
 }
 
-func TestD22D23EmitTxDeliversAfterTheCommitOnly(t *testing.T) {
+func TestEmitTxDeliversAfterTheCommitOnly(t *testing.T) { // D22, D23
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200), func(c *webhook.Config) { c.PollInterval = time.Hour })

@@ -23,7 +23,7 @@ const (
 	DisabledManually DisabledReason = "manual"
 	// DisabledFailing means by the [DisablePolicy].
 	DisabledFailing DisabledReason = "failures"
-	// DisabledGone means that the endpoint answered 410 Gone.
+	// DisabledGone means that the endpoint responded with 410 Gone.
 	DisabledGone DisabledReason = "gone"
 )
 
@@ -54,6 +54,13 @@ type Endpoint struct {
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"` // last change of the configuration
+
+	// Unreadable names the parts of the stored endpoint that cannot be read, such
+	// as "secrets", "headers", "metadata" or "events"; they are empty here. While
+	// a part that requests need is among them, nothing is sent and deliveries
+	// wait. It is the platform's fault and not the customer's: most likely an
+	// encryption key is missing.
+	Unreadable []string `json:"unreadable,omitempty"`
 }
 
 // EndpointParams describe a new endpoint.
@@ -121,6 +128,7 @@ type EndpointHealth struct {
 	LastTriggeredAt     time.Time      `json:"last_triggered_at,omitzero"`
 	LastSuccessAt       time.Time      `json:"last_success_at,omitzero"`
 	LastFailureAt       time.Time      `json:"last_failure_at,omitzero"`
-	Pending             int            `json:"pending"` // deliveries due, waiting for a retry, or in flight
-	Held                int            `json:"held"`    // deliveries waiting for the endpoint to be enabled
+	Pending             int            `json:"pending"`              // deliveries due, waiting for a retry, or in flight
+	Held                int            `json:"held"`                 // deliveries waiting for the endpoint to be enabled
+	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
 }

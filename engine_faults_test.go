@@ -55,7 +55,7 @@ func newSick(t testing.TB, s *sickStore, answer func(context.Context, *webhook.R
 	})...)
 }
 
-func TestG7PurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) {
+func TestPurgingGoesOnWhileHousekeepingIsBusy(t *testing.T) { // G7
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var purges atomic.Int64
@@ -91,7 +91,7 @@ func (p *purgedInPages) Maintain(ctx context.Context, r webhook.MaintainRequest)
 	return m, err
 }
 
-func TestG7PurgingGoesPastWhatIsHeld(t *testing.T) {
+func TestPurgingGoesPastWhatIsHeld(t *testing.T) { // G7
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &purgedInPages{}
@@ -209,7 +209,7 @@ func TestWhatIsNotSentYetFollowsAChangeOfItsEndpoint(t *testing.T) {
 	}
 }
 
-func TestD15ALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) {
+func TestALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) { // D15
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		paused := false
@@ -238,7 +238,7 @@ func TestD15ALeaseThatIsNearlyOverIsNotSentUnder(t *testing.T) {
 	})
 }
 
-func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
+func TestStopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) { // E25
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -268,7 +268,7 @@ func TestE25StopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) {
 	})
 }
 
-func TestD17SlowVetosHoldNoLeases(t *testing.T) {
+func TestSlowVetosHoldNoLeases(t *testing.T) { // D17
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newSwitch(500).answer, func(c *webhook.Config) {
@@ -300,7 +300,7 @@ func (panickingLog) Handle(context.Context, slog.Record) error { panic("log") }
 func (l panickingLog) WithAttrs([]slog.Attr) slog.Handler      { return l }
 func (l panickingLog) WithGroup(string) slog.Handler           { return l }
 
-func TestD17APanickingLoggerCostsNothing(t *testing.T) {
+func TestAPanickingLoggerCostsNothing(t *testing.T) { // D17
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, status(200), func(c *webhook.Config) {
@@ -319,7 +319,7 @@ func TestD17APanickingLoggerCostsNothing(t *testing.T) {
 	})
 }
 
-func TestD23D24ALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) {
+func TestALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) { // D23, D24
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200))
@@ -335,5 +335,56 @@ func TestD23D24ALateCommitWithoutAWakeIsFoundByThePoll(t *testing.T) {
 		require.NoError(t, tx.Commit())
 		time.Sleep(time.Second + time.Millisecond)
 		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 11)
+	})
+}
+
+// More is emitted than can be sent, for as long as it takes: what waits in the
+// store, such as a retry or the event of a process that only emits, is older than
+// what is handed off, and has its turn.
+func TestWhatWaitsInTheStoreIsSentThoughMoreIsEmitted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			return &webhook.Response{StatusCode: 200}, nil
+		}, func(c *webhook.Config) { c.Concurrency = 4 }) // 80 a second
+		const waiting = "https://example.com/waiting"
+		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "waits", URL: waiting, Events: []webhook.EventType{"*"}})
+		require.NoError(t, err)
+		const accounts = 50
+		for i := range accounts {
+			_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{
+				AccountID: fmt.Sprint("acc_", i), URL: fmt.Sprint(hookURL, i), Events: []webhook.EventType{"*"},
+			})
+			require.NoError(t, err)
+		}
+		r.start()
+		defer r.stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		for w := range 4 {
+			wg.Go(func() {
+				for i := w; ctx.Err() == nil; i += 4 {
+					ev, err := webhook.NewEvent(fmt.Sprint("acc_", i%accounts), "order.placed", i)
+					if err == nil {
+						err = r.Emit(ctx, ev)
+					}
+					if ctx.Err() == nil && !assert.NoError(t, err) {
+						return
+					}
+					time.Sleep(30 * time.Millisecond) // 130 a second in all
+				}
+			})
+		}
+		time.Sleep(3 * time.Second)
+		other, err := webhook.New(webhook.Config{Store: r.store, Transport: r.transport, Logger: quiet})
+		require.NoError(t, err)
+		ev, err := webhook.NewEvent("waits", "order.placed", 1)
+		require.NoError(t, err)
+		require.NoError(t, other.Emit(t.Context(), ev))
+		time.Sleep(20 * time.Second)
+		assert.Len(t, r.transport.to(waiting), 1)
 	})
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Layouts of the envelope's timestamp: RFC 3339 in UTC, with no fraction or
@@ -103,9 +106,9 @@ func ParseEvent(body []byte) (Event, error) {
 // missing names the first field that is missing or malformed.
 func (env *envelope) missing() string {
 	switch {
-	case !validReceivedID(env.ID):
+	case !signature.ValidID(env.ID):
 		return "id"
-	case !validType(env.Event):
+	case !check.EventType(string(env.Event)):
 		return "event"
 	case env.Timestamp.IsZero():
 		return "timestamp"

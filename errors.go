@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
 )
 
@@ -28,6 +29,9 @@ var (
 	// ErrSecretLimit answers a rotation while the endpoint has Config.MaxSecrets
 	// valid secrets: wait until one expires, or rotate without overlap.
 	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
+	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
+	// [Endpoint.Unreadable], and what was asked for needs it.
+	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
 	// ErrPayloadTooLarge answers an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument is the class of every argument error; the text, and
@@ -124,7 +128,13 @@ func (e *ValidationError) add(field, problem string) {
 	e.Fields = append(e.Fields, FieldError{field, problem})
 }
 
-// orNil answers e if it lists anything.
+func (e *ValidationError) addAll(problems []check.Problem) {
+	for _, p := range problems {
+		e.Fields = append(e.Fields, FieldError(p))
+	}
+}
+
+// orNil returns e if it lists anything.
 func (e *ValidationError) orNil() error {
 	if len(e.Fields) == 0 {
 		return nil

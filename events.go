@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/id"
 )
 
 // EventType names a kind of event, such as "call.completed". The types below
@@ -29,7 +31,7 @@ const (
 	EventCreditsLow           EventType = "credits.low"           // credit balance below threshold
 )
 
-// Patterns answers the subscriptions that match t, most specific first:
+// Patterns returns the subscriptions that match t, most specific first:
 // "call.recording.ready" is matched by itself, "call.recording.*", "call.*" and
 // "*".
 func (t EventType) Patterns() []EventType {
@@ -100,7 +102,7 @@ type Payload interface {
 	EventType() EventType
 }
 
-// EventTypes answers the catalogue, in the order of the public documentation.
+// EventTypes returns the catalogue, in the order of the public documentation.
 func EventTypes() []EventType {
 	types := make([]EventType, len(catalogue))
 	for i, k := range catalogue {
@@ -118,7 +120,7 @@ func EventTypes() []EventType {
 // a malformed type, a type that does not match its data, pointers, and []byte,
 // which would be sent as base64. What the data holds is checked by Emit.
 func NewEvent(accountID string, t EventType, data any) (Event, error) {
-	c := checker{event: -1}
+	c := newChecker(0, "")
 	c.eventType(t)
 	c.dataKind(t, data)
 	if err := c.err(); err != nil {
@@ -133,7 +135,7 @@ func newEvent[P Payload](accountID string, data P) Event {
 
 func makeEvent(accountID string, t EventType, data any) Event {
 	return Event{
-		ID:        newID("evt_"),
+		ID:        id.New("evt_"),
 		Type:      t,
 		AccountID: accountID,
 		Timestamp: wholeMillis(time.Now()),

@@ -68,31 +68,31 @@ func NewPhoneNumberReleased(accountID string, data PhoneNumberReleased) Event {
 // NewCreditsLow makes the event credits.low, with a new id and the time of now.
 func NewCreditsLow(accountID string, data CreditsLow) Event { return newEvent(accountID, data) }
 
-// EventType answers agent.created.
+// EventType returns agent.created.
 func (AgentCreated) EventType() EventType { return EventAgentCreated }
 
-// EventType answers agent.updated.
+// EventType returns agent.updated.
 func (AgentUpdated) EventType() EventType { return EventAgentUpdated }
 
-// EventType answers phone_number.assigned.
+// EventType returns phone_number.assigned.
 func (PhoneNumberAssigned) EventType() EventType { return EventPhoneNumberAssigned }
 
-// EventType answers phone_number.released.
+// EventType returns phone_number.released.
 func (PhoneNumberReleased) EventType() EventType { return EventPhoneNumberReleased }
 
-// EventType answers credits.low.
+// EventType returns credits.low.
 func (CreditsLow) EventType() EventType { return EventCreditsLow }
 
 func (d *AgentCreated) complete(c *checker) {
-	c.id("agent_id", d.AgentID)
-	c.required("name", d.Name)
+	c.ID("agent_id", d.AgentID)
+	c.Required("name", d.Name)
 }
 
 func (d *AgentUpdated) complete(c *checker) {
-	c.id("agent_id", d.AgentID)
-	c.required("name", d.Name)
+	c.ID("agent_id", d.AgentID)
+	c.Required("name", d.Name)
 	if len(d.ChangedFields) == 0 {
-		c.failData("changed_fields", "must name at least one field")
+		c.FailUnder("changed_fields", "must name at least one field")
 	}
 }
 
@@ -106,14 +106,14 @@ func (d *PhoneNumberReleased) complete(c *checker) {
 
 func (d *CreditsLow) complete(c *checker) {
 	if d.Threshold < 0 {
-		c.failData("threshold", "must not be negative")
+		c.FailUnder("threshold", "must not be negative")
 	}
 }
 
 // number checks what both phone number events have.
 func (c *checker) number(id, phone, country string) {
-	c.id("phone_number_id", id)
-	c.required("phone_number", phone)
-	c.phone("phone_number", phone)
-	c.country("country", country)
+	c.ID("phone_number_id", id)
+	c.Required("phone_number", phone)
+	c.Phone("phone_number", phone)
+	c.Country("country", country)
 }

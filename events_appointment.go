@@ -134,53 +134,53 @@ func NewAppointmentReminder(accountID string, data AppointmentReminder) Event {
 	return newEvent(accountID, data)
 }
 
-// EventType answers appointment.created.
+// EventType returns appointment.created.
 func (AppointmentCreated) EventType() EventType { return EventAppointmentCreated }
 
-// EventType answers appointment.updated.
+// EventType returns appointment.updated.
 func (AppointmentUpdated) EventType() EventType { return EventAppointmentUpdated }
 
-// EventType answers appointment.cancelled.
+// EventType returns appointment.cancelled.
 func (AppointmentCancelled) EventType() EventType { return EventAppointmentCancelled }
 
-// EventType answers appointment.reminder.
+// EventType returns appointment.reminder.
 func (AppointmentReminder) EventType() EventType { return EventAppointmentReminder }
 
 func (d *AppointmentCreated) complete(c *checker) {
-	c.id("appointment_id", d.AppointmentID)
+	c.ID("appointment_id", d.AppointmentID)
 	c.customer("", d.CustomerPhone, d.CustomerEmail)
 	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
 	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
 }
 
 func (d *AppointmentUpdated) complete(c *checker) {
-	c.id("appointment_id", d.AppointmentID)
+	c.ID("appointment_id", d.AppointmentID)
 	c.customer("", d.CustomerPhone, d.CustomerEmail)
 	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
 	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
 	p := &d.Previous
 	c.customer("previous.", p.CustomerPhone, p.CustomerEmail)
-	c.timeZone("previous.time_zone", p.TimeZone)
-	c.notNegative("previous.duration_minutes", p.DurationMinutes)
-	c.oneOf("previous.status", string(p.Status), false, appointmentStatuses[:]...)
+	c.TimeZone("previous.time_zone", p.TimeZone)
+	c.NotNegative("previous.duration_minutes", p.DurationMinutes)
+	c.OneOf("previous.status", string(p.Status), false, appointmentStatuses[:]...)
 }
 
 func (d *AppointmentCancelled) complete(c *checker) {
-	c.id("appointment_id", d.AppointmentID)
+	c.ID("appointment_id", d.AppointmentID)
 	c.customer("", d.CustomerPhone, d.CustomerEmail)
 	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
 	c.appointmentStatus(&d.Status, AppointmentStatusCancelled)
-	c.time("cancelled_at", d.CancelledAt)
+	c.Time("cancelled_at", d.CancelledAt)
 }
 
 func (d *AppointmentReminder) complete(c *checker) {
-	c.id("appointment_id", d.AppointmentID)
+	c.ID("appointment_id", d.AppointmentID)
 	c.customer("", d.CustomerPhone, d.CustomerEmail)
 	c.slot(d.StartTime, d.TimeZone, d.DurationMinutes)
 	c.appointmentStatus(&d.Status, AppointmentStatusScheduled)
-	c.oneOf("channel", string(d.Channel), true,
+	c.OneOf("channel", string(d.Channel), true,
 		string(ReminderChannelCall), string(ReminderChannelSMS), string(ReminderChannelEmail))
-	c.time("reminded_at", d.RemindedAt)
+	c.Time("reminded_at", d.RemindedAt)
 }
 
 var appointmentStatuses = [...]string{
@@ -192,18 +192,18 @@ func (c *checker) appointmentStatus(s *AppointmentStatus, byDefault AppointmentS
 	if *s == "" {
 		*s = byDefault
 	}
-	c.oneOf("status", string(*s), true, appointmentStatuses[:]...)
+	c.OneOf("status", string(*s), true, appointmentStatuses[:]...)
 }
 
 // slot checks when an appointment takes place.
 func (c *checker) slot(start time.Time, zone string, minutes int) {
-	c.time("start_time", start)
-	c.timeZone("time_zone", zone)
-	c.notNegative("duration_minutes", minutes)
+	c.Time("start_time", start)
+	c.TimeZone("time_zone", zone)
+	c.NotNegative("duration_minutes", minutes)
 }
 
 // customer checks how the customer can be reached.
 func (c *checker) customer(prefix, phone, email string) {
-	c.phone(prefix+"customer_phone", phone)
-	c.email(prefix+"customer_email", email)
+	c.Phone(prefix+"customer_phone", phone)
+	c.Email(prefix+"customer_email", email)
 }

@@ -1,5 +1,7 @@
 package webhook
 
+import "fmt"
+
 // CallDirection says who called whom.
 type CallDirection string
 
@@ -125,23 +127,23 @@ func NewCallTransferred(accountID string, data CallTransferred) Event {
 	return newEvent(accountID, data)
 }
 
-// EventType answers call.initiated.
+// EventType returns call.initiated.
 func (CallInitiated) EventType() EventType { return EventCallInitiated }
 
-// EventType answers call.answered.
+// EventType returns call.answered.
 func (CallAnswered) EventType() EventType { return EventCallAnswered }
 
-// EventType answers call.completed.
+// EventType returns call.completed.
 func (CallCompleted) EventType() EventType { return EventCallCompleted }
 
-// EventType answers call.failed.
+// EventType returns call.failed.
 func (CallFailed) EventType() EventType { return EventCallFailed }
 
-// EventType answers call.transferred.
+// EventType returns call.transferred.
 func (CallTransferred) EventType() EventType { return EventCallTransferred }
 
 func (d *CallInitiated) complete(c *checker) {
-	c.required("from_number", d.FromNumber)
+	c.Required("from_number", d.FromNumber)
 	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
 	c.callStatus(&d.Status, CallStatusInitiated)
 }
@@ -154,8 +156,8 @@ func (d *CallAnswered) complete(c *checker) {
 func (d *CallCompleted) complete(c *checker) {
 	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
 	c.callStatus(&d.Status, CallStatusCompleted)
-	c.notNegative("duration_seconds", d.DurationSeconds)
-	c.httpURL("recording_url", d.RecordingURL)
+	c.NotNegative("duration_seconds", d.DurationSeconds)
+	c.HTTPURL("recording_url", d.RecordingURL)
 	for i, t := range d.Transcript {
 		c.turn(i, t)
 	}
@@ -169,27 +171,37 @@ func (d *CallFailed) complete(c *checker) {
 func (d *CallTransferred) complete(c *checker) {
 	c.call(d.CallID, d.AgentID, d.Direction, d.FromNumber, d.ToNumber)
 	c.callStatus(&d.Status, CallStatusTransferred)
-	c.required("transferred_to", d.TransferredTo)
-	c.phoneOrSIP("transferred_to", d.TransferredTo)
-	c.notNegative("duration_seconds", d.DurationSeconds)
+	c.Required("transferred_to", d.TransferredTo)
+	c.PhoneOrSIP("transferred_to", d.TransferredTo)
+	c.NotNegative("duration_seconds", d.DurationSeconds)
 }
 
 // call checks what every call has.
 func (c *checker) call(callID, agentID string, direction CallDirection, from, to string) {
-	c.id("call_id", callID)
-	c.id("agent_id", agentID)
-	c.oneOf("direction", string(direction), true, string(CallDirectionInbound), string(CallDirectionOutbound))
-	c.phone("from_number", from)
-	c.required("to_number", to)
-	c.phone("to_number", to)
+	c.ID("call_id", callID)
+	c.ID("agent_id", agentID)
+	c.OneOf("direction", string(direction), true, string(CallDirectionInbound), string(CallDirectionOutbound))
+	c.Phone("from_number", from)
+	c.Required("to_number", to)
+	c.Phone("to_number", to)
 }
 
 func (c *checker) callStatus(s *CallStatus, byDefault CallStatus) {
 	if *s == "" {
 		*s = byDefault
 	}
-	c.oneOf("status", string(*s), true,
+	c.OneOf("status", string(*s), true,
 		string(CallStatusInitiated), string(CallStatusRinging), string(CallStatusAnswered),
 		string(CallStatusInProgress), string(CallStatusCompleted), string(CallStatusTransferred),
 		string(CallStatusNoAnswer), string(CallStatusBusy), string(CallStatusFailed))
+}
+
+// turn checks one turn of a transcript.
+func (c *checker) turn(i int, t TranscriptTurn) {
+	if t.Role == "" {
+		c.FailUnder(fmt.Sprintf("transcript[%d].role", i), "is required")
+	}
+	if !(t.Timestamp >= 0) { // NaN too
+		c.FailUnder(fmt.Sprintf("transcript[%d].timestamp", i), "must be 0 or more seconds")
+	}
 }

@@ -7,10 +7,35 @@ import (
 	"reflect"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/jsontext"
 )
 
 // maxAccountID is what a store must be able to index, in bytes.
 const maxAccountID = 255
+
+// checker collects what is wrong with events.
+type checker struct {
+	check.Checker
+	max int // bytes of data; 0: no limit
+}
+
+// newChecker makes a checker of one event, or of those in a list of that name.
+func newChecker(maxData int, list string) *checker {
+	return &checker{Checker: check.Checker{List: list, Under: "data."}, max: maxData}
+}
+
+func (c *checker) err() error {
+	problems := c.Problems()
+	if len(problems) == 0 {
+		return nil
+	}
+	var v ValidationError
+	v.addAll(problems)
+	return &v
+}
 
 // validateEvents turns events into what a Store takes: data encoded once,
 // timestamps in whole milliseconds. maxPayload is the limit of the encoded data
@@ -19,9 +44,9 @@ const maxAccountID = 255
 // [ErrPayloadTooLarge].
 func validateEvents(events []Event, maxPayload int) ([]EventRecord, error) {
 	records := make([]EventRecord, len(events))
-	c := checker{max: maxPayload}
+	c := newChecker(maxPayload, "events")
 	for i := range events {
-		c.event = i
+		c.Item = i
 		r, err := c.record(&events[i])
 		if err != nil {
 			return nil, err
@@ -38,12 +63,12 @@ func validateEvents(events []Event, maxPayload int) ([]EventRecord, error) {
 // collected.
 func (c *checker) record(e *Event) (EventRecord, error) {
 	if e.ID == "" {
-		c.fail("id", "is required: a constructor such as NewEvent sets it, so that repeating a failed Emit is safe")
-	} else if !validID(e.ID) {
-		c.fail("id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+		c.Fail("id", "is required: a constructor such as NewEvent sets it, so that repeating a failed Emit is safe")
+	} else if !id.Valid(e.ID) {
+		c.Fail("id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 	}
 	if e.Test {
-		c.fail("test", "must be false: SendTest sends test events")
+		c.Fail("test", "must be false: SendTest sends test events")
 	}
 	c.accountID(e.AccountID)
 	c.eventType(e.Type)
@@ -59,14 +84,14 @@ func (c *checker) record(e *Event) (EventRecord, error) {
 }
 
 func (c *checker) accountID(id string) {
-	if len(id) > maxAccountID || !utf8.ValidString(id) || hasControl(id) {
-		c.fail("account_id", fmt.Sprintf("must be at most %d bytes of UTF-8 without control characters", maxAccountID))
+	if len(id) > maxAccountID || !utf8.ValidString(id) || check.HasControl(id) {
+		c.Fail("account_id", fmt.Sprintf("must be at most %d bytes of UTF-8 without control characters", maxAccountID))
 	}
 }
 
 func (c *checker) eventType(t EventType) {
-	if !validType(t) {
-		c.fail("type", "must be 1 to 128 of the characters A-Z a-z 0-9 _ . -")
+	if !check.EventType(string(t)) {
+		c.Fail("type", "must be 1 to 128 of the characters A-Z a-z 0-9 _ . -")
 	}
 }
 
@@ -74,13 +99,13 @@ func (c *checker) eventType(t EventType) {
 func (c *checker) timestamp(t time.Time) {
 	switch y := t.UTC().Year(); {
 	case t.IsZero():
-		c.fail("timestamp", "is required: a constructor such as NewEvent sets it")
+		c.Fail("timestamp", "is required: a constructor such as NewEvent sets it")
 	case y < 1 || y > 9999:
-		c.fail("timestamp", "must be in the years 1 to 9999")
+		c.Fail("timestamp", "must be in the years 1 to 9999")
 	}
 }
 
-// data answers the encoded data of e. It is a copy: the caller may change its
+// data returns the encoded data of e. It is a copy: the caller may change its
 // own bytes afterwards.
 func (c *checker) data(e *Event) ([]byte, error) {
 	if !c.dataKind(e.Type, e.Data) {
@@ -99,7 +124,7 @@ func (c *checker) dataKind(t EventType, data any) bool {
 		problem = kindProblem(t, data)
 	}
 	if problem != "" {
-		c.fail("data", problem)
+		c.Fail("data", problem)
 	}
 	return problem == ""
 }
@@ -146,7 +171,7 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 		return nil, c.tooLarge(e)
 	}
 	if !json.Valid(raw) {
-		c.fail("data", "must be one valid JSON value")
+		c.Fail("data", "must be one valid JSON value")
 		return nil, nil
 	}
 	if !c.jsonText(raw) {
@@ -155,7 +180,7 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 	if k := kindFor(e.Type); k != nil {
 		p, err := k.decode(raw)
 		if err != nil {
-			c.fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
+			c.Fail("data", fmt.Sprintf("does not decode into %T: %v", k.zero(), err))
 			return nil, nil
 		}
 		k.(completer).complete(p, c)
@@ -165,16 +190,16 @@ func (c *checker) rawData(e *Event, raw json.RawMessage) ([]byte, error) {
 
 // encodedData encodes a Go value.
 func (c *checker) encodedData(e *Event) ([]byte, error) {
-	if c.max > 0 && exceeds(e.Data, c.max) {
+	if c.max > 0 && jsontext.Exceeds(e.Data, c.max) {
 		return nil, c.tooLarge(e)
 	}
 	data := e.Data
 	if k := kindFor(e.Type); k != nil {
 		data = k.(completer).complete(data, c)
 	}
-	b, err := encode(data)
+	b, err := jsontext.Encode(data)
 	if err != nil {
-		c.fail("data", err.Error())
+		c.Fail("data", err.Error())
 		return nil, nil
 	}
 	if c.max > 0 && len(b) > c.max {
@@ -185,111 +210,14 @@ func (c *checker) encodedData(e *Event) ([]byte, error) {
 }
 
 func (c *checker) tooLarge(e *Event) error {
-	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.event, e.Type, e.ID, c.max)
+	return fmt.Errorf("%w: the data of events[%d] (%s, %s) has more than %d bytes", ErrPayloadTooLarge, c.Item, e.Type, e.ID, c.max)
 }
 
-// maxDepth is how deep arrays and objects may be nested in an event's data. With
-// the envelope that is 64, the fewest that a common parser reads by default, which
-// is System.Text.Json; encoding/json reads 10,000.
-const maxDepth = 63
-
-// jsonText refuses JSON that receivers would read differently from one another:
-// bytes that are not UTF-8 (RFC 8259, section 8.1), escapes of half a surrogate
-// pair (section 8.2), and what is nested deeper than some of them read.
+// jsonText refuses JSON that receivers would read differently from one another.
 func (c *checker) jsonText(b []byte) bool {
-	switch {
-	case bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) > maxDepth && depth(b) > maxDepth: // few brackets are counted fast
-		c.fail("data", fmt.Sprintf("must not be nested more than %d deep", maxDepth))
-	case !utf8.Valid(b):
-		c.fail("data", "must be UTF-8")
-	case hasLoneSurrogate(b):
-		c.fail("data", `must not hold half a surrogate pair, such as \ud83d without \ude00`)
-	default:
-		return true
+	problem := jsontext.Problem(b)
+	if problem != "" {
+		c.Fail("data", problem)
 	}
-	return false
-}
-
-// encode encodes data as encoding/json does, but leaves <, > and & alone: the
-// text is for a machine, not for a page. A panic in a MarshalJSON of data comes
-// back as an error.
-func encode(data any) (b []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b, err = nil, fmt.Errorf("cannot be encoded: panic: %v", p)
-		}
-	}()
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(data); err != nil {
-		return nil, fmt.Errorf("cannot be encoded: %w", err)
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
-}
-
-// depth answers how deep the arrays and objects of the valid JSON b are nested.
-func depth(b []byte) (most int) {
-	open, text := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '{' || c == '[':
-			open++
-			most = max(most, open)
-		case c == '}' || c == ']':
-			open--
-		}
-	}
-	return most
-}
-
-// hasLoneSurrogate reports whether the valid JSON b escapes half a surrogate
-// pair.
-func hasLoneSurrogate(b []byte) bool {
-	for {
-		i := bytes.IndexByte(b, '\\')
-		if i < 0 {
-			return false
-		}
-		b = b[i:]
-		switch r := surrogate(b); {
-		case r == 0:
-			b = b[2:]
-		case r < 0xDC00 && surrogate(b[6:]) >= 0xDC00:
-			b = b[12:]
-		default:
-			return true
-		}
-	}
-}
-
-// surrogate answers the surrogate that b begins with as an escape, 0 for
-// anything else.
-func surrogate(b []byte) rune {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		r = r<<4 | hexDigit(c)
-	}
-	if r < 0xD800 || r > 0xDFFF {
-		return 0
-	}
-	return r
-}
-
-func hexDigit(c byte) rune {
-	switch {
-	case c <= '9':
-		return rune(c - '0')
-	case c <= 'F':
-		return rune(c - 'A' + 10)
-	}
-	return rune(c - 'a' + 10)
+	return problem == ""
 }

@@ -3,17 +3,22 @@ package webhook_test
 import (
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
 
-// How a management API answers errors: with the word of an error that has one,
+// How a management API responds to errors: with the word of an error that has one,
 // and with nothing of an error that is not the customer's business.
 func Example_codes() {
-	engine := newEngine()
+	engine, err := webhook.New(webhook.Config{Store: memstore.New()})
+	if err != nil {
+		log.Fatal(err)
+	}
 	create := func(w http.ResponseWriter, r *http.Request) {
 		_, _, err := engine.CreateEndpoint(r.Context(), webhook.EndpointParams{
 			AccountID: "acme", // of whoever is logged in, never of the request

@@ -9,20 +9,27 @@ import (
 	"github.com/ringyo-ai/webhook/memstore"
 )
 
-// newEngine is an engine in memory whose requests are printed: in production
-// there is a store of sqlstore here, and the default Transport.
-func newEngine() *webhook.Engine {
-	engine, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: printer{}})
+// printer is a Transport that prints instead of sending. A Transport is one method:
+// another one could hand requests to an egress proxy or a queue.
+type printer struct{}
+
+func (printer) Send(_ context.Context, r *webhook.Request) (*webhook.Response, error) {
+	event, err := webhook.ParseEvent(r.Body)
 	if err != nil {
-		log.Fatal(err)
+		return nil, err
 	}
-	return engine
+	fmt.Println("POST", r.URL, event.Type)
+	return &webhook.Response{StatusCode: 200}, nil
 }
 
 // A backend registers its customer's endpoint and emits an event.
 func Example_emit() {
 	ctx := context.Background()
-	engine := newEngine()
+	// In production the store is one of sqlstore, and Transport is left out.
+	engine, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: printer{}})
+	if err != nil {
+		log.Fatal(err)
+	}
 
 	endpoint, secret, err := engine.CreateEndpoint(ctx, webhook.EndpointParams{
 		AccountID: "acme",

@@ -15,11 +15,11 @@ import (
 func ExampleEngine_EmitTx() {
 	ctx := context.Background()
 	store := memstore.New()
-	engine, err := webhook.New(webhook.Config{Store: store, Transport: printer{}})
+	engine, err := webhook.New(webhook.Config{Store: store})
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, _, err = engine.CreateEndpoint(ctx, webhook.EndpointParams{
+	endpoint, _, err := engine.CreateEndpoint(ctx, webhook.EndpointParams{
 		AccountID: "acme", URL: "https://example.com/webhooks", Events: []webhook.EventType{"*"},
 	})
 	if err != nil {
@@ -31,17 +31,16 @@ func ExampleEngine_EmitTx() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	n, err := engine.DeliverDue(ctx)
-	fmt.Println("before the commit:", n, err)
+	health, err := engine.EndpointHealth(ctx, "acme", endpoint.ID)
+	fmt.Println("pending before the commit:", health.Pending, err)
 
 	if err := tx.Commit(); err != nil {
 		log.Fatal(err)
 	}
 	engine.Wake() // a started engine need not wait for its next poll
-	n, err = engine.DeliverDue(ctx)
-	fmt.Println("after the commit:", n, err)
+	health, err = engine.EndpointHealth(ctx, "acme", endpoint.ID)
+	fmt.Println("pending after the commit:", health.Pending, err)
 	// Output:
-	// before the commit: 0 <nil>
-	// POST https://example.com/webhooks credits.low
-	// after the commit: 1 <nil>
+	// pending before the commit: 0 <nil>
+	// pending after the commit: 1 <nil>
 }

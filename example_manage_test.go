@@ -7,13 +7,24 @@ import (
 	"log"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
+
+// accepter is a customer's server that accepts everything.
+type accepter struct{}
+
+func (accepter) Send(context.Context, *webhook.Request) (*webhook.Response, error) {
+	return &webhook.Response{StatusCode: 200}, nil
+}
 
 // What a management API does with an endpoint. Every call takes the account:
 // with another one the endpoint does not exist.
 func Example_manage() {
 	ctx := context.Background()
-	engine := newEngine()
+	engine, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: accepter{}})
+	if err != nil {
+		log.Fatal(err)
+	}
 	endpoint, _, err := engine.CreateEndpoint(ctx, webhook.EndpointParams{
 		AccountID: "acme", URL: "https://example.com/webhooks", Events: []webhook.EventType{"*"},
 	})
@@ -46,7 +57,6 @@ func Example_manage() {
 	// Output:
 	// another account: true
 	// a private address: invalid_url
-	// POST https://example.com/webhooks call.completed
 	// a test event was delivered: true
 	// it is active with 0 pending
 }

@@ -14,7 +14,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ringyo-ai/webhook/internal/jsontext"
 	"github.com/ringyo-ai/webhook/internal/mangle"
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Explain says what most likely made a request fail with err, as answered for
@@ -126,7 +128,7 @@ func apart(body []byte) (mangle.Event, bool) {
 		return appendEnvelope(nil, e.ID, e.Type, e.Timestamp, e.EndpointID, data)
 	}}
 	if kindFor(e.Type) != nil {
-		found.Typed, _ = encode(e.Data)
+		found.Typed, _ = jsontext.Encode(e.Data)
 	}
 	return found, true
 }
@@ -180,7 +182,7 @@ func (x *explainer) cost(size int) int {
 		if s.is(kindShared) {
 			total += size + 256
 		} else {
-			total += maxPublicSigs * (publicCost + size)
+			total += signature.MaxEd25519 * (publicCost + size)
 		}
 	}
 	return total

@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // needed are the headers of the scheme.
@@ -110,7 +111,7 @@ func (x *explainer) form() string {
 		return "webhook-timestamp is a date: Unix seconds are wanted, in digits"
 	case !isDigits(ts):
 		return "webhook-timestamp is not made of digits alone: Unix seconds are wanted, without a fraction, a sign or quotes"
-	case !validReceivedID(id):
+	case !signature.ValidID(id):
 		return "webhook-id has a dot, a space, a line end or other characters than visible ASCII, or more than 256 of them: it was changed on the way, or a test request was built by hand"
 	case strings.HasPrefix(sig, "t="):
 		return "webhook-signature has the form t=…,v1=…: if it is your sender's, set Scheme to that of TimestampedSigner(\"webhook-signature\")"
@@ -148,7 +149,7 @@ var headerHypotheses = []struct {
 	says string
 }{
 	{
-		"list joined", func(_ *explainer, h http.Header) { setList(h, signatureItem.FindAllString(h.Get(headerSignature), -1)) },
+		"list joined", func(_ *explainer, h http.Header) { setList(h, signatureItems(h.Get(headerSignature))) },
 		"webhook-signature was taken apart and joined again in another form: it is a list of v1,<base64> with a space between two of them and none after the comma; pass it on as it came",
 	},
 	{"percent", func(_ *explainer, h http.Header) {
@@ -191,8 +192,40 @@ var headerHypotheses = []struct {
 // 2 MiB with one secret.
 const maxHeaderCost = 32 << 20
 
-// signatureItem is an item of a list however it was joined.
-var signatureItem = regexp.MustCompile(`v1a?\s*,\s*[A-Za-z0-9+/_-]{40,90}={0,2}`)
+// signatureItems returns the items of a list however it was joined: a version, a
+// comma, and base64 of a signature's length. It is written out since package regexp
+// would make every program that verifies larger.
+func signatureItems(list string) (items []string) {
+	for {
+		_, rest, found := strings.Cut(list, "v1")
+		if !found {
+			return items
+		}
+		list = rest
+		version := "v1"
+		if after, public := strings.CutPrefix(rest, "a"); public {
+			version, rest = "v1a", after
+		}
+		after, ok := strings.CutPrefix(strings.TrimLeft(rest, " \t\r\n"), ",")
+		if !ok {
+			continue
+		}
+		text := strings.TrimLeft(after, " \t\r\n")
+		n := len(text) - len(strings.TrimLeft(text, base64Letters))
+		if n < 40 || n > 90 {
+			continue
+		}
+		end := n
+		for end < len(text) && end < n+2 && text[end] == '=' {
+			end++
+		}
+		items = append(items, version+","+text[:end])
+		list = text[end:]
+	}
+}
+
+// base64Letters are those of both alphabets.
+const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 
 func setList(h http.Header, items []string) {
 	for i, item := range items {
@@ -231,7 +264,7 @@ func copyHeaders(h http.Header, prefix string) {
 
 // changedHeaders tries what may have been done to the headers.
 func (x *explainer) changedHeaders() string {
-	if x.v.scheme.header != "" || len(x.header.Get(headerSignature)) > maxSignatureHeader ||
+	if x.v.scheme.header != "" || len(x.header.Get(headerSignature)) > signature.MaxHeader ||
 		x.cost(len(x.body))*len(headerHypotheses) > maxHeaderCost {
 		return ""
 	}

@@ -28,7 +28,7 @@ func newFaulty(t testing.TB, answer func(context.Context, *webhook.Request) (*we
 	return r, f
 }
 
-func TestE1EmitWhileTheStoreIsDown(t *testing.T) {
+func TestEmitWhileTheStoreIsDown(t *testing.T) { // E1
 	t.Parallel()
 	r, f := newFaulty(t, status(200))
 	ep := r.endpoint(hookURL)
@@ -40,7 +40,7 @@ func TestE1EmitWhileTheStoreIsDown(t *testing.T) {
 	assert.Empty(t, r.deliveries(ep.ID, ""), "nothing was kept in memory")
 }
 
-func TestD16PanickingStoreIsAnError(t *testing.T) {
+func TestPanickingStoreIsAnError(t *testing.T) { // D16
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, status(200))
@@ -57,7 +57,7 @@ func TestD16PanickingStoreIsAnError(t *testing.T) {
 	})
 }
 
-func TestE2E3StoreDownInMidRunLosesNothingAndCostsNothing(t *testing.T) {
+func TestStoreDownInMidRunLosesNothingAndCostsNothing(t *testing.T) { // E2, E3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, newSwitch(500).answer)
@@ -77,7 +77,7 @@ func TestE2E3StoreDownInMidRunLosesNothingAndCostsNothing(t *testing.T) {
 	})
 }
 
-func TestE3StoreDownLongerThanALeaseMeansADuplicateWithTheSameID(t *testing.T) {
+func TestStoreDownLongerThanALeaseMeansADuplicateWithTheSameID(t *testing.T) { // E3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, status(200))
@@ -101,7 +101,7 @@ func TestE3StoreDownLongerThanALeaseMeansADuplicateWithTheSameID(t *testing.T) {
 	})
 }
 
-func TestE4LostReplyThenRepeatStoresOnce(t *testing.T) {
+func TestLostReplyThenRepeatStoresOnce(t *testing.T) { // E4
 	t.Parallel()
 	r, f := newFaulty(t, status(200))
 	ep := r.endpoint(hookURL)
@@ -209,7 +209,7 @@ func TestPanickingPolicyAndBrokenSignersAreOurFault(t *testing.T) {
 	}
 }
 
-func TestF14PoisonEndsAndNeverCounts(t *testing.T) {
+func TestPoisonEndsAndNeverCounts(t *testing.T) { // F14
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New()
@@ -247,7 +247,7 @@ func TestF14PoisonEndsAndNeverCounts(t *testing.T) {
 }
 
 // A delivery that ends the process at once takes with it all that is in flight.
-func TestF14TheCompanyOfAPoisonDeliveryIsNotGivenUp(t *testing.T) {
+func TestTheCompanyOfAPoisonDeliveryIsNotGivenUp(t *testing.T) { // F14
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New()
@@ -314,7 +314,7 @@ func (s *skewedStore) Maintain(ctx context.Context, r webhook.MaintainRequest) (
 	return a, err
 }
 
-func TestG3IsolationFromEndpointsThatHang(t *testing.T) {
+func TestIsolationFromEndpointsThatHang(t *testing.T) { // G3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -350,7 +350,7 @@ func TestG3IsolationFromEndpointsThatHang(t *testing.T) {
 	})
 }
 
-func TestB36G3PerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) {
+func TestPerEndpointCapAndFewerSlotsAfterTimeouts(t *testing.T) { // B36, G3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var inFlight, most atomic.Int64

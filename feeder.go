@@ -3,9 +3,12 @@ package webhook
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/storeclock"
+	"github.com/ringyo-ai/webhook/internal/timetable"
 )
 
 // maintainLimit bounds one housekeeping call, so that no transaction is long.
@@ -32,78 +35,58 @@ const passingPause = 20 * time.Millisecond
 // feeder brings work from the store to the scheduler: one goroutine that asks
 // when something may be there, and once per poll interval in any case.
 type feeder struct {
-	e      *Engine
-	signal chan struct{} // capacity 1
-	hungry atomic.Bool   // the store may have more than the last claim brought
+	*timetable.Table
+	feederConfig
 
-	mu         sync.Mutex
-	maintainAt time.Time // zero: nothing known to do
-	claimedAt  time.Time // when the latest claim began
-	cursor     string
-	size       int // of an event's data, about; of the goroutine alone
+	size int // of an event's data, about; of the goroutine alone
+
+	mu     sync.Mutex
+	cursor string    // where the next claim begins; passes of DeliverDue go on from it too
+	tidied time.Time // when the latest housekeeping began
 
 	stop context.CancelFunc // ends the goroutine, after the call it is in
 	done chan struct{}
 }
 
-func (f *feeder) init(e *Engine) { f.e, f.signal = e, make(chan struct{}, 1) }
+// feederConfig is what the feeder needs of the engine.
+type feederConfig struct {
+	log           *slog.Logger
+	clock         *storeclock.Clock
+	store         safeStore
+	most          int // deliveries of one claim
+	retention     time.Duration
+	purgeInterval time.Duration
+
+	wants func() bool
+	terms func(half bool) (terms LeaseTerms, release func(came int))
+	take  func(leased []Leased, leaseEnd time.Time, release func(came int))
+
+	usable     func(leased []Leased, most int, leaseEnd time.Time) []Leased
+	maintained func(begin time.Time, m Maintained)
+}
+
+func (e *Engine) newFeeder() *feeder {
+	return &feeder{Table: timetable.New(e.cfg.PollInterval), feederConfig: feederConfig{
+		log: e.log, clock: e.clock, store: e.store,
+		most:      e.cfg.Concurrency * claimFactor, // so that no transaction is long
+		retention: e.cfg.Retention, purgeInterval: e.cfg.PurgeInterval,
+		wants: func() bool { return e.sched.Wants() },
+		terms: e.terms,
+		take:  e.take,
+
+		usable: e.usable, maintained: e.maintained,
+	}}
+}
 
 // Wake makes a started engine look for work now: call it after a transaction
 // with EmitTx has committed. It never blocks and does no harm at any other time.
-func (e *Engine) Wake() { e.feed.wake() }
-
-func (f *feeder) wake() {
-	f.hungry.Store(true)
-	f.poke()
-}
-
-func (f *feeder) poke() {
-	select {
-	case f.signal <- struct{}{}:
-	default:
-	}
-}
-
-// nudge says that there is room again; known, that there is work for it.
-func (f *feeder) nudge(known bool) {
-	if known {
-		f.hungry.Store(true)
-	}
-	if f.hungry.Load() {
-		f.poke()
-	}
-}
-
-// overdue reports whether what waits in the store has waited for long.
-func (f *feeder) overdue() bool {
-	if !f.hungry.Load() {
-		return false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Since(f.claimedAt) > claimWait
-}
-
-// maintainIn says that housekeeping will have something to do in d.
-func (f *feeder) maintainIn(d time.Duration) {
-	at := time.Now().Add(d)
-	f.mu.Lock()
-	sooner := f.maintainAt.IsZero() || at.Before(f.maintainAt)
-	if sooner {
-		f.maintainAt = at
-	}
-	f.mu.Unlock()
-	if sooner {
-		f.poke()
-	}
-}
+func (e *Engine) Wake() { e.feed.Wake() }
 
 func (f *feeder) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.stop, f.done = cancel, make(chan struct{})
-	f.hungry.Store(true)
-	f.poke()
-	f.maintainIn(0)
+	f.Wake()
+	f.MaintainIn(0)
 	go func() {
 		defer close(f.done)
 		f.run(ctx)
@@ -113,17 +96,16 @@ func (f *feeder) start() {
 func (f *feeder) run(ctx context.Context) {
 	pause := storeBackOff()
 	failing := false
-	var pollAt, purgeAt time.Time
 	for ctx.Err() == nil {
 		// A claim that is under way ends in its own time: cut off, its leases
 		// would have to expire.
-		err := f.round(context.WithoutCancel(ctx), &pollAt, &purgeAt)
+		err := f.round(context.WithoutCancel(ctx))
 		if failing != (err != nil) {
 			failing = err != nil
 			if failing {
-				f.e.log.Error("webhook: the store fails, delivering pauses", "error", err)
+				f.log.Error("webhook: the store fails, delivering pauses", "error", err)
 			} else {
-				f.e.log.Info("webhook: the store works again, delivering goes on")
+				f.log.Info("webhook: the store works again, delivering goes on")
 			}
 		}
 		if err != nil {
@@ -131,110 +113,96 @@ func (f *feeder) run(ctx context.Context) {
 			continue
 		}
 		pause.Reset()
-		f.wait(ctx, pollAt)
+		f.Wait(ctx)
 	}
 }
 
 // round does what is due: housekeeping, then a claim if there is room.
-func (f *feeder) round(ctx context.Context, pollAt, purgeAt *time.Time) error {
+func (f *feeder) round(ctx context.Context) error {
 	var failed error
-	if f.maintainDue() || !time.Now().Before(*purgeAt) {
-		failed = f.maintain(ctx, purgeAt)
+	if due, purge := f.Housekeeping(); due {
+		failed = f.maintain(ctx, purge)
 	}
 	// What is ready is sent though the housekeeping fails.
-	return errors.Join(failed, f.fill(ctx, pollAt))
-}
-
-// fill claims if there may be something and there is room.
-func (f *feeder) fill(ctx context.Context, pollAt *time.Time) error {
-	polling := !time.Now().Before(*pollAt)
-	if !polling && !f.hungry.Load() {
-		return nil
+	if f.Ask(f.wants) {
+		return errors.Join(failed, f.claim(ctx))
 	}
-	if !f.e.sched.Wants() {
-		if polling {
-			f.hungry.Store(true)
-			*pollAt = time.Now().Add(f.e.cfg.PollInterval)
-		}
-		return nil
-	}
-	*pollAt = time.Now().Add(f.e.cfg.PollInterval)
-	return f.claim(ctx, pollAt)
+	return failed
 }
 
-func (f *feeder) maintainDue() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.maintainAt.IsZero() && !time.Now().Before(f.maintainAt)
-}
-
-func (f *feeder) maintain(ctx context.Context, purgeAt *time.Time) error {
+func (f *feeder) maintain(ctx context.Context, purge bool) error {
 	r := MaintainRequest{Limit: maintainLimit}
-	purging := f.e.cfg.Retention > 0 && !time.Now().Before(*purgeAt)
+	purging := f.retention > 0 && purge
 	if purging {
-		r.Retention = f.e.cfg.Retention
+		r.Retention = f.retention
 	}
-	f.mu.Lock()
-	f.maintainAt = time.Time{}
-	f.mu.Unlock()
 	begin := time.Now()
-	m, err := call(ctx, f.e.store, func(ctx context.Context) (Maintained, error) { return f.e.store.Maintain(ctx, r) })
+	f.mu.Lock()
+	f.tidied = begin
+	f.mu.Unlock()
+	m, err := call(ctx, f.store, func(ctx context.Context) (Maintained, error) { return f.store.Maintain(ctx, r) })
 	if err != nil {
 		if purging { // old history can wait, what is due cannot
-			*purgeAt = time.Now().Add(purgeRetry)
+			f.PurgeIn(purgeRetry)
 		}
-		f.maintainIn(0)
+		f.MaintainIn(0)
 		return err
 	}
-	f.e.clock.observe(begin, m.Now)
+	f.maintained(begin, m)
 	// A call that was not to purge leaves the time of the next purge alone.
-	if f.e.cfg.Retention < 0 || purging && !m.PurgeMore {
-		*purgeAt = time.Now().Add(f.e.cfg.PurgeInterval)
+	if f.retention < 0 || purging && !m.PurgeMore {
+		f.PurgeIn(f.purgeInterval)
 	}
 	if m.More {
-		f.maintainIn(0)
+		f.MaintainIn(0)
 	}
 	// Even if nothing became ready: the claim that follows says when something
 	// will.
-	f.hungry.Store(true)
+	f.More()
 	return nil
 }
 
+// maintained takes in what housekeeping tells.
+func (e *Engine) maintained(begin time.Time, m Maintained) {
+	e.clock.Observe(begin, m.Now)
+	if m.Dropped > 0 {
+		e.log.Warn("webhook: the store dropped deliveries of which the endpoint, or the rest, is not there any more", "deliveries", m.Dropped)
+	}
+}
+
 // claim leases what is ready and fits.
-func (f *feeder) claim(ctx context.Context, pollAt *time.Time) error {
-	// Before the room is looked at: what is told from here on counts again.
-	f.hungry.Store(false)
-	terms, release := f.e.terms(false)
+func (f *feeder) claim(ctx context.Context) error {
+	f.Looking()
+	terms, release := f.terms(false)
 	if terms.Max == 0 {
 		release(0)
-		f.hungry.Store(true)
+		f.More()
 		return nil
 	}
-	terms.Max = min(terms.Max, f.e.cfg.Concurrency*claimFactor) // so that no transaction is long
+	terms.Max = min(terms.Max, f.most)
 	if terms.MaxBytes > 0 && f.size > 0 {
 		terms.Max = min(terms.Max, 1+2*terms.MaxBytes/f.size) // what does not fit would be given back
 	}
-	f.mu.Lock()
-	cursor := f.cursor
-	begin := time.Now()
-	f.claimedAt = begin
-	f.mu.Unlock()
-	c, err := call(ctx, f.e.store, func(ctx context.Context) (Claimed, error) {
-		return f.e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
+	cursor := f.position()
+	begin := f.Asking()
+	c, err := call(ctx, f.store, func(ctx context.Context) (Claimed, error) {
+		return f.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
 	})
 	if err != nil {
 		release(0)
-		f.hungry.Store(true)
+		f.refused(err)
+		f.More()
 		return err
 	}
+	c.Deliveries = f.usable(c.Deliveries, terms.Max, begin.Add(terms.Lease))
 	f.observe(begin, c)
 	f.weigh(c.Deliveries)
-	f.e.take(c.Deliveries, begin.Add(terms.Lease), release)
+	f.take(c.Deliveries, begin.Add(terms.Lease), release)
 	switch {
 	case c.More && len(c.Deliveries) > 0:
-		f.wake()
+		f.Wake()
 	case c.More: // it only passed over endpoints without room
-		*pollAt = begin.Add(passingPause)
+		f.AskIn(time.Until(begin.Add(passingPause)))
 	}
 	return nil
 }
@@ -251,33 +219,27 @@ func (f *feeder) weigh(claimed []Leased) {
 	f.size = (f.size + all/len(claimed) + 1) / 2
 }
 
+// position returns where the next claim begins.
+func (f *feeder) position() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cursor
+}
+
+// observe takes in what a claim that began at begin told besides the deliveries.
 func (f *feeder) observe(begin time.Time, c Claimed) {
-	f.e.clock.observe(begin, c.Now)
+	f.clock.Observe(begin, c.Now)
 	f.mu.Lock()
 	f.cursor = c.Cursor
+	tidied := f.tidied
 	f.mu.Unlock()
 	switch {
 	case c.NextIn == 0:
-		f.maintainIn(maintainGap)
+		f.MaintainIn(maintainGap)
 	case c.NextIn > 0:
-		f.maintainIn(c.NextIn)
-	}
-}
-
-// wait returns when there may be something to do.
-func (f *feeder) wait(ctx context.Context, pollAt time.Time) {
-	f.mu.Lock()
-	until := pollAt
-	if !f.maintainAt.IsZero() && f.maintainAt.Before(until) {
-		until = f.maintainAt
-	}
-	f.mu.Unlock()
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-f.signal:
-	case <-ctx.Done():
+		// Where thousands of probes and retries lie ahead, one is always due in a
+		// moment: a few share a call.
+		f.MaintainIn(max(c.NextIn, maintainGap-time.Since(tidied)))
 	}
 }
 
@@ -288,5 +250,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	}
+}
+
+// refused forgets a cursor that the store returned and does not accept itself.
+func (f *feeder) refused(err error) {
+	if errors.Is(err, ErrInvalidArgument) {
+		f.mu.Lock()
+		f.cursor = ""
+		f.mu.Unlock()
 	}
 }

@@ -2,9 +2,6 @@ package webhook
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -71,138 +68,30 @@ type DeliveryInfo struct {
 	Reason     DeliveryReason // why it ended undelivered
 }
 
-// hookBacklog bounds the memory of a hook that does not keep up.
-const hookBacklog = 4096
+// vetoTime is how long all questions of one batch may take: were each to have its
+// own second, the leases of the batch could expire meanwhile.
+const vetoTime = time.Second
 
-// hookRunner calls hooks in order. Its goroutine exists only while there is
-// something to call.
-type hookRunner struct {
-	e *Engine
-
-	mu      sync.Mutex
-	queue   []func(context.Context)
-	running bool
-	dropped int
-	idle    chan struct{} // closed when the goroutine ends
-}
-
-type hookKey struct{}
-
-func (r *hookRunner) init(e *Engine) { r.e = e }
-
-// fromHook reports whether ctx was given to a hook of this engine.
-func (r *hookRunner) fromHook(ctx context.Context) bool { return ctx.Value(hookKey{}) == r }
-
-// enqueue adds one call; run says whether to start the goroutine for it.
-func (r *hookRunner) enqueue(f func(context.Context)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) >= hookBacklog {
-		if r.dropped++; r.dropped&(r.dropped-1) == 0 { // 1, 2, 4, 8 …: said, but not for each
-			r.e.log.Warn("webhook: hooks are too slow, calls were dropped", "dropped", r.dropped)
-		}
-		return
-	}
-	r.queue = append(r.queue, f)
-	if !r.running {
-		r.running = true
-		r.idle = make(chan struct{})
-		go r.run()
-	}
-}
-
-func (r *hookRunner) run() {
-	ctx := context.WithValue(context.Background(), hookKey{}, r)
-	var batch []func(context.Context)
-	ended := false
-	defer func() {
-		if !ended { // by the hook, as testing's FailNow does: the others go on
-			r.mu.Lock()
-			r.queue = append(batch, r.queue...)
-			r.mu.Unlock()
-			go r.run()
-		}
-	}()
-	for {
-		r.mu.Lock()
-		batch, r.queue = r.queue, nil
-		if len(batch) == 0 {
-			r.running, ended = false, true
-			close(r.idle)
-			r.mu.Unlock()
-			return
-		}
-		r.mu.Unlock()
-		for len(batch) > 0 {
-			f := batch[0]
-			batch = batch[1:]
-			r.call(ctx, f)
-		}
-	}
-}
-
-func (r *hookRunner) call(ctx context.Context, f func(context.Context)) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.e.log.Error("webhook: a hook panicked", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	f(ctx)
-}
-
-// wait returns once no hook is running or waiting, or with ctx's error.
-func (r *hookRunner) wait(ctx context.Context) error {
-	for {
-		r.mu.Lock()
-		running, idle := r.running, r.idle
-		r.mu.Unlock()
-		if !running {
-			return nil
-		}
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return fmt.Errorf("webhook: a hook is still running: %w", ctx.Err())
-		}
-	}
-}
-
-func (r *hookRunner) droppedCalls() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.dropped
-}
-
-// vetoTime is the context of the questions of one batch: were each to have its own
-// second, the leases of the batch could expire meanwhile.
-func (r *hookRunner) vetoTime() (context.Context, context.CancelFunc) {
-	if r.e.cfg.Hooks.AllowDisable == nil {
+// vetoContext is the context of the questions of one batch.
+func (e *Engine) vetoContext() (context.Context, context.CancelFunc) {
+	if e.cfg.Hooks.AllowDisable == nil {
 		return context.Background(), func() {}
 	}
-	return context.WithTimeout(context.WithValue(context.Background(), hookKey{}, r), time.Second)
+	return e.hooks.WithTimeout(vetoTime)
 }
 
-// allowDisable asks the veto hook. The goroutine that asks is waited for by
-// nobody only when the hook outstays its second.
-func (r *hookRunner) allowDisable(ctx context.Context, accountID, endpointID string) bool {
-	ask := r.e.cfg.Hooks.AllowDisable
+// allowDisable asks the veto hook.
+func (e *Engine) allowDisable(ctx context.Context, accountID, endpointID string) bool {
+	ask := e.cfg.Hooks.AllowDisable
 	if ask == nil {
 		return true
 	}
 	if ctx.Err() != nil {
 		return false
 	}
-	answer := make(chan bool, 1)
-	go func() {
-		allowed := false
-		defer func() { answer <- allowed }()
-		r.call(ctx, func(ctx context.Context) { allowed = ask(ctx, accountID, endpointID) })
-	}()
-	select {
-	case allowed := <-answer:
-		return allowed
-	case <-ctx.Done():
-		r.e.log.Warn("webhook: AllowDisable did not answer within a second", "endpoint", endpointID)
-		return false
+	allowed, ok := e.hooks.Ask(ctx, func(ctx context.Context) bool { return ask(ctx, accountID, endpointID) })
+	if !ok {
+		e.log.Warn("webhook: AllowDisable did not answer within a second", "endpoint", endpointID)
 	}
+	return allowed
 }

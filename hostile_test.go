@@ -18,7 +18,7 @@ import (
 	"github.com/ringyo-ai/webhook/memstore"
 )
 
-func TestA51NoProxyIsOffered(t *testing.T) {
+func TestNoProxyIsOffered(t *testing.T) { // A51
 	t.Parallel()
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[webhook.HTTPConfig]()) {
 		assert.NotContains(t, f.Name, "Proxy", "it would hide the target from the guard")
@@ -26,7 +26,7 @@ func TestA51NoProxyIsOffered(t *testing.T) {
 	}
 }
 
-func TestB37AnAnswerAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T) {
+func TestAnAnswerAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T) { // B37
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var handled sync.Map // what the receiver got done, by event id
@@ -58,7 +58,7 @@ func TestB37AnAnswerAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T)
 	})
 }
 
-func TestC10AnIDWithOtherContentChangesNothing(t *testing.T) {
+func TestAnIDWithOtherContentChangesNothing(t *testing.T) { // C10
 	t.Parallel()
 	r := newRig(t, status(200))
 	ep := r.endpoint(hookURL)
@@ -83,7 +83,7 @@ func TestC10AnIDWithOtherContentChangesNothing(t *testing.T) {
 	require.NoError(t, r.Emit(t.Context(), ev), "and neither is another account's event")
 }
 
-func TestE16AStoreClockThatJumpsAhead(t *testing.T) {
+func TestAStoreClockThatJumpsAhead(t *testing.T) { // E16
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var jump, inFlight, most atomic.Int64
@@ -159,7 +159,7 @@ func (s *endlessStore) ListEndpoints(context.Context, webhook.EndpointFilter) (w
 	return webhook.Page[webhook.EndpointRecord]{}, nil
 }
 
-func TestG1AStartTakesOnNoMoreThanItsShareOfAnEndlessBacklog(t *testing.T) {
+func TestAStartTakesOnNoMoreThanItsShareOfAnEndlessBacklog(t *testing.T) { // G1
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &endlessStore{Store: memstore.New()}
@@ -177,7 +177,7 @@ func TestG1AStartTakesOnNoMoreThanItsShareOfAnEndlessBacklog(t *testing.T) {
 	})
 }
 
-func TestC12OneEventForManyEndpointsIsAllOrNothing(t *testing.T) {
+func TestOneEventForManyEndpointsIsAllOrNothing(t *testing.T) { // C12
 	t.Parallel()
 	const endpoints = 5_000
 	s := memstore.New()

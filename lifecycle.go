@@ -48,7 +48,7 @@ func (e *Engine) Start(ctx context.Context) error {
 
 // Stop implements [Dispatcher].
 func (e *Engine) Stop(ctx context.Context) error {
-	if e.hooks.fromHook(ctx) {
+	if e.hooks.Calls(ctx) {
 		return ErrStopFromHook
 	}
 	l := &e.life
@@ -82,13 +82,13 @@ func (e *Engine) drain(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
 		e.life.cancel()
 		sleep(hard, e.cfg.StoreTimeout)
-		e.settler.cancel()
+		e.results.GiveUp()
 		sleep(hard, time.Second)
 		giveUp()
 	})()
 	defer e.life.cancel()
 
-	close(e.settler.last)
+	e.results.Hurry()
 	e.feed.stop()
 	rest := e.sched.Close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
@@ -98,10 +98,10 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !ended(hard, e.sched.Drained()) {
 		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.InFlight(), ctx.Err())
 	}
-	if !e.settler.wait(hard) {
+	if !e.results.Wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
-	if e.hooks.wait(hard) != nil {
+	if e.hooks.Wait(hard) != nil {
 		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
 	if t, ok := e.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
@@ -139,24 +139,30 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	terms := LeaseTerms{Max: e.cfg.Concurrency, Lease: e.cfg.Lease, Room: &fixedRoom{e.cfg.PerEndpoint, make(map[string]int)}}
-	e.feed.mu.Lock()
-	cursor := e.feed.cursor
-	e.feed.mu.Unlock()
+	cursor := e.feed.position()
 	begin := time.Now()
 	c, err := call(ctx, e.store, func(ctx context.Context) (Claimed, error) {
 		return e.store.Claim(ctx, ClaimRequest{LeaseTerms: terms, Cursor: cursor})
 	})
 	if err != nil {
+		e.feed.refused(err)
 		return 0, err
 	}
 	e.feed.observe(begin, c)
-	deliveries := e.isolate(c.Deliveries, begin.Add(terms.Lease))
+	leaseEnd := begin.Add(terms.Lease)
+	deliveries := e.isolate(e.usable(c.Deliveries, terms.Max, leaseEnd), leaseEnd)
+	attempted := 0
+	for i := range deliveries {
+		if deliveries[i].unsendable() == nil {
+			attempted++
+		}
+	}
 	results := make([]result, len(deliveries))
 	var wg sync.WaitGroup
 	for i, leased := range deliveries {
 		wg.Go(func() {
-			e.attemptThen(ctx, job{Leased: leased, leaseEnd: begin.Add(terms.Lease)}, func(r result) {
-				r.pace(r.paceAlone())
+			e.attemptThen(ctx, job{Leased: leased, leaseEnd: leaseEnd}, func(r result) {
+				r.setPace(r.paceAlone())
 				results[i] = r
 			})
 		})
@@ -165,10 +171,10 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	if len(results) > 0 {
 		err = e.settle(ctx, results, nil)
 	}
-	if !e.hooks.fromHook(ctx) {
-		_ = e.hooks.wait(ctx) // the deliveries are done, whatever a hook is at
+	if !e.hooks.Calls(ctx) {
+		_ = e.hooks.Wait(ctx) // the deliveries are done, whatever a hook is at
 	}
-	return len(results), err
+	return attempted, err
 }
 
 // readyDue does housekeeping until there is nothing left, within bounds.
@@ -181,7 +187,7 @@ func (e *Engine) readyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.clock.observe(begin, m.Now)
+		e.maintained(begin, m)
 		if !m.More {
 			return nil
 		}

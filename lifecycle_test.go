@@ -13,7 +13,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-func TestD4StartAndStopInEveryOrder(t *testing.T) {
+func TestStartAndStopInEveryOrder(t *testing.T) { // D4
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(200))
@@ -50,7 +50,7 @@ func TestStartContextBoundsStartingOnly(t *testing.T) {
 	})
 }
 
-func TestD3StopWaitsForAttemptsInFlight(t *testing.T) {
+func TestStopWaitsForAttemptsInFlight(t *testing.T) { // D3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
@@ -75,7 +75,7 @@ func TestD3StopWaitsForAttemptsInFlight(t *testing.T) {
 	})
 }
 
-func TestD3StopCancelsWhenItsContextEndsAndGivesBackAtNoCost(t *testing.T) {
+func TestStopCancelsWhenItsContextEndsAndGivesBackAtNoCost(t *testing.T) { // D3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, hangs)
@@ -100,7 +100,7 @@ func TestD3StopCancelsWhenItsContextEndsAndGivesBackAtNoCost(t *testing.T) {
 	})
 }
 
-func TestD1D2EmitDuringAndAfterStopStillStores(t *testing.T) {
+func TestEmitDuringAndAfterStopStillStores(t *testing.T) { // D1, D2
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
@@ -128,7 +128,7 @@ func TestD1D2EmitDuringAndAfterStopStillStores(t *testing.T) {
 	})
 }
 
-func TestD1WhatIsStoredWhileStopIsAtWorkIsGivenBackAtOnce(t *testing.T) {
+func TestWhatIsStoredWhileStopIsAtWorkIsGivenBackAtOnce(t *testing.T) { // D1
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r *rig
@@ -144,7 +144,7 @@ func TestD1WhatIsStoredWhileStopIsAtWorkIsGivenBackAtOnce(t *testing.T) {
 	})
 }
 
-func TestE25StopReturnsThoughTheTransportIgnoresItsContext(t *testing.T) {
+func TestStopReturnsThoughTheTransportIgnoresItsContext(t *testing.T) { // E25
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -211,7 +211,7 @@ func TestDeliverDueGivesBackWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestD18HooksMayCallTheEngine(t *testing.T) {
+func TestHooksMayCallTheEngine(t *testing.T) { // D18
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var r *rig
@@ -242,7 +242,7 @@ func TestD18HooksMayCallTheEngine(t *testing.T) {
 	})
 }
 
-func TestD17SlowAndPanickingHooksDelayNothing(t *testing.T) {
+func TestSlowAndPanickingHooksDelayNothing(t *testing.T) { // D17
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
@@ -306,7 +306,7 @@ func TestIdleEngineAsksTheStoreOncePerPollInterval(t *testing.T) {
 	})
 }
 
-func TestE3StopReturnsThoughTheStoreIsDown(t *testing.T) {
+func TestStopReturnsThoughTheStoreIsDown(t *testing.T) { // E3
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newFaulty(t, status(200))

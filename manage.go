@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
-// CreateEndpoint registers a URL for some of an account's events and answers it
+// CreateEndpoint registers a URL for some of an account's events and returns it
 // with its secret, which is shown here only: afterwards nothing but the Store
 // knows it. Its Reveal is what the customer gets; of a signing key it is
 // Public().Reveal(), since the key itself could sign in your name.
@@ -27,10 +30,10 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 		p.Secret = NewSecret()
 	}
 	if p.ID == "" {
-		p.ID = newID("wh_")
+		p.ID = id.New("wh_")
 	}
 	var v ValidationError
-	if !validID(p.ID) {
+	if !id.Valid(p.ID) {
 		v.add("ID", "must match [A-Za-z0-9_-]{1,64}")
 	}
 	if err := e.checkSecret(&v, p.Secret); err != nil {
@@ -78,7 +81,7 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 	}
 	if c.Headers != nil {
 		r.Headers = c.Headers
-		checkHeaders(v, c.Headers)
+		v.addAll(check.Headers(c.Headers))
 	}
 	if c.URL != nil {
 		err = e.guarded("Transport", func() (err error) {
@@ -103,7 +106,7 @@ func subscription(v *ValidationError, events []EventType) []EventType {
 	}
 	for i, t := range events {
 		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
-		if t != "*" && !validType(EventType(prefix)) || isPrefix && prefix == "" {
+		if t != "*" && !check.EventType(prefix) || isPrefix && prefix == "" {
 			v.add(fmt.Sprintf("Events[%d]", i), problem)
 			v.code = "invalid_events"
 		}
@@ -146,16 +149,14 @@ func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
 // guarded calls what the caller plugged in. A panic is logged with its stack and
 // becomes an error, which says no more, since a tenant may see it.
 func (e *Engine) guarded(what string, f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("webhook: the "+what+" panicked", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "the "+what)
+		err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
+	})
 	return f()
 }
 
-// GetEndpoint answers one endpoint of the account, or [ErrNotFound].
+// GetEndpoint returns one endpoint of the account, or [ErrNotFound].
 func (e *Engine) GetEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	return r.Endpoint, err
@@ -167,7 +168,7 @@ func (e *Engine) endpoint(ctx context.Context, accountID, id string) (EndpointRe
 	})
 }
 
-// ListEndpoints answers a page of the account's endpoints, newest first.
+// ListEndpoints returns a page of the account's endpoints, newest first.
 func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q EndpointQuery) (Page[Endpoint], error) {
 	limit, err := pageLimit(q.Limit)
 	if err != nil {
@@ -206,7 +207,7 @@ func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c End
 
 // EnableEndpoint makes an endpoint active, with no failures, and lets its held
 // deliveries go, little by little. One that is not inactive stays as it is. An
-// unknown id answers [ErrNotFound].
+// unknown id is [ErrNotFound].
 func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status != EndpointInactive {
@@ -219,7 +220,7 @@ func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endp
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
 // is emitted from now on, is held until it is enabled; attempts in flight go on to
-// their end. An unknown id answers [ErrNotFound].
+// their end. An unknown id is [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status == EndpointInactive {
@@ -230,12 +231,15 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 	})
 }
 
-// RotateSecret gives an endpoint a new secret and answers it, shown here only, as
+// RotateSecret gives an endpoint a new secret and returns it, shown here only, as
 // by [Engine.CreateEndpoint].
 // The present ones remain valid for the overlap: until it ends requests carry a
 // signature for each, so that the receiver may switch at any moment. It fails
 // with [ErrSecretLimit] when too many are valid, with a [*ValidationError] when the
-// new one cannot sign or is in use already, and with [ErrNotFound].
+// new one cannot sign or is in use already, and with [ErrNotFound]. Present
+// secrets that cannot be read cannot remain valid: it fails with [ErrUnreadable]
+// then, unless the Overlap is -1, which replaces them, by default with one made by
+// [NewSecret].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
 	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
 	fresh := p.Secret.IsZero()
@@ -256,6 +260,9 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 		return Secret{}, err
 	}
 	_, err = e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+		if p.Overlap != -1 && slices.Contains(r.Unreadable, partSecrets) {
+			return false, fmt.Errorf("%w: its secrets; give this process the key that sealed them, or replace them with Overlap: -1", ErrUnreadable)
+		}
 		if fresh {
 			s, err := e.freshSecret(r.Secrets)
 			if err != nil {
@@ -270,6 +277,12 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 	}
 	return p.Secret, nil
 }
+
+// Parts that Endpoint.Unreadable names and that requests need.
+const (
+	partSecrets = "secrets"
+	partHeaders = "headers"
+)
 
 // freshSecret makes one of the kind of the present one: a customer who verifies
 // with a public key must get a new public key.
@@ -310,12 +323,12 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 
 // DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
 // of its deliveries stays for Config.Retention. An unknown id, and one that is
-// deleted already, answers [ErrNotFound].
+// deleted already, is [ErrNotFound].
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
 		e.giveBack(ctx, e.sched.Recall(id))
-		e.feed.maintainIn(0)
+		e.feed.MaintainIn(0)
 	}
 	return err
 }
@@ -324,7 +337,7 @@ func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error
 var errUnchanged = errors.New("unchanged")
 
 // change reads an endpoint, lets f change it and writes it back, again if
-// somebody else wrote in between. f answers whether to start a new generation.
+// somebody else wrote in between. f reports whether to start a new generation.
 func (e *Engine) change(ctx context.Context, accountID, id string, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
 	for try := 0; ; try++ {
 		r, err := e.endpoint(ctx, accountID, id)
@@ -346,14 +359,14 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 		}
 		if err == nil {
 			e.giveBack(ctx, e.sched.Recall(id))
-			e.feed.maintainIn(0) // hold or release
+			e.feed.MaintainIn(0) // hold or release
 		}
 		return r.Endpoint, err
 	}
 }
 
 // EndpointHealth tells how an endpoint is doing and how much waits for it, or
-// answers [ErrNotFound].
+// returns [ErrNotFound].
 func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {
@@ -376,5 +389,61 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 		LastFailureAt:       r.LastFailureAt,
 		Pending:             q.Ready + q.Waiting + q.Leased,
 		Held:                q.Held,
+		Unreadable:          r.Unreadable,
+	}, nil
+}
+
+// TestResult is what came of a test event.
+type TestResult struct {
+	EventID    string      // not stored: GetEvent does not know it
+	Delivered  bool        // answered 2xx
+	StatusCode int         // 0: no answer
+	Failure    FailureKind // empty: delivered
+	Detail     string      // fixed words, safe to show
+	Duration   time.Duration
+	// ResponseBody is the beginning of the answer's body: bytes of the peer.
+	ResponseBody []byte
+}
+
+// SendTest sends a sample event of the given type to an endpoint, at once and
+// signed like any other, and returns what came back. It is not stored, not
+// retried and never counts, and it reaches an inactive endpoint too, so that its
+// owner can try before enabling. That the endpoint did not take it is a result
+// and not an error; errors are [ErrNotFound], a malformed type, [ErrUnreadable], and those of the
+// Store. The data is that of [SampleData], for a type outside the catalogue too.
+func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
+	r, err := e.endpoint(ctx, accountID, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	if slices.Contains(r.Unreadable, partSecrets) || slices.Contains(r.Unreadable, partHeaders) {
+		return TestResult{}, fmt.Errorf("%w: %s", ErrUnreadable, strings.Join(r.Unreadable, ", "))
+	}
+	if _, known := e.clock.Now(); !known {
+		begin := time.Now()
+		now, err := call(ctx, e.store, e.store.Now)
+		if err != nil {
+			return TestResult{}, err
+		}
+		e.clock.Observe(begin, now)
+	}
+	ev, err := NewEvent(accountID, t, SampleData(t))
+	if err != nil {
+		return TestResult{}, err
+	}
+	records, err := validateEvents([]Event{ev}, 0) // the limit is for what callers emit
+	if err != nil {
+		return TestResult{}, err
+	}
+	j := job{test: true, Leased: Leased{
+		Event:  &records[0],
+		Target: &Target{EndpointID: r.ID, AccountID: r.AccountID, URL: r.URL, Headers: r.Headers, Secrets: r.Secrets},
+	}}
+	begin := time.Now()
+	resp, err := e.send(ctx, &j)
+	f := e.judge(resp, err, time.Since(begin))
+	return TestResult{
+		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,
+		Failure: f.last.Failure, Detail: f.detail, Duration: f.last.Duration, ResponseBody: f.body,
 	}, nil
 }

@@ -34,7 +34,7 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	}, fields)
 }
 
-func TestD13ALeaseMustCoverAnAttempt(t *testing.T) {
+func TestALeaseMustCoverAnAttempt(t *testing.T) { // D13
 	t.Parallel()
 	r := newRig(t, status(200))
 	_, err := webhook.New(webhook.Config{Store: r.store, AttemptTimeout: 20 * time.Second, StoreTimeout: 5 * time.Second, Lease: 44 * time.Second})
@@ -203,7 +203,7 @@ func TestRotatingKeepsTheKindOfTheSecret(t *testing.T) {
 	}
 }
 
-func TestD11RotationsAreCappedAndCanEndTheOverlap(t *testing.T) {
+func TestRotationsAreCappedAndCanEndTheOverlap(t *testing.T) { // D11
 	t.Parallel()
 	r := newRig(t, status(200))
 	ep := r.endpoint(hookURL)
@@ -247,7 +247,7 @@ func TestSendTestDeliversAtOnceAndNeverCounts(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 }
 
-func TestD8DeletingCancelsWhatIsPending(t *testing.T) {
+func TestDeletingCancelsWhatIsPending(t *testing.T) { // D8
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, status(500))

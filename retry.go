@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -9,10 +11,10 @@ import (
 // RetryPolicy decides when a failed delivery is attempted again. It must be
 // stateless and safe for concurrent use.
 type RetryPolicy interface {
-	// Next answers the pause before the next attempt, or again = false when
+	// Next returns the pause before the next attempt, or again = false when
 	// there shall be none. attempt is the number of attempts made, 1 after the
 	// first; last is the result of the latest. Jitter and Retry-After are
-	// applied to the answer afterwards.
+	// applied to what it returns afterwards.
 	Next(attempt int, last Result) (delay time.Duration, again bool)
 }
 
@@ -36,13 +38,13 @@ func (s Schedule) Next(attempt int, _ Result) (time.Duration, bool) {
 	return s[attempt-1], true
 }
 
-// DefaultRetry answers the documented schedule: five retries, after 1 s, 5 s,
+// DefaultRetry returns the documented schedule: five retries, after 1 s, 5 s,
 // 30 s, 2 min and 10 min.
 func DefaultRetry() RetryPolicy {
 	return Schedule{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 }
 
-// FromBackOff makes a [RetryPolicy] of a backoff. fresh must answer a new value
+// FromBackOff makes a [RetryPolicy] of a backoff. fresh must return a new value
 // at each call: a backoff has state and is not safe for concurrent use. At most
 // maxAttempts attempts are made. Note that the pauses of a backoff count on
 // from zero at each calculation, and that a backoff.ExponentialBackOff by itself
@@ -118,3 +120,50 @@ func releasePause(releases int) time.Duration {
 // releaseLimit is the number of such pauses that add up to 24 hours (511 s in
 // the first nine, then 5 min each), after which the delivery ends.
 const releaseLimit = 296
+
+// maxRetryAfter is the longest pause that a receiver can ask for. Beyond it a
+// receiver could keep its deliveries pending for ever.
+const maxRetryAfter = 15 * time.Minute
+
+// retryAfter returns the pause that a response asks for with Retry-After, at
+// most maxRetryAfter; ok is false when it asks for none. Only 429 and 503 are
+// heard. The header is a number of seconds or an HTTP date (RFC 9110, 10.2.3);
+// what is neither, and a date in the past, is as good as absent.
+func retryAfter(h http.Header, status int, now time.Time) (d time.Duration, ok bool) {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	v := h["Retry-After"]
+	if len(v) != 1 {
+		return 0, false
+	}
+	s := strings.Trim(v[0], " \t")
+	if d, ok = parseSeconds(s); !ok {
+		at, err := http.ParseTime(s)
+		if err != nil {
+			return 0, false
+		}
+		d = at.Sub(now)
+	}
+	if d <= 0 {
+		return 0, false
+	}
+	return min(d, maxRetryAfter), true
+}
+
+// parseSeconds reads digits only, and any number of them: what is too large for
+// a pause is as large as the cap.
+func parseSeconds(s string) (time.Duration, bool) {
+	if s == "" {
+		return 0, false
+	}
+	var n time.Duration
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = min(n*10+time.Duration(c-'0'), maxRetryAfter/time.Second)
+	}
+	return n * time.Second, true
+}

@@ -2,10 +2,10 @@ package webhook
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
 const (
@@ -46,7 +46,7 @@ func (e *Engine) newScheduler() *lanes.Scheduler[job] {
 		Weight:      e.weight,
 		Work:        e.work,
 		Overdue:     func(jobs []job) { e.giveBack(context.Background(), jobs) },
-		Nudge:       e.feed.nudge,
+		Nudge:       e.feed.Nudge,
 	})
 }
 
@@ -55,12 +55,10 @@ func (e *Engine) weight(account string) (w int) {
 	if e.cfg.AccountWeight == nil {
 		return 1
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("webhook: AccountWeight panicked", "panic", p, "stack", string(debug.Stack()))
-			w = 1
-		}
-	}()
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "AccountWeight")
+		w = 1
+	})
 	return min(max(e.cfg.AccountWeight(account), 1), mostWeight)
 }
 

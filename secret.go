@@ -7,8 +7,11 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
+
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Secret is the key that signs the requests to one endpoint, or that verifies
@@ -21,7 +24,7 @@ import (
 //     ([Secret.Public]).
 //
 // A Secret prints, logs and marshals redacted, whatever the verb or the
-// encoder; [Secret.Reveal] answers the text. The zero Secret is refused
+// encoder; [Secret.Reveal] returns the text. The zero Secret is refused
 // everywhere. A Secret is immutable, cheap to copy and safe for concurrent use.
 // Compare two with [Secret.Equal]: the operator == compares identity.
 type Secret struct{ key *keyBox }
@@ -38,8 +41,8 @@ type secretKey struct {
 	text string // as shown to the customer
 	kind secretKind
 
-	mac     hmacKey                 // whsec_: keyed with the decoded bytes
-	textMAC atomic.Pointer[hmacKey] // whsec_: keyed with text, made on first use
+	mac     signature.Key                 // whsec_: keyed with the decoded bytes
+	textMAC atomic.Pointer[signature.Key] // whsec_: keyed with text, made on first use
 
 	private ed25519.PrivateKey // whsk_
 	public  ed25519.PublicKey  // whsk_ and whpk_
@@ -101,7 +104,7 @@ func ParseSecret(s string) (Secret, error) {
 	return parseSecret(s, minSecretSize, maxSecretSize)
 }
 
-// RestoreSecret reads what [Secret.Reveal] answered, for a [Store] that keeps
+// RestoreSecret reads what [Secret.Reveal] returned, for a [Store] that keeps
 // secrets as text. Unlike [ParseSecret] it takes those of [RawSecret] too,
 // whatever their size.
 func RestoreSecret(s string) (Secret, error) {
@@ -162,7 +165,7 @@ func boxed(k *secretKey) Secret {
 
 func sharedSecret(raw []byte) Secret {
 	text := string(kindShared) + base64.StdEncoding.EncodeToString(raw)
-	return boxed(&secretKey{text: text, kind: kindShared, mac: newHMACKey(raw)})
+	return boxed(&secretKey{text: text, kind: kindShared, mac: signature.NewKey(raw)})
 }
 
 func privateSecret(text string, key ed25519.PrivateKey) Secret {
@@ -174,7 +177,7 @@ func publicSecret(text string, key ed25519.PublicKey) Secret {
 	return boxed(&secretKey{text: text, kind: kindPublic, public: key})
 }
 
-// Public answers the public half of a signing key, "whpk_" and base64, to be
+// Public returns the public half of a signing key, "whpk_" and base64, to be
 // handed to the customer. It is the zero Secret for a shared secret, which has
 // no public half.
 func (s Secret) Public() Secret {
@@ -184,7 +187,7 @@ func (s Secret) Public() Secret {
 	return publicSecret(string(kindPublic)+base64.StdEncoding.EncodeToString(s.key.load().public), s.key.load().public)
 }
 
-// Reveal answers the text of the secret, to be shown once or stored. It is
+// Reveal returns the text of the secret, to be shown once or stored. It is
 // empty for the zero Secret.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
@@ -206,12 +209,38 @@ func (s Secret) Equal(o Secret) bool {
 // is reports whether s is of the kind k. The zero Secret is of none.
 func (s Secret) is(k secretKind) bool { return !s.IsZero() && s.key.load().kind == k }
 
-// byText answers the HMAC key that is the text itself.
-func (k *secretKey) byText() *hmacKey {
+// byText returns the HMAC key that is the text itself.
+func (k *secretKey) byText() *signature.Key {
 	if m := k.textMAC.Load(); m != nil {
 		return m
 	}
-	m := newHMACKey([]byte(k.text)) // two at once make the same
+	m := signature.NewKey([]byte(k.text)) // two at once make the same
 	k.textMAC.Store(&m)
 	return &m
 }
+
+// redacted names the kind, which tells a wrong secret from a missing one, and
+// nothing else: not even a few first characters, which would be the same in
+// every log line and so identify the secret.
+func (s Secret) redacted() string {
+	if s.IsZero() {
+		return "[no secret]"
+	}
+	return string(s.key.load().kind) + "[redacted]"
+}
+
+// Format prints s redacted under every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.redacted())) }
+
+// String returns a redacted text. See [Secret.Reveal].
+func (s Secret) String() string { return s.redacted() }
+
+// GoString returns a redacted text.
+func (s Secret) GoString() string { return s.redacted() }
+
+// LogValue returns a redacted text.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.redacted()) }
+
+// MarshalText returns a redacted text, for JSON, XML and other encoders. What
+// it returns cannot be read back.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }

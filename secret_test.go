@@ -68,7 +68,7 @@ func wholeKey(t *testing.T, key webhook.Secret) []byte {
 	return append(seed, public...)
 }
 
-func TestH14_ParseSecretRefuses(t *testing.T) {
+func TestParseSecretRefuses(t *testing.T) { // H14
 	t.Parallel()
 	key := webhook.NewSigningKey()
 	mixed := wholeKey(t, key)
@@ -119,7 +119,7 @@ func TestH14_ParseSecretRefuses(t *testing.T) {
 	}
 }
 
-func TestH14_RawSecretTakesSixteenBytesAndMore(t *testing.T) {
+func TestRawSecretTakesSixteenBytesAndMore(t *testing.T) { // H14
 	t.Parallel()
 	for _, n := range []int{0, 1, 15} {
 		_, err := webhook.RawSecret(make([]byte, n))

@@ -3,10 +3,11 @@ package webhook
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/batch"
 )
 
 const (
@@ -17,167 +18,39 @@ const (
 	maxUnsettled = 1024
 )
 
-// Nobody waits for a success to be recorded, and each call costs the store a
-// commit: one goroutine records what comes, with settlePause between two calls.
-// When manyUnsettled wait, or something that failed, whose schedule begins when it
-// is recorded, it goes on at once and gets help.
+// Nobody waits for a success to be recorded, and each call costs the store a commit:
+// there is a settlePause between two calls, unless manyUnsettled wait, or something
+// that failed.
 const (
 	settlePause   = 2 * time.Millisecond
 	manyUnsettled = 64
 )
 
-// settler records results in batches: the first goes at once, and those that
-// come while it is being recorded, or shortly after, share the next call. Its
-// goroutines exist only while there is something to record.
-type settler struct {
-	e      *Engine
-	places int
+// manyRefused is how many results of one endpoint may wait after the store refused
+// them before nothing is sent to it for refusedPause: they must not use up
+// maxUnsettled, on which everybody waits.
+const (
+	manyRefused  = 64
+	refusedPause = 10 * time.Second
+)
 
-	mu        sync.Mutex
-	room      *sync.Cond
-	waiting   []result
-	refused   []result      // the store answered that it could not record these
-	apart     int           // refused ones, those that are just being repeated included
-	busy      int           // goroutines that hold a place
-	repeating bool          // one more repeats what was refused
-	idle      chan struct{} // closed when the last of them ends
-	hurry     chan struct{} // capacity 1: ends a pause
-	last      chan struct{} // closed when no pause is to be made any more
-	ctx       context.Context
-	cancel    context.CancelFunc
+// newRecorder makes what records results. Only successes are not urgent: the schedule
+// of a failure begins when it is recorded.
+func (e *Engine) newRecorder(places int) *batch.Recorder[result] {
+	return batch.NewRecorder(batch.RecorderConfig[result]{
+		Places: places, MaxBatch: maxSettle, MaxWaiting: maxUnsettled, Many: manyUnsettled, Pause: settlePause,
+		Record: func(ctx context.Context, results []result, refused func([]result)) {
+			_ = e.settle(ctx, results, refused) // logged
+		},
+		Repeats: func() func() time.Duration { return storeBackOff().NextBackOff },
+		Owner:   func(r result) string { return r.settlement.EndpointID }, ManyRefused: manyRefused,
+		Crowded: func(endpoint string) { e.sched.Hold(endpoint, refusedPause) },
+	})
 }
 
-func (s *settler) init(e *Engine, places int) {
-	s.e, s.places = e, places
-	s.room, s.hurry = sync.NewCond(&s.mu), make(chan struct{}, 1)
-	s.last = make(chan struct{})
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-}
-
-// add takes on one result; it waits while too many are waiting already.
-func (s *settler) add(r result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.waiting)+s.apart >= maxUnsettled {
-		s.room.Wait()
-	}
-	s.waiting = append(s.waiting, r)
-	urgent := len(s.waiting) >= manyUnsettled || r.settlement.Outcome != OutcomeDelivered
-	if s.busy == 0 || urgent && s.busy < s.places {
-		s.begin()
-		s.busy++
-		go s.run()
-	}
-	if urgent {
-		select {
-		case s.hurry <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// pause lets successes come together.
-func (s *settler) pause() {
-	t := time.NewTimer(settlePause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.hurry:
-	case <-s.last:
-	}
-}
-
-// begin and end tell wait of goroutines; the caller holds the lock.
-func (s *settler) begin() {
-	if s.busy == 0 && !s.repeating {
-		s.idle = make(chan struct{})
-	}
-}
-
-func (s *settler) end() {
-	if s.busy == 0 && !s.repeating {
-		close(s.idle)
-	}
-}
-
-func (s *settler) run() {
-	for {
-		s.mu.Lock()
-		n := min(len(s.waiting), maxSettle)
-		batch := append([]result(nil), s.waiting[:n]...)
-		s.waiting = append(s.waiting[:0:0], s.waiting[n:]...)
-		if n == 0 {
-			s.busy--
-			s.end()
-			s.mu.Unlock()
-			return
-		}
-		s.room.Broadcast()
-		s.mu.Unlock()
-		_ = s.e.settle(s.ctx, batch, s.refuse) // logged
-		s.pause()
-	}
-}
-
-// refuse takes on results that the store answered it could not record. They are
-// repeated apart from the places: the other results need not wait for them.
-func (s *settler) refuse(rest []result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = append(s.refused, rest...)
-	s.apart += len(rest)
-	if !s.repeating {
-		s.begin()
-		s.repeating = true
-		go s.repeat()
-	}
-}
-
-func (s *settler) repeat() {
-	for pause := storeBackOff(); s.unrepeated(); {
-		sleep(s.ctx, pause.NextBackOff())
-		s.mu.Lock()
-		batch := s.refused
-		s.refused = nil
-		s.mu.Unlock()
-		for part := range slices.Chunk(batch, maxSettle) {
-			n := len(part)
-			_ = s.e.settle(s.ctx, part, s.refuse) // logged
-			s.mu.Lock()
-			s.apart -= n
-			s.room.Broadcast()
-			s.mu.Unlock()
-		}
-	}
-}
-
-// unrepeated reports whether there is something to repeat, and otherwise ends
-// repeating.
-func (s *settler) unrepeated() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.refused) > 0 {
-		return true
-	}
-	s.repeating = false
-	s.end()
-	return false
-}
-
-// wait returns true once everything is recorded or given up, and false when ctx
-// ends before.
-func (s *settler) wait(ctx context.Context) bool {
-	for {
-		s.mu.Lock()
-		working, idle := s.busy > 0 || s.repeating, s.idle
-		s.mu.Unlock()
-		if !working {
-			return true
-		}
-		if !ended(ctx, idle) {
-			return false
-		}
-	}
+// record hands a result to the recorder.
+func (e *Engine) record(r result) {
+	e.results.Add(r, r.settlement.Outcome != OutcomeDelivered)
 }
 
 // settle records a batch, repeating what fails while its lease lasts: after
@@ -227,7 +100,7 @@ func stillLeased(batch []result) []result {
 // allow decides for each failure that counts whether it may disable.
 func (e *Engine) allow(batch []result) {
 	var answers map[string]int
-	ctx, cancel := e.hooks.vetoTime()
+	ctx, cancel := e.vetoContext()
 	defer cancel()
 	for i := range batch {
 		s := &batch[i].settlement
@@ -239,7 +112,7 @@ func (e *Engine) allow(batch []result) {
 			if answers == nil {
 				answers = map[string]int{}
 			}
-			if !e.guard.cutOff() && e.hooks.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
+			if !e.outage.CutOff() && e.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
 				after = e.cfg.Disable.After
 			}
 			answers[s.EndpointID] = after
@@ -248,7 +121,7 @@ func (e *Engine) allow(batch []result) {
 	}
 }
 
-// settleOnce makes one call and answers what must be repeated, and whether the
+// settleOnce makes one call and returns what must be repeated, and whether the
 // store answered at all.
 func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []result, answered bool, err error) {
 	settlements := make([]Settlement, len(batch))
@@ -269,7 +142,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 		}
 		return batch, false, err
 	}
-	e.clock.observe(begin, answer.Now)
+	e.clock.Observe(begin, answer.Now)
 	var unseen []*result
 	for i, res := range answer.Results {
 		switch res.Status {
@@ -293,9 +166,9 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 func (e *Engine) applied(r *result, res SettleResult) {
 	s := &r.settlement
 	if res.Delivery == DeliveryPending && s.Outcome == OutcomeReleased && s.Delay == 0 {
-		e.feed.wake()
+		e.feed.Wake()
 	} else if res.Delivery == DeliveryPending {
-		e.feed.maintainIn(s.Delay)
+		e.feed.MaintainIn(s.Delay)
 	}
 	h := &e.cfg.Hooks
 	d := DeliveryInfo{
@@ -313,18 +186,18 @@ func (e *Engine) applied(r *result, res SettleResult) {
 	if res.Delivery == DeliveryExhausted {
 		d.Reason = s.Reason
 	}
-	if h.OnAttempt != nil && r.sent {
-		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Err: r.err, Duration: r.duration}
+	if h.OnAttempt != nil && r.verdict.sent() {
+		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Err: r.err, Duration: r.last.Duration}
 		if res.Delivery == DeliveryPending {
 			a.NextIn = s.Delay
 		}
-		e.hooks.enqueue(func(ctx context.Context) { h.OnAttempt(ctx, a) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnAttempt(ctx, a) })
 	}
 	if h.OnDelivered != nil && res.Delivery == DeliveryDelivered && s.Outcome == OutcomeDelivered {
-		e.hooks.enqueue(func(ctx context.Context) { h.OnDelivered(ctx, d) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnDelivered(ctx, d) })
 	}
 	if h.OnExhausted != nil && res.Delivery == DeliveryExhausted {
-		e.hooks.enqueue(func(ctx context.Context) { h.OnExhausted(ctx, d) })
+		e.hooks.Enqueue(func(ctx context.Context) { h.OnExhausted(ctx, d) })
 	}
 }
 
@@ -337,16 +210,85 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 		if f.Disabled != "" {
 			e.log.Warn("webhook: an endpoint was disabled", "endpoint", f.EndpointID, "account", f.AccountID, "reason", string(f.Disabled), "failures", f.Failures)
 			if h.OnEndpointDisabled != nil {
-				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
+				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
 			}
 			continue
 		}
 		before := f.Failures - f.Added
 		for _, mark := range [...]int{(after + 1) / 2, (4*after + 4) / 5} {
 			if h.OnEndpointFailing != nil && after > 0 && before < mark && mark <= f.Failures {
-				e.hooks.enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
+				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
 				break
 			}
 		}
 	}
+}
+
+// unseenTime bounds what unseen asks: results wait to be recorded meanwhile, and
+// the store was ill a moment ago.
+const unseenTime = time.Second
+
+// unseen follows up results that an earlier call has recorded whose answer was
+// lost: nobody else was told of what it did. Another process may have recorded
+// one instead, after its lease; then the hooks say some things twice.
+func (e *Engine) unseen(ctx context.Context, results []*result) {
+	if len(results) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unseenTime)
+	defer cancel()
+	var failed error
+	asked := make(map[string]bool)
+	for _, r := range results {
+		s := &r.settlement
+		status, known := DeliveryPending, true
+		switch s.Outcome {
+		case OutcomeDelivered:
+			status = DeliveryDelivered
+		case OutcomeExhausted, OutcomeGone:
+			var err error
+			status = DeliveryExhausted
+			known, err = e.exhausted(ctx, r)
+			failed = cmp.Or(failed, err)
+		}
+		if known {
+			e.applied(r, SettleResult{Status: SettleApplied, Delivery: status})
+		}
+		if (s.Counts || s.Outcome == OutcomeGone) && s.Attempt != nil && !asked[s.EndpointID] {
+			asked[s.EndpointID] = true
+			failed = cmp.Or(failed, e.disabledSince(ctx, r.Target, s.Attempt.At))
+		}
+	}
+	if failed != nil {
+		e.log.Error("webhook: it is not known what the store recorded, so hooks were not called", "error", failed)
+	}
+}
+
+// exhausted reports whether a delivery is recorded as exhausted: one that was not
+// recorded could have been cancelled, or gone to another process.
+func (e *Engine) exhausted(ctx context.Context, r *result) (bool, error) {
+	page, err := call(ctx, e.store, func(ctx context.Context) (Page[Delivery], error) {
+		return e.store.ListDeliveries(ctx, DeliveryFilter{AccountID: r.Target.AccountID, DeliveryID: r.DeliveryID, Limit: 1})
+	})
+	return len(page.Items) > 0 && page.Items[0].Status == DeliveryExhausted, err
+}
+
+// clockSlack is how far the engine's idea of the store's clock may be off here.
+const clockSlack = time.Second
+
+// disabledSince tells that an endpoint was disabled by its failures, if it was
+// since the given time.
+func (e *Engine) disabledSince(ctx context.Context, t *Target, since time.Time) error {
+	rec, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+		return e.store.GetEndpoint(ctx, t.AccountID, t.EndpointID)
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err == nil && rec.Status == EndpointInactive && rec.DisabledReason != DisabledManually && rec.DisabledAt.After(since.Add(-clockSlack)):
+		e.endpointsFailing([]EndpointFailures{{
+			EndpointID: t.EndpointID, AccountID: t.AccountID, Failures: rec.ConsecutiveFailures, Disabled: rec.DisabledReason,
+		}})
+	}
+	return err
 }

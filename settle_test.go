@@ -3,6 +3,8 @@ package webhook_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,7 +98,7 @@ func newRefusing(t testing.TB, adjust ...func(*webhook.Config)) (*rig, *refusing
 	return r, s
 }
 
-func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
+func TestAResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRefusing(t)
@@ -121,7 +123,7 @@ func TestE26AResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
 	})
 }
 
-func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
+func TestStopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &capture{}
@@ -139,7 +141,7 @@ func TestE26StopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) {
 	})
 }
 
-func TestE26StopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) {
+func TestStopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRefusing(t)
@@ -156,12 +158,56 @@ func TestE26StopGivesRefusedResultsUpWhenItsContextEnds(t *testing.T) {
 	})
 }
 
+// refusesOne records nothing of one endpoint.
+type refusesOne struct {
+	webhook.Store
+	endpoint string
+}
+
+func (s *refusesOne) Settle(ctx context.Context, batch []webhook.Settlement) (webhook.Settled, error) {
+	out, err := s.Store.Settle(ctx, slices.DeleteFunc(slices.Clone(batch), func(st webhook.Settlement) bool { return st.EndpointID == s.endpoint }))
+	all := make([]webhook.SettleResult, 0, len(batch))
+	for _, st := range batch {
+		if st.EndpointID == s.endpoint {
+			all = append(all, webhook.SettleResult{Status: webhook.SettleFailed, Err: errRow})
+			continue
+		}
+		all = append(all, out.Results[0])
+		out.Results = out.Results[1:]
+	}
+	out.Results = all
+	return out, err
+}
+
+// What cannot be recorded of one endpoint uses up no room of the others.
+func TestAnEndpointOfWhichNothingIsRecordedKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &refusesOne{}
+		r := newRig(t, status(200), func(c *webhook.Config) { s.Store, c.Store = c.Store, s })
+		ep := r.endpoint(hookURL)
+		s.endpoint = r.endpoint(healthyURL).ID
+		r.start()
+		for range 40 {
+			r.emit(100)
+			time.Sleep(time.Second)
+		}
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 4000)
+		assert.Less(t, len(r.transport.to(healthyURL)), 512)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = r.Stop(ctx)
+	})
+}
+
 func TestWhatCannotBeRecordedIsNotSentWithoutEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, s := newRefusing(t, func(c *webhook.Config) { c.PerEndpoint = 64 })
 		s.all = true
-		r.endpoint(hookURL)
+		for i := range 20 {
+			r.endpoint(fmt.Sprint(hookURL, i))
+		}
 		r.start()
 		for range 30 {
 			r.emit(100)

@@ -1,12 +1,14 @@
 package webhook
 
 import (
-	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // Signer adds signature headers to a request. It must be safe for concurrent
@@ -33,17 +35,6 @@ const (
 	headerSignature = "Webhook-Signature"
 	headerTest      = "Webhook-Test"
 )
-
-// maxTimestampDigits bounds the Unix seconds of a timestamp: twelve digits last
-// until the year 33658.
-const (
-	maxTimestampDigits = 12
-	maxTimestamp       = 999_999_999_999
-)
-
-// maxReceivedID bounds the ids that are verified. This library makes ids of at
-// most 64 bytes; other senders of Standard Webhooks may make longer ones.
-const maxReceivedID = 256
 
 // Scheme is a way to sign requests and to verify them: a [Signer], and what
 // [VerifierConfig] takes. The zero Scheme is the one of [StandardSigner].
@@ -72,14 +63,14 @@ func (s Scheme) Sign(h http.Header, m Message, secrets ...Secret) error {
 	if err := s.checkSigning(secrets); err != nil {
 		return err
 	}
-	if sec := m.Timestamp.Unix(); sec < 0 || sec > maxTimestamp {
-		return invalid("Timestamp", fmt.Sprintf("must be from 1970 on and have at most %d digits in Unix seconds", maxTimestampDigits))
+	if sec := m.Timestamp.Unix(); sec < 0 || sec > signature.MaxTimestamp {
+		return invalid("Timestamp", fmt.Sprintf("must be from 1970 on and have at most %d digits in Unix seconds", signature.MaxTimestampDigits))
 	}
 	if s.header != "" {
 		s.signTimestamped(h, m, secrets)
 		return nil
 	}
-	if !validID(m.ID) {
+	if !id.Valid(m.ID) {
 		return invalid("ID", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 	}
 	signStandard(h, m, secrets)
@@ -127,18 +118,11 @@ func signStandard(h http.Header, m Message, secrets []Secret) {
 // allocates nothing for v1.
 func appendSignature(dst []byte, m Message, s Secret) []byte {
 	if s.is(kindPrivate) {
-		dst = append(dst, "v1a,"...)
-		signed := appendHead(nil, m.ID, m.Timestamp)
-		signed = append(signed, m.Body...)
-		return base64.StdEncoding.AppendEncode(dst, ed25519.Sign(s.key.load().private, signed))
+		return signature.AppendEd25519(dst, s.key.load().private, appendHead(nil, m.ID, m.Timestamp), m.Body)
 	}
-	st := macPool.Get().(*macState)
-	head := appendHead(st.head[:0], m.ID, m.Timestamp)
-	st.mac(&s.key.load().mac, len(head), m.Body)
-	dst = append(dst, "v1,"...)
-	dst = base64.StdEncoding.AppendEncode(dst, st.sum[:])
-	macPool.Put(st)
-	return dst
+	mac := signature.Get()
+	defer mac.Put()
+	return mac.AppendStandard(dst, &s.key.load().mac, appendHead(mac.Buffer(), m.ID, m.Timestamp), m.Body)
 }
 
 // appendHead appends what is signed before the body.
@@ -148,3 +132,74 @@ func appendHead(dst []byte, id string, ts time.Time) []byte {
 	dst = strconv.AppendInt(dst, ts.Unix(), 10)
 	return append(dst, '.')
 }
+
+// TimestampedSigner signs for receivers that check one header of the form
+// t=<unix>,v1=<hex>, as many written for other services do: each v1 is the
+// HMAC-SHA256 of timestamp "." body. header is the header's name. The key is
+// the secret's text as it was shown to the customer, prefix included, so that
+// they need not decode it; the secrets must be whsec_ ones.
+//
+// The event's id is not in a header, but in the body like always.
+func TimestampedSigner(header string) (Scheme, error) {
+	key := http.CanonicalHeaderKey(header)
+	switch {
+	case !check.HeaderName(header):
+		return Scheme{}, invalid("header", "is not a header name")
+	case check.ReservedHeader(key):
+		return Scheme{}, invalid("header", "is "+key+", which has another use")
+	}
+	return Scheme{header: key}, nil
+}
+
+func (s Scheme) signTimestamped(h http.Header, m Message, secrets []Secret) {
+	var buf [256]byte
+	text := append(buf[:0], "t="...)
+	text = strconv.AppendInt(text, m.Timestamp.Unix(), 10)
+	for _, sec := range secrets {
+		text = appendTimestamped(append(text, ','), m, sec)
+	}
+	h[s.header] = []string{string(text)}
+}
+
+// appendTimestamped appends one signature of m, "v1=…", to dst.
+func appendTimestamped(dst []byte, m Message, s Secret) []byte {
+	mac := signature.Get()
+	defer mac.Put()
+	head := append(strconv.AppendInt(mac.Buffer(), m.Timestamp.Unix(), 10), '.')
+	return mac.AppendTimestamped(dst, s.key.load().byText(), head, m.Body)
+}
+
+// verifyTimestamped returns the timestamp of a request that one of the secrets
+// signed.
+func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Secret) (int64, error) {
+	value, ok := single(header, s.header)
+	if !ok {
+		return 0, ErrMissingHeader
+	}
+	l, ok := signature.Timestamped(value)
+	if !ok {
+		return 0, ErrSignature
+	}
+	text, ok := l.Timestamp()
+	ts, valid := signature.ParseTimestamp(text)
+	if !ok || !valid {
+		return 0, ErrInvalidHeader
+	}
+	if !l.HoldsTimestamped() {
+		return 0, ErrSignature
+	}
+	mac := signature.Get()
+	defer mac.Put()
+	head := append(append(mac.Buffer(), text...), '.')
+	match := 0
+	for _, sec := range secrets {
+		match |= mac.MatchTimestamped(sec.key.load().byText(), head, body, l)
+	}
+	if match == 0 {
+		return 0, ErrSignature
+	}
+	return ts, nil
+}
+
+// validHeaderName is check.HeaderName for the transport.
+func validHeaderName(s string) bool { return check.HeaderName(s) }

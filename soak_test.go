@@ -78,7 +78,7 @@ func (w *world) Send(ctx context.Context, r *webhook.Request) (*webhook.Response
 	return &webhook.Response{StatusCode: 200}, ctx.Err()
 }
 
-func TestG9SoakInVirtualTime(t *testing.T) { // not parallel: it measures the heap
+func TestSoakInVirtualTime(t *testing.T) { // G9: not parallel: it measures the heap
 	length := 15 * time.Minute
 	if os.Getenv("WEBHOOK_TEST_LONG") == "1" {
 		length = 24 * time.Hour

@@ -23,6 +23,9 @@ import (
 //     repeating the call is safe.
 //   - An account's id never reaches another account's data: what belongs to
 //     somebody else answers [ErrNotFound], exactly like what does not exist.
+//   - What cannot be read of one endpoint or one event concerns that one alone:
+//     it is told by [Endpoint.Unreadable], [Target.Err] or [Leased.Err], and fails
+//     no call that others share.
 //   - A cursor that the store did not answer fails with [ErrInvalidArgument].
 //   - Nothing is decided by "the last id seen": what a transaction commits ten
 //     minutes late is found like everything else.
@@ -57,6 +60,8 @@ type EndpointStore interface {
 	// Version. It changes nothing and fails with [ErrVersionConflict] unless the
 	// stored Version is u.Record.Version, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
+	// Secrets and Events that are empty, which they never are, stay as they are
+	// stored, since they could not be read before.
 	//
 	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
 	// DisabledAt and keeps pending deliveries: from then on no Claim answers

@@ -14,7 +14,7 @@ type Page[T any] struct {
 // EndpointRecord is an endpoint with what only the store and the engine see.
 type EndpointRecord struct {
 	Endpoint
-	Secrets    []EndpointSecret // newest first, never empty
+	Secrets    []EndpointSecret // newest first, never empty unless they are Unreadable
 	Version    int64            // grows with each UpdateEndpoint and each automatic disabling
 	Generation int64            // grows with each update that has Reset, and with each disabling
 	Pace       Pace             // PaceUnknown after an update that has Reset
@@ -139,6 +139,11 @@ type Leased struct {
 	Expired    int // leases in a row that ended without a Settle
 	Event      *EventRecord
 	Target     *Target
+
+	// Err, if set, says why the store cannot read what is to be sent, such as an
+	// event whose row is damaged or gone. Nothing is sent then: the engine gives
+	// the delivery back with a growing pause, and ends it after a day of that.
+	Err error
 }
 
 // Target is where a delivery goes, as of its lease.
@@ -149,6 +154,13 @@ type Target struct {
 	Headers    map[string]string
 	Secrets    []EndpointSecret // newest first; expired ones may be among them
 	Generation int64
+
+	// Err, if set, says why the store cannot read where the endpoint's deliveries
+	// go or how they are signed, such as secrets that were sealed with a key that
+	// it does not have. It concerns this endpoint alone: the engine sends nothing
+	// to it, gives its deliveries back with a growing pause, for as long as it
+	// takes, and tells the operator.
+	Err error
 }
 
 // ClaimRequest is the argument of [Queue.Claim].
@@ -295,6 +307,7 @@ type Maintained struct {
 	Released  int  // deliveries of endpoints that are active again
 	Cancelled int  // deliveries of deleted endpoints
 	Purged    int  // finished deliveries and events
+	Dropped   int  // what waited for an endpoint, or in the place of a delivery, that somebody deleted by hand
 	More      bool // a limit was reached: call again
 	PurgeMore bool // More is set, and there may be more to purge: call again with Retention
 	Now       time.Time

@@ -56,7 +56,7 @@ func noonVerifier(t testing.TB, secrets ...webhook.Secret) *webhook.Verifier {
 	return newVerifier(t, webhook.VerifierConfig{Secrets: secrets, Clock: atNoon})
 }
 
-func TestH1_ValidWithEveryKindOfSecret(t *testing.T) {
+func TestValidWithEveryKindOfSecret(t *testing.T) { // H1
 	t.Parallel()
 	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
 	for name, pair := range map[string][2]webhook.Secret{
@@ -70,7 +70,7 @@ func TestH1_ValidWithEveryKindOfSecret(t *testing.T) {
 	}
 }
 
-func TestC2_EmptyBodyThatIsSignedVerifies(t *testing.T) {
+func TestEmptyBodyThatIsSignedVerifies(t *testing.T) { // C2
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	r := signedAt(t, time.Now(), "", s)
@@ -81,7 +81,7 @@ func TestC2_EmptyBodyThatIsSignedVerifies(t *testing.T) {
 // Every single bit of everything that is signed counts. A flip that leaves the
 // form of a header intact is a wrong signature; one that breaks the form of id
 // or timestamp is told apart inside, and answered alike outside.
-func TestH2_OneBitFlipped(t *testing.T) {
+func TestOneBitFlipped(t *testing.T) { // H2
 	t.Parallel()
 	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
 	for name, pair := range map[string][2]webhook.Secret{"v1": {shared, shared}, "v1a": {key, key.Public()}} {
@@ -115,7 +115,7 @@ func TestH2_OneBitFlipped(t *testing.T) {
 	}
 }
 
-func TestH3_TruncatedAndExtendedSignatures(t *testing.T) {
+func TestTruncatedAndExtendedSignatures(t *testing.T) { // H3
 	t.Parallel()
 	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
 	for _, s := range []webhook.Secret{shared, key} {
@@ -137,7 +137,7 @@ func TestH3_TruncatedAndExtendedSignatures(t *testing.T) {
 
 // The last character of a base64 text has bits that are not used: a lenient
 // decoder takes four (v1) or sixteen (v1a) texts for the same signature.
-func TestH3_SignaturesAreCanonicalBase64(t *testing.T) {
+func TestSignaturesAreCanonicalBase64(t *testing.T) { // H3
 	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=. \n"
 	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
@@ -157,7 +157,7 @@ func TestH3_SignaturesAreCanonicalBase64(t *testing.T) {
 	}
 }
 
-func TestH4_OtherVersionsAreSkipped(t *testing.T) {
+func TestOtherVersionsAreSkipped(t *testing.T) { // H4
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -178,7 +178,7 @@ func TestH4_OtherVersionsAreSkipped(t *testing.T) {
 	}
 }
 
-func TestH5_ValidSignatureIsFoundAnywhere(t *testing.T) {
+func TestValidSignatureIsFoundAnywhere(t *testing.T) { // H5
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -196,7 +196,7 @@ func TestH5_ValidSignatureIsFoundAnywhere(t *testing.T) {
 	}
 }
 
-func TestH6_SignatureHeaderIsCapped(t *testing.T) {
+func TestSignatureHeaderIsCapped(t *testing.T) { // H6
 	t.Parallel()
 	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
 	v := noonVerifier(t, shared, key.Public())
@@ -227,7 +227,7 @@ func TestH6_SignatureHeaderIsCapped(t *testing.T) {
 	}
 }
 
-func TestH7_HeaderNamesAreCanonical(t *testing.T) {
+func TestHeaderNamesAreCanonical(t *testing.T) { // H7
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -246,7 +246,7 @@ func TestH7_HeaderNamesAreCanonical(t *testing.T) {
 	assert.ErrorIs(t, v.Verify(good.body, svix), webhook.ErrMissingHeader)
 }
 
-func TestH8_EachHeaderExactlyOnce(t *testing.T) {
+func TestEachHeaderExactlyOnce(t *testing.T) { // H8
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -309,7 +309,7 @@ func TestIDsOfOthers(t *testing.T) {
 
 // A signed text is id "." timestamp "." body. What has one reading as a request
 // must not have another one with the same signature.
-func TestH20_SignedTextHasOneReading(t *testing.T) {
+func TestSignedTextHasOneReading(t *testing.T) { // H20
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := newVerifier(t, webhook.VerifierConfig{Secrets: []webhook.Secret{s}, Tolerance: -1})
@@ -335,7 +335,7 @@ func TestH20_SignedTextHasOneReading(t *testing.T) {
 	}
 }
 
-func TestH13_RotatedSecrets(t *testing.T) {
+func TestRotatedSecrets(t *testing.T) { // H13
 	t.Parallel()
 	older, newer, key := mustSecret(t, exampleSecret), webhook.NewSecret(), webhook.NewSigningKey()
 	for name, tc := range map[string]struct {
@@ -397,7 +397,7 @@ func TestNewVerifierNamesEveryMistake(t *testing.T) {
 	assert.ErrorContains(t, err, "Secrets is required")
 }
 
-func TestH15_EverySecretAndSignatureIsTried(t *testing.T) {
+func TestEverySecretAndSignatureIsTried(t *testing.T) { // H15
 	t.Parallel()
 	secrets := make([]webhook.Secret, 5)
 	for i := range secrets {
@@ -410,7 +410,7 @@ func TestH15_EverySecretAndSignatureIsTried(t *testing.T) {
 }
 
 // Deep nesting, duplicate keys and the like are bytes to Verify.
-func TestH21_VerifyDoesNotParse(t *testing.T) {
+func TestVerifyDoesNotParse(t *testing.T) { // H21
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -422,7 +422,7 @@ func TestH21_VerifyDoesNotParse(t *testing.T) {
 	}
 }
 
-func TestH26_ErrorsHoldNoSecretAndNoExpectedSignature(t *testing.T) {
+func TestErrorsHoldNoSecretAndNoExpectedSignature(t *testing.T) { // H26
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)

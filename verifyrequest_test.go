@@ -180,7 +180,7 @@ func TestVerifyRequestStopsReadingAtTheLimit(t *testing.T) {
 	assert.LessOrEqual(t, body.n, 5<<20)
 }
 
-func TestH16_BodyReadBefore(t *testing.T) {
+func TestBodyReadBefore(t *testing.T) { // H16
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)
@@ -200,7 +200,7 @@ func TestH16_BodyReadBefore(t *testing.T) {
 }
 
 // The server's own body behaves otherwise than a reader in a test.
-func TestH16_BodyReadBeforeOnAServer(t *testing.T) {
+func TestBodyReadBeforeOnAServer(t *testing.T) { // H16
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := newVerifier(t, webhook.VerifierConfig{Secrets: list(s)})
@@ -249,7 +249,7 @@ func TestVerifyRequestTellsReadErrorsFromSignatures(t *testing.T) {
 
 // H17, H18: the signature covers the bytes on the wire, whatever they are said
 // to be.
-func TestH17_H18_ContentHeadersDoNotMatter(t *testing.T) {
+func TestContentHeadersDoNotMatter(t *testing.T) { // H17, H18
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	v := noonVerifier(t, s)

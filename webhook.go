@@ -6,8 +6,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/outage"
 	"github.com/ringyo-ai/webhook/internal/safe"
+	"github.com/ringyo-ai/webhook/internal/signature"
+	"github.com/ringyo-ai/webhook/internal/storeclock"
 )
 
 // Dispatcher is what code that emits depends on. *[Engine] is one; package
@@ -47,17 +52,18 @@ type Dispatcher interface {
 // Engine stores events, delivers them, and manages endpoints. Make one with
 // [New]. All methods are safe for concurrent use.
 type Engine struct {
-	cfg   Config
-	store safeStore
-	log   *slog.Logger
-	clock storeClock
-	guard egressGuard
+	cfg    Config
+	store  safeStore
+	log    *slog.Logger
+	clock  *storeclock.Clock
+	odd    oddities
+	outage outage.Detector
 
-	emits   coalescer
-	settler settler
+	emits   *batch.Coalescer[[]EventRecord]
+	results *batch.Recorder[result]
 	sched   *lanes.Scheduler[job]
-	hooks   hookRunner
-	feed    feeder
+	hooks   *hookrun.Runner
+	feed    *feeder
 
 	life lifecycle
 }
@@ -175,15 +181,15 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: safe.Logger(cfg.Logger)}
 	e.store = safeStore{cfg.Store, cfg.StoreTimeout}
-	e.clock.log = e.log
-	e.hooks.init(e)
+	e.clock = storeclock.New(e.log)
+	e.hooks = hookrun.New(e.log)
 	parallel := 0
 	if err := e.guarded("Store", func() error { parallel = storeConcurrency(cfg.Store); return nil }); err != nil {
 		return nil, err
 	}
-	e.emits.init(e, parallel)
-	e.settler.init(e, parallel)
-	e.feed.init(e)
+	e.emits = e.newCoalescer(parallel)
+	e.results = e.newRecorder(parallel)
+	e.feed = e.newFeeder()
 	e.sched = e.newScheduler()
 	return e, nil
 }
@@ -222,9 +228,9 @@ func (c *Config) complete() error {
 	positive(&v, "PollInterval", &c.PollInterval, time.Second)
 	positive(&v, "PurgeInterval", &c.PurgeInterval, time.Hour)
 	positive(&v, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
-	positive(&v, "MaxSecrets", &c.MaxSecrets, maxPublicSigs)
-	if c.MaxSecrets > maxPublicSigs {
-		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", maxPublicSigs))
+	positive(&v, "MaxSecrets", &c.MaxSecrets, signature.MaxEd25519)
+	if c.MaxSecrets > signature.MaxEd25519 {
+		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", signature.MaxEd25519))
 	}
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)

@@ -16,6 +16,7 @@ type settings struct {
 	callers   int           // goroutines that emit batches
 	size      int           // bytes of the payload
 	endpoints int           // that the events go to in turn
+	fleet     int           // endpoints of which some hang
 	steady    time.Duration // length of a measurement at a steady rate
 	rate      int           // events per second there
 	preload   int           // deliveries that are due, or wait, before a measurement
@@ -27,7 +28,7 @@ type settings struct {
 
 func fullSettings() settings {
 	return settings{
-		jobs: 20_000, batch: 100, callers: 4, size: 1024, endpoints: 100,
+		jobs: 20_000, batch: 100, callers: 4, size: 1024, endpoints: 100, fleet: 1000,
 		steady: 10 * time.Second, rate: 200, preload: 1_000_000, many: 100_000, warm: 100_000,
 		repeats: 3, linger: time.Second,
 	}
@@ -36,7 +37,7 @@ func fullSettings() settings {
 // quickSettings are for seeing that everything works, not for figures.
 func quickSettings() settings {
 	return settings{
-		jobs: 300, batch: 100, callers: 4, size: 1024, endpoints: 100,
+		jobs: 300, batch: 100, callers: 4, size: 1024, endpoints: 100, fleet: 100,
 		steady: 500 * time.Millisecond, rate: 200, preload: 500, many: 200, warm: 500,
 		repeats: 1, linger: 50 * time.Millisecond,
 	}
@@ -65,7 +66,7 @@ type measurement struct {
 	idleShare float64       // of one processor
 }
 
-// urls answers n endpoints of one kind.
+// urls returns n endpoints of one kind.
 func (b *bench) urls(path string, n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -176,11 +177,16 @@ func (r Report) measurement(n int) measurement {
 	}
 }
 
-// steadily emits single events at the steady rate, to endpoints that pick
-// answers, each at its time whether or not those before it have been accepted.
-// pick answers whether the receiver counts the event; n is the number of those.
+// steadily emits single events at the steady rate, each at its time whether or not
+// those before it have been accepted. pick returns the endpoint, and whether the
+// receiver counts the event.
 func (b *bench) steadily(ctx context.Context, s system, pick func(i int) (endpoint int, counted bool)) (measurement, error) {
-	total := int(b.steady.Seconds() * float64(b.rate))
+	return b.atRate(ctx, s, b.steady, b.rate, pick)
+}
+
+// atRate is steadily for another time and rate.
+func (b *bench) atRate(ctx context.Context, s system, length time.Duration, rate int, pick func(i int) (endpoint int, counted bool)) (measurement, error) {
+	total := int(length.Seconds() * float64(rate))
 	counted := 0
 	for i := range total {
 		if _, ok := pick(i); ok {
@@ -200,7 +206,7 @@ func (b *bench) steadily(ctx context.Context, s system, pick func(i int) (endpoi
 			number = seq
 			seq++
 		}
-		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(b.rate))))
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(rate))))
 		wg.Go(func() {
 			if err := s.emit(ctx, []job{newJob(endpoint, number, b.size)}); err != nil {
 				failed.Store(&err)
@@ -215,7 +221,7 @@ func (b *bench) steadily(ctx context.Context, s system, pick func(i int) (endpoi
 	return r.measurement(counted), err
 }
 
-// parallel runs f in n goroutines and answers the first error of each.
+// parallel runs f in n goroutines and returns the first error of each.
 func parallel(n int, f func() error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

@@ -20,7 +20,7 @@ type system interface {
 	// emit returns once the jobs are accepted: durable, where there is a store.
 	emit(ctx context.Context, jobs []job) error
 	start(ctx context.Context) error
-	// storeCPU answers the processor time of the store's own processes.
+	// storeCPU returns the processor time of the store's own processes.
 	storeCPU() time.Duration
 	// close stops delivering and removes everything stored.
 	close(ctx context.Context) error

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// serverProcess answers the parent of a server's process, if that runs on this
+// serverProcess returns the parent of a server's process, if that runs on this
 // machine and is PostgreSQL's.
 func serverProcess(pid int) int {
 	st, ok := readStat(pid)
@@ -19,7 +19,7 @@ func serverProcess(pid int) int {
 	return st.parent
 }
 
-// serverCPU answers the processor time of a server and of all its processes, the
+// serverCPU returns the processor time of a server and of all its processes, the
 // ended ones included.
 func serverCPU(server int) time.Duration {
 	if server == 0 {

@@ -4,5 +4,5 @@ package main
 
 import "time"
 
-// processCPU answers 0: not measured here.
+// processCPU returns 0: not measured here.
 func processCPU() time.Duration { return 0 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +43,7 @@ func (l library) open(ctx context.Context, endpoints []string) (system, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.close(ctx))
 	}
-	return &librarySystem{Engine: e, store: store}, nil
+	return &librarySystem{Engine: e, store: store, urls: endpoints}, nil
 }
 
 // newEngine makes an engine as a user would: everything at its default, but for
@@ -63,13 +64,13 @@ func newEngine(store webhook.Store, shape func(*webhook.Config)) (*webhook.Engin
 }
 
 // createEndpoints registers each endpoint in an account of its own, so that an
-// event goes to that one alone.
+// event goes to that one alone, and all the noisy ones in one account.
 func createEndpoints(ctx context.Context, e *webhook.Engine, urls []string) error {
 	var next atomic.Int64
 	return parallel(8, func() error {
 		for i := next.Add(1) - 1; i < int64(len(urls)); i = next.Add(1) - 1 {
 			_, _, err := e.CreateEndpoint(ctx, webhook.EndpointParams{
-				AccountID: account(int(i)), URL: urls[i], Events: []webhook.EventType{"*"},
+				AccountID: accountOf(int(i), urls[i]), URL: urls[i], Events: []webhook.EventType{"*"},
 			})
 			if err != nil {
 				return fmt.Errorf("endpoint %d: %w", i, err)
@@ -79,17 +80,23 @@ func createEndpoints(ctx context.Context, e *webhook.Engine, urls []string) erro
 	})
 }
 
-func account(endpoint int) string { return "acc_" + strconv.Itoa(endpoint) }
+func accountOf(endpoint int, url string) string {
+	if strings.Contains(url, "/"+noisyPath+"/") {
+		return "noisy"
+	}
+	return "acc_" + strconv.Itoa(endpoint)
+}
 
 type librarySystem struct {
 	*webhook.Engine
 	store *openStore
+	urls  []string
 }
 
 func (s *librarySystem) emit(ctx context.Context, jobs []job) error {
 	events := make([]webhook.Event, len(jobs))
 	for i, j := range jobs {
-		ev, err := webhook.NewEvent(account(j.endpoint), eventType, json.RawMessage(j.data))
+		ev, err := webhook.NewEvent(accountOf(j.endpoint, s.urls[j.endpoint]), eventType, json.RawMessage(j.data))
 		if err != nil {
 			return err
 		}

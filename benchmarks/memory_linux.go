@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// residentBytes answers the resident memory of this process, from
+// residentBytes returns the resident memory of this process, from
 // /proc/self/statm, proc_pid_statm(5).
 func residentBytes() int64 {
 	raw, err := os.ReadFile("/proc/self/statm")

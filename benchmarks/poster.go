@@ -52,7 +52,7 @@ func (p *poster) post(ctx context.Context, url, id string, data []byte) error {
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 4096))
 	_ = res.Body.Close()
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("answered %d", res.StatusCode)
+		return fmt.Errorf("responded with %d", res.StatusCode)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func onServer(ctx context.Context, dsn string, f func(*pgx.Conn) error) error {
 
 func (s *schema) serverCPU() time.Duration { return serverCPU(s.server) }
 
-// postgresVersion answers the version and the settings that durability and
+// postgresVersion returns the version and the settings that durability and
 // speed hang on.
 func postgresVersion(ctx context.Context, dsn string) (string, error) {
 	var out string

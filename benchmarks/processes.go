@@ -46,7 +46,7 @@ func share(team []*child, l load) error {
 		}
 	}
 	for _, p := range team {
-		if answer, err := p.line(); err != nil || strings.TrimSpace(answer) != "done" {
+		if line, err := p.line(); err != nil || strings.TrimSpace(line) != "done" {
 			return errors.New("a sending process failed")
 		}
 	}
@@ -64,7 +64,7 @@ func runSender(ctx context.Context, dsn, schema string, endpoints int) error {
 	if err != nil {
 		return err
 	}
-	s := &librarySystem{Engine: e, store: store}
+	s := &librarySystem{Engine: e, store: store, urls: make([]string, endpoints)}
 	if err := s.start(ctx); err != nil {
 		return err
 	}

@@ -19,11 +19,13 @@ import (
 
 // The receiver is a process of its own, so that its work is not counted as the
 // sender's. Its paths: /e/… answers at once and is measured, /slow/… answers
-// after slowAnswer, /hang/… after hangTime, /fail/… with 503; /control/… steers
-// it.
+// after slowAnswer, /late/… after lateAnswer, /hang/… after hangTime, /fail/… with
+// 503; /control/… steers it.
 const (
 	slowAnswer = 20 * time.Millisecond
-	hangTime   = 5 * time.Second
+	lateAnswer = 4900 * time.Millisecond
+	hangTime   = 5*time.Second + 500*time.Millisecond
+	noisyPath  = "late"
 )
 
 // Report is what the receiver saw since its last reset.
@@ -62,6 +64,7 @@ func runReceiver() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/e/", r.event)
 	mux.HandleFunc("/slow/", r.pause(slowAnswer))
+	mux.HandleFunc("/"+noisyPath+"/", r.pause(lateAnswer))
 	mux.HandleFunc("/hang/", r.pause(hangTime))
 	mux.HandleFunc("/control/reset", r.reset)
 	mux.HandleFunc("/control/wait", r.wait)
@@ -158,7 +161,7 @@ func (r *receiver) reset(w http.ResponseWriter, req *http.Request) {
 	r.began, r.cpu = time.Now(), processCPU()
 }
 
-// wait answers once all events have arrived, or after the time that it is given.
+// wait returns once all events have arrived, or after the time that it is given.
 func (r *receiver) wait(w http.ResponseWriter, req *http.Request) {
 	limit, err := time.ParseDuration(req.FormValue("limit"))
 	if err != nil {

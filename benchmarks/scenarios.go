@@ -41,10 +41,16 @@ func scenarios() []scenario {
 		{"single", "End to end, single emits from 8 goroutines", []metric{rate, cpu}, append(slices.Clone(ours), riverDefaultName, riverTunedName), only(single)},
 		{"latency", "From emitting to receiving, 200 events per second", []metric{p50, p99}, everybody, only(latency)},
 		{
-			"hanging", "Healthy endpoints beside endpoints that hang for 5 s, 200 events per second",
+			"hanging", "Healthy ones of 1,000 endpoints that get an event a second each, beside those that hang for 5 s",
 			[]metric{p50, p99, missing},
 			append(slices.Clone(ours), riverTunedName),
-			[]variant{{"none hangs", hanging(0)}, {"10 % hang", hanging(10)}, {"50 % hang", hanging(50)}},
+			[]variant{{"none hangs", hanging(0)}, {"10 % hang", hanging(10)}, {"50 % hang", hanging(50)}, {"90 % hang", hanging(90)}},
+		},
+		{
+			"noisy", "20 endpoints at 200 events per second, beside an account with 100 endpoints that answer after 4.9 s, one event a second each",
+			[]metric{p50, p99, missing},
+			ours,
+			[]variant{{"alone", noisy(false)}, {"noisy account", noisy(true)}},
 		},
 		{
 			"flood", "Idle endpoints' events while another endpoint has many due",
@@ -137,21 +143,41 @@ func (b *bench) warmUp(ctx context.Context, s system, n int) error {
 	return err
 }
 
-// hanging sends to endpoints of which the given share does not answer for
+// hanging sends to endpoints of which the given share does not respond for
 // hangTime, and measures the others.
 func hanging(percent int) func(context.Context, *bench, contender) (measurement, error) {
 	return func(ctx context.Context, b *bench, c contender) (measurement, error) {
-		bad := b.endpoints * percent / 100
-		good := b.endpoints - bad
+		bad := b.fleet * percent / 100
+		good := b.fleet - bad
 		urls := append(b.urls("e", good), b.urls("hang", bad)...)
 		return b.with(ctx, c, urls, func(s system) (measurement, error) {
 			if err := b.warmUp(ctx, s, good); err != nil {
 				return measurement{}, err
 			}
-			// 37 has no divisor in common with 100: good and bad ones mix.
-			return b.steadily(ctx, s, func(i int) (int, bool) {
-				endpoint := i * 37 % b.endpoints
+			// 37 has no divisor in common with 1,000: good and bad ones mix.
+			return b.atRate(ctx, s, 2*b.steady, b.fleet, func(i int) (int, bool) {
+				endpoint := i * 37 % b.fleet
 				return endpoint, endpoint < good
+			})
+		})
+	}
+}
+
+// noisy measures 20 endpoints beside an account whose 100 endpoints are slow. Its
+// events go to all of them.
+func noisy(beside bool) func(context.Context, *bench, contender) (measurement, error) {
+	return func(ctx context.Context, b *bench, c contender) (measurement, error) {
+		const good, slow = 20, 100
+		urls := append(b.urls("e", good), b.urls(noisyPath, slow)...)
+		return b.with(ctx, c, urls, func(s system) (measurement, error) {
+			if err := b.warmUp(ctx, s, good); err != nil {
+				return measurement{}, err
+			}
+			return b.atRate(ctx, s, 2*b.steady, b.rate+1, func(i int) (int, bool) {
+				if beside && i%(b.rate+1) == 0 {
+					return good, false
+				}
+				return i % good, true
 			})
 		})
 	}
@@ -215,7 +241,7 @@ func untilWaiting(ctx context.Context, s *librarySystem, n int) error {
 	return fmt.Errorf("not all of %d deliveries failed in time", n)
 }
 
-// repeated answers the median of several measurements of the same system.
+// repeated returns the median of several measurements of the same system.
 func (b *bench) repeated(ctx context.Context, s system, l load) (measurement, error) {
 	all := make([]measurement, b.repeats)
 	for i := range all {

@@ -11,7 +11,7 @@ import (
 // failPath is the path of endpoints whose deliveries fail without being sent.
 const failPath = "fail"
 
-// stubTransport answers in the place of endpoints that fail, and with all, of
+// stubTransport responds instead of endpoints that fail, and with all, of
 // every endpoint.
 type stubTransport struct {
 	*webhook.HTTPTransport
@@ -28,7 +28,7 @@ func (t stubTransport) Send(ctx context.Context, req *webhook.Request) (*webhook
 	return t.HTTPTransport.Send(ctx, req)
 }
 
-// stubbed answers l with a stubTransport and no retry within a day.
+// stubbed returns l with a stubTransport and no retry within a day.
 func stubbed(l library, all bool) library {
 	l.shape = func(cfg *webhook.Config) {
 		cfg.Transport = stubTransport{cfg.Transport.(*webhook.HTTPTransport), all}

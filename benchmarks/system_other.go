@@ -11,7 +11,7 @@ import (
 func serverProcess(int) int       { return 0 }
 func serverCPU(int) time.Duration { return 0 }
 
-// residentBytes answers what the runtime has from the system.
+// residentBytes returns what the runtime has from the system.
 func residentBytes() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -48,7 +48,7 @@ type cell struct{ scenario, variant, contender string }
 
 type results map[cell][]measurement
 
-// median answers a metric's median over the rounds.
+// median returns a metric's median over the rounds.
 func (r results) median(c cell, m metric) (float64, bool) {
 	values := make([]float64, 0, len(r[c]))
 	for _, one := range r[c] {
@@ -57,7 +57,7 @@ func (r results) median(c cell, m metric) (float64, bool) {
 	return middle(values)
 }
 
-// ratio answers the median of the rounds' own ratios: what moves the whole
+// ratio returns the median of the rounds' own ratios: what moves the whole
 // machine from round to round moves both.
 func (r results) ratio(a, b cell, m metric) (float64, bool) {
 	over, under := r[a], r[b]
@@ -107,7 +107,7 @@ func (r results) write(w io.Writer, s scenario) {
 	}
 }
 
-// against answers the contenders that the others are compared with here.
+// against returns the contenders that the others are compared with here.
 func (r results) against(s scenario) []string {
 	var names []string
 	for _, name := range []string{bareName, riverTunedName, riverDefaultName} {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // target is a ratio that the project holds itself to.
@@ -34,9 +35,15 @@ func targets() []target {
 		{"10 % hang, memory, p99 / none", cell{"hanging", "10 % hang", mem}, cell{"hanging", "none hangs", mem}, p99, 2, 1.5, true},
 		{"10 % hang, SQLite, p99 / none", cell{"hanging", "10 % hang", lite}, cell{"hanging", "none hangs", lite}, p99, 2, 1.5, true},
 		{"10 % hang, PostgreSQL, p99 / none", cell{"hanging", "10 % hang", pg}, cell{"hanging", "none hangs", pg}, p99, 2, 1.5, true},
-		{"50 % hang, memory, p99 / none", cell{"hanging", "50 % hang", mem}, cell{"hanging", "none hangs", mem}, p99, 3, 2, true},
-		{"50 % hang, SQLite, p99 / none", cell{"hanging", "50 % hang", lite}, cell{"hanging", "none hangs", lite}, p99, 3, 2, true},
-		{"50 % hang, PostgreSQL, p99 / none", cell{"hanging", "50 % hang", pg}, cell{"hanging", "none hangs", pg}, p99, 3, 2, true},
+		{"50 % hang, memory, p99 / none", cell{"hanging", "50 % hang", mem}, cell{"hanging", "none hangs", mem}, p99, 2, 1.5, true},
+		{"50 % hang, SQLite, p99 / none", cell{"hanging", "50 % hang", lite}, cell{"hanging", "none hangs", lite}, p99, 2, 1.5, true},
+		{"50 % hang, PostgreSQL, p99 / none", cell{"hanging", "50 % hang", pg}, cell{"hanging", "none hangs", pg}, p99, 2, 1.5, true},
+		{"90 % hang, memory, p99 / none", cell{"hanging", "90 % hang", mem}, cell{"hanging", "none hangs", mem}, p99, 2, 1.5, true},
+		{"90 % hang, SQLite, p99 / none", cell{"hanging", "90 % hang", lite}, cell{"hanging", "none hangs", lite}, p99, 2, 1.5, true},
+		{"90 % hang, PostgreSQL, p99 / none", cell{"hanging", "90 % hang", pg}, cell{"hanging", "none hangs", pg}, p99, 2, 1.5, true},
+		{"noisy account, memory, p99 / alone", cell{"noisy", "noisy account", mem}, cell{"noisy", "alone", mem}, p99, 2, 1.5, true},
+		{"noisy account, SQLite, p99 / alone", cell{"noisy", "noisy account", lite}, cell{"noisy", "alone", lite}, p99, 2, 1.5, true},
+		{"noisy account, PostgreSQL, p99 / alone", cell{"noisy", "noisy account", pg}, cell{"noisy", "alone", pg}, p99, 2, 1.5, true},
 		{"many due elsewhere, SQLite, p99 / empty", cell{"flood", "many due", lite}, cell{"flood", "empty", lite}, p99, 3, 2, true},
 		{"many due elsewhere, PostgreSQL, p99 / empty", cell{"flood", "many due", pg}, cell{"flood", "empty", pg}, p99, 3, 2, true},
 		{"many retries waiting, SQLite / empty", cell{"retries", "many waiting", lite}, cell{"retries", "empty", lite}, rate, 0.85, 0.95, false},
@@ -58,13 +65,24 @@ func (r results) writeTargets(w io.Writer) {
 		if !ok {
 			continue
 		}
+		verdict := t.verdict(v)
+		if delay, _ := r.median(t.over, t.by); verdict == "missed" && t.isolation() && time.Duration(delay) <= moment {
+			verdict = "at most 50 ms"
+		}
 		sign := "≥"
 		if t.atMost {
 			sign = "≤"
 		}
-		fmt.Fprintf(w, "| %s | %.2f | %s %.4g | %s %.4g | %s |\n", t.what, v, sign, t.floor, sign, t.aim, t.verdict(v))
+		fmt.Fprintf(w, "| %s | %.2f | %s %.4g | %s %.4g | %s |\n", t.what, v, sign, t.floor, sign, t.aim, verdict)
 	}
 }
+
+// moment is what a good endpoint may wait for others, though that be many times what
+// it waits alone.
+const moment = 50 * time.Millisecond
+
+// isolation reports whether the target is of endpoints beside others that are bad.
+func (t target) isolation() bool { return t.over.scenario == "hanging" || t.over.scenario == "noisy" }
 
 func (t target) verdict(v float64) string {
 	reached := func(limit float64) bool { return v >= limit && !t.atMost || v <= limit && t.atMost }

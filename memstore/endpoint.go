@@ -84,8 +84,13 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 
 // configure takes over from in what a caller may set.
 func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool, now time.Time) {
-	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
-	r.Metadata, r.Headers, r.Secrets = in.Metadata, in.Headers, in.Secrets
+	r.URL, r.Description, r.Metadata, r.Headers = in.URL, in.Description, in.Metadata, in.Headers
+	if len(in.Events) > 0 {
+		r.Events = in.Events
+	}
+	if len(in.Secrets) > 0 {
+		r.Secrets = in.Secrets
+	}
 	r.UpdatedAt = now
 	r.Version++
 	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
@@ -161,7 +166,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 	return nil
 }
 
-// find answers the account's endpoint, unless it is deleted.
+// find returns the account's endpoint, unless it is deleted.
 func (s *Store) find(accountID, id string) (*endpoint, error) {
 	ep := s.endpoints[id]
 	if ep == nil || ep.deleted || ep.rec.AccountID != accountID {
@@ -178,7 +183,7 @@ func (s *Store) forget(ep *endpoint) {
 	}
 }
 
-// account answers the account, which it makes if need be.
+// account returns the account, which it makes if need be.
 func (s *Store) account(id string) *account {
 	acc := s.accounts[id]
 	if acc == nil {

@@ -68,7 +68,7 @@ func (in *intake) group(g []*event) error {
 	return nil
 }
 
-// register enters those of the group whose ids are new and answers them. After
+// register enters those of the group whose ids are new and returns them. After
 // a conflict none is entered.
 func (s *Store) register(g []*event) (added []*event, err error) {
 	added = g[:0]

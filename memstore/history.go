@@ -48,7 +48,7 @@ func (h *history[E]) drop() {
 
 func (h *history[E]) len() int { return len(h.items) - h.dead }
 
-// from answers the index of the first entry whose order is seq or more.
+// from returns the index of the first entry whose order is seq or more.
 func (h *history[E]) from(seq uint64) int {
 	return sort.Search(len(h.items), func(i int) bool { return h.items[i].order() >= seq })
 }
@@ -87,7 +87,7 @@ func formatCursor(seq uint64) string { return strconv.FormatUint(seq, 36) }
 func parseCursor(s string) (uint64, error) {
 	seq, err := strconv.ParseUint(s, 36, 64)
 	if err != nil {
-		return 0, fmt.Errorf("memstore: %w: Cursor is not one that this store answered", webhook.ErrInvalidArgument)
+		return 0, fmt.Errorf("memstore: %w: Cursor is not one that this store returned", webhook.ErrInvalidArgument)
 	}
 	return seq, nil
 }

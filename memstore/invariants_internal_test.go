@@ -55,7 +55,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	return w
 }
 
-// ownerOf answers the account of an endpoint: one of ten.
+// ownerOf returns the account of an endpoint: one of ten.
 func ownerOf(id string) string { return "acc_" + id[len(id)-1:] }
 
 func (w *walk) step() {

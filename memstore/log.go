@@ -37,7 +37,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 		func(d *delivery) bool { return matches(d, f) }, (*delivery).public)
 }
 
-// narrowest answers the shortest list that holds all deliveries of the filter.
+// narrowest returns the shortest list that holds all deliveries of the filter.
 func (s *Store) narrowest(f webhook.DeliveryFilter) *history[*delivery] {
 	var none history[*delivery]
 	switch {
@@ -137,7 +137,7 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 	return out, nil
 }
 
-// replayFrom answers the index of the first event to look at.
+// replayFrom returns the index of the first event to look at.
 func replayFrom(h *history[*event], r webhook.ReplayRequest) (int, error) {
 	if r.Cursor != "" {
 		seq, err := parseCursor(r.Cursor)
@@ -166,7 +166,7 @@ func (s *Store) replay(ev *event, ep *endpoint, now time.Time) bool {
 	return true
 }
 
-// to answers the event's delivery to the endpoint, or nil.
+// to returns the event's delivery to the endpoint, or nil.
 func (e *event) to(ep *endpoint) *delivery {
 	for _, d := range e.deliveries.items {
 		if d.ep == ep && !d.purged {

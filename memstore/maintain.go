@@ -158,7 +158,7 @@ func (s *Store) trim() {
 }
 
 // purge forgets a finished delivery, and its event with the last of them. It
-// answers how many rows went.
+// returns how many rows went.
 func (s *Store) purge(d *delivery) int {
 	s.leave(d)
 	d.purged = true

@@ -22,7 +22,7 @@ type Options struct {
 	// all until [webhook.MaintainRequest].Retention purges them.
 	History int
 
-	// Clock answers the time. It is called with the store locked, and must not
+	// Clock returns the time. It is called with the store locked, and must not
 	// call the store. Defaults to time.Now.
 	Clock func() time.Time
 }
@@ -94,7 +94,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // mutex for microseconds: more of them at once than processors only contend.
 func (s *Store) ConcurrencyHint() int { return runtime.GOMAXPROCS(0) }
 
-// begin locks the store unless ctx has ended, and answers the time. A method
+// begin locks the store unless ctx has ended, and returns the time. A method
 // that got no error unlocks.
 func (s *Store) begin(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
@@ -104,7 +104,7 @@ func (s *Store) begin(ctx context.Context) (time.Time, error) {
 	return s.time(), nil
 }
 
-// time answers the wall clock's time: a monotonic reading would make times that
+// time returns the wall clock's time: a monotonic reading would make times that
 // are compared as times differ from those that are compared as numbers.
 func (s *Store) time() time.Time { return s.clock().Round(0).UTC() }
 

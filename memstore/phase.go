@@ -71,7 +71,7 @@ func (s *Store) end(d *delivery, p phase, reason webhook.DeliveryReason, now tim
 	s.trim()
 }
 
-// lease enters the leased phase and answers what the caller is handed.
+// lease enters the leased phase and returns what the caller is handed.
 func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, dur time.Duration) webhook.Leased {
 	d.token = token
 	d.due = later(now.UnixNano(), dur)

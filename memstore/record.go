@@ -149,7 +149,7 @@ func cloneAttempt(a webhook.Attempt) webhook.Attempt {
 	return a
 }
 
-// public answers the delivery as the log shows it.
+// public returns the delivery as the log shows it.
 func (d *delivery) public() webhook.Delivery {
 	p := webhook.Delivery{
 		ID:         d.id,

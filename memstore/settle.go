@@ -144,7 +144,7 @@ func (b *settling) disable(ep *endpoint, why webhook.DisabledReason) {
 	rep.Disabled = why
 }
 
-// report answers the endpoint's entry in the answer.
+// report returns the endpoint's entry in the result.
 func (b *settling) report(ep *endpoint) *webhook.EndpointFailures {
 	i, ok := b.failing[ep]
 	if !ok {

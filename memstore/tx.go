@@ -8,7 +8,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// ErrTxDone answers a use of a [Tx] that was committed or rolled back.
+// ErrTxDone is returned by a use of a [Tx] that was committed or rolled back.
 var ErrTxDone = errors.New("memstore: the transaction has already been committed or rolled back")
 
 // Tx collects events until Commit: a stand-in, in tests, for the database
@@ -116,7 +116,7 @@ func (t *Tx) Commit() error {
 	return in.group(t.events)
 }
 
-// Rollback drops everything. After a Commit it answers [ErrTxDone] and does
+// Rollback drops everything. After a Commit it returns [ErrTxDone] and does
 // nothing, so that it can be deferred.
 func (t *Tx) Rollback() error {
 	t.mu.Lock()

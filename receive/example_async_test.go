@@ -1,9 +1,12 @@
 package receive_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -13,7 +16,7 @@ import (
 // Acknowledging first and working later, for handlers that take longer than the
 // sender waits.
 func ExampleAsyncConfig() {
-	secret := receiverSecret // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
+	secret := webhook.NewSecret() // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
 
 	receiver, err := receive.New(receive.Config{
 		Secrets: []webhook.Secret{secret},
@@ -32,7 +35,17 @@ func ExampleAsyncConfig() {
 		fmt.Println("summarised", call.CallID)
 		return nil
 	})
-	fmt.Println(serve(receiver, callCompleted("evt_1").request()).Code)
+	// What the sender does:
+	body := []byte(`{"id":"evt_1","event":"call.completed","timestamp":"2026-01-15T10:30:00Z","webhook_id":"wh_1",` +
+		`"data":{"call_id":"call_1","duration_seconds":245}}`)
+	request := httptest.NewRequest(http.MethodPost, "/webhooks", bytes.NewReader(body))
+	message := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: body}
+	if err := webhook.StandardSigner().Sign(request.Header, message, secret); err != nil {
+		log.Fatal(err)
+	}
+	response := httptest.NewRecorder()
+	receiver.ServeHTTP(response, request)
+	fmt.Println(response.Code)
 	close(acknowledged)
 
 	// At the end of the program, after http.Server.Shutdown:

@@ -1,10 +1,13 @@
 package receive_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
+	"time"
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/receive"
@@ -12,7 +15,7 @@ import (
 
 // A Receiver in front of code that handles the request itself.
 func ExampleReceiver_Middleware() {
-	secret := receiverSecret // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
+	secret := webhook.NewSecret() // webhook.ParseSecret(os.Getenv("WEBHOOK_SECRET"))
 
 	receiver, err := receive.New(receive.Config{Secrets: []webhook.Secret{secret}})
 	if err != nil {
@@ -30,7 +33,15 @@ func ExampleReceiver_Middleware() {
 	mux := http.NewServeMux()
 	mux.Handle("/hook", receiver.Middleware(own))
 
-	serve(mux, callCompleted("evt_1").request())
+	// What the sender does:
+	body := []byte(`{"id":"evt_1","event":"call.completed","timestamp":"2026-01-15T10:30:00Z","webhook_id":"wh_1",` +
+		`"data":{"call_id":"call_1","duration_seconds":245}}`)
+	request := httptest.NewRequest(http.MethodPost, "/hook", bytes.NewReader(body))
+	message := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: body}
+	if err := webhook.StandardSigner().Sign(request.Header, message, secret); err != nil {
+		log.Fatal(err)
+	}
+	mux.ServeHTTP(httptest.NewRecorder(), request)
 	// Output:
 	// call.completed true
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -29,12 +28,14 @@ type claim struct {
 
 	seen    outlook
 	rows    []claimed
-	probes  []probe        // of rows, at paused endpoints
-	locked  map[int64]bool // of both, while they are leased
-	idle    []int64        // paused endpoints whose probe is due, and that have nothing to send
-	met     []int64        // endpoints that have ready rows but are not active
+	probes  []probe                   // of rows, at paused endpoints
+	locked  map[int64]bool            // of both, while they are leased
+	idle    []int64                   // paused endpoints whose probe is due, and that have nothing to send
+	met     []int64                   // endpoints that have ready rows but are not active
+	key     queueKey                  // scanned last
+	strays  int                       // rows of the queue that were dropped, since their delivery is gone
+	damaged map[int64]*webhook.Target // endpoints of which what a claim asks for cannot be read
 	targets map[int64]*webhook.Target
-	events  map[key]*webhook.EventRecord
 }
 
 // claimed is one row of the queue to be leased, and what its delivery tells.
@@ -43,6 +44,8 @@ type claimed struct {
 	endpoint, version           int64
 	state, due                  int64 // in the queue
 	attempts, releases, expired int
+	rec                         *webhook.EventRecord
+	err                         error // why its event, or its delivery, cannot be read
 }
 
 // Claim implements [webhook.Queue]. The cursor is the number of the endpoint
@@ -58,7 +61,7 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if err := checkTerms(r.LeaseTerms); err != nil {
 		return webhook.Claimed{}, err
 	}
-	c := &claim{s: s, terms: r.LeaseTerms, from: cursor, cursor: cursor}
+	c := &claim{s: s, key: s.queueKey(), terms: r.LeaseTerms, from: cursor, cursor: cursor}
 	if err := c.run(ctx, r.Cursor == ""); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)
 	}
@@ -91,11 +94,21 @@ func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
 		c.restart()
 		return c.choose(ctx, t)
 	})
-	if err != nil || len(c.rows)+len(c.idle) == 0 {
+	if err != nil {
 		return err
 	}
-	if err := c.take(ctx); err != nil || len(c.rows) == 0 {
+	if err := c.dropJunk(ctx); err != nil || len(c.rows)+len(c.idle) == 0 {
 		return err
+	}
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	if c.strays > 0 { // told of by Maintain
+		s.dropped.Add(int64(c.strays))
+		c.more = true
+	}
+	if len(c.rows) == 0 {
+		return nil
 	}
 	s.leases.add(c.seen.micros, lease{due: later(c.seen.micros, c.terms.Lease), token: c.token}, len(c.rows))
 	n := 0 // of the rows, those that were read whole
@@ -146,7 +159,8 @@ func (c *claim) restart() {
 		c.terms.Room.Reset()
 	}
 	c.cursor, c.at, c.wrapped, c.visited, c.asked, c.more = c.from, c.from, false, 0, false, false
-	c.rows, c.probes, c.idle, c.met = nil, nil, nil, nil
+	c.rows, c.probes, c.idle, c.met, c.damaged = nil, nil, nil, nil, nil
+	c.key.any = false
 }
 
 // choose chooses what to lease. Probes come first, since they would otherwise wait
@@ -182,12 +196,12 @@ func (c *claim) take(ctx context.Context) error {
 	chosen := c.rows
 	if c.s.dialect.leaseAtOnce != nil && len(c.probes)+len(c.idle) == 0 {
 		return c.s.again(ctx, func() error {
-			c.token, c.rows = newToken(), chosen
+			c.token, c.rows, c.strays = newToken(), chosen, 0
 			return afterCommit(c.s.dialect.leaseAtOnce(ctx, &txn{s: c.s, q: c.s.db}, c))
 		})
 	}
 	return c.s.write(ctx, func(t *txn) (err error) {
-		c.token, c.rows = newToken(), chosen
+		c.token, c.rows, c.strays = newToken(), chosen, 0
 		if c.seen.micros, err = t.clock(ctx); err != nil {
 			return err
 		}
@@ -212,7 +226,7 @@ func (c *claim) keep(found map[key]claimed) {
 	var kept []claimed
 	for _, row := range c.rows {
 		if f, ok := found[row.k]; ok {
-			row.event, row.attempts, row.releases, row.expired = f.event, f.attempts, f.releases, f.expired
+			row.event, row.attempts, row.releases, row.expired, row.err = f.event, f.attempts, f.releases, f.expired, f.err
 			kept = append(kept, row)
 			delete(found, row.k)
 		}
@@ -239,14 +253,16 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 	}
 	found := make(map[key]claimed, len(c.rows))
 	err := t.bulk(ctx, &sq.LockRows, oneEach(c.keys()), func(r *sql.Rows) error {
-		var row claimed
-		err := r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired)
+		row, err := scanLocked(r)
 		if state, chosen := states[row.k]; chosen && state == row.state {
 			found[row.k] = row
 		}
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.dropStrays(ctx, t, found); err != nil {
 		return err
 	}
 	if c.keep(found); len(c.rows) == 0 {
@@ -264,6 +280,58 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		return err
 	}
 	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
+}
+
+// dropJunk drops the rows of the queue that have no key, if there were some.
+func (c *claim) dropJunk(ctx context.Context) error {
+	if !c.key.any {
+		return nil
+	}
+	n := 0
+	err := c.s.write(ctx, func(t *txn) (err error) {
+		n, err = t.dropJunk(ctx)
+		return err
+	})
+	if err == nil {
+		c.s.dropped.Add(int64(n))
+		c.more = true
+	}
+	return err
+}
+
+// dropStrays drops those of the rows whose delivery is gone, since somebody deleted
+// that by hand. They would be chosen again and again, in the place of others.
+func (c *claim) dropStrays(ctx context.Context, t *txn, found map[key]claimed) error {
+	var missing []key
+	for _, k := range c.keys() {
+		if _, ok := found[k]; !ok {
+			missing = append(missing, k)
+		}
+	}
+	var strays [][]any
+	err := t.bulk(ctx, &c.s.sql.Undelivered, oneEach(missing), func(r *sql.Rows) error {
+		var k key
+		err := r.Scan(&k)
+		strays = append(strays, []any{k})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.strays = len(strays)
+	return t.bulk(ctx, &c.s.sql.DeleteQueue, strays, nil)
+}
+
+// scanLocked reads a row of the queue with what its delivery tells.
+func scanLocked(r *sql.Rows) (row claimed, err error) {
+	if err = r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired); err == nil {
+		return row, nil
+	}
+	var bad unread
+	dst := columnsOf(&bad, `attempts, releases, expired`, &row.attempts, &row.releases, &row.expired)
+	err = r.Scan(append([]any{&row.k, &row.state}, dst...)...)
+	row.err = fmt.Errorf("sqlstore: the delivery's row cannot be read: %w", errors.Join(bad.causes...))
+	return row, err
 }
 
 // oneEach returns rows of one value.
@@ -317,89 +385,6 @@ func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
 	return err
 }
 
-// errFull ends the reading of events when the call has as many bytes as it may.
-var errFull = errors.New("as many bytes as were asked for")
-
-// read reads the events of the rows, in their order, until that is more than
-// MaxBytes, and returns how many of the rows it was.
-func (c *claim) read(ctx context.Context, t *txn) (n int, err error) {
-	c.events = make(map[key]*webhook.EventRecord, len(c.rows))
-	text, keys := &c.s.sql.Leased, make([][]any, 0, len(c.rows))
-	asked := make(map[key]bool)
-	for _, row := range c.rows {
-		switch {
-		case c.s.dialect.leaseAtOnce == nil:
-			keys = append(keys, []any{row.k})
-		case !asked[row.event]: // known from the lease
-			asked[row.event] = true
-			keys = append(keys, []any{row.event})
-		}
-	}
-	of := make(map[key]key, len(c.rows))
-	bytes, full := 0, false
-	if c.s.dialect.leaseAtOnce != nil {
-		text = &c.s.sql.Events
-	}
-	err = t.bulk(ctx, text, keys, func(r *sql.Rows) error {
-		var k, event key
-		rec, err := scanEvent(r, &k, &event)
-		of[k] = event
-		if c.events[event] == nil {
-			c.events[event] = &rec
-		}
-		if bytes += len(rec.Data); err == nil && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
-			full, err = true, errFull
-		}
-		return err
-	})
-	if err != nil && !full {
-		return 0, err
-	}
-	return c.fit(of, full), nil
-}
-
-// fit returns how many of the rows are within MaxBytes, or one, and drops the events
-// of the others. full means that not all were read.
-func (c *claim) fit(of map[key]key, full bool) int {
-	bytes := 0
-	for i := range c.rows {
-		row := &c.rows[i]
-		if c.s.dialect.leaseAtOnce == nil {
-			row.event = of[row.k]
-		}
-		rec := c.events[row.event]
-		if rec == nil {
-			if full {
-				return i
-			}
-			continue // somebody deleted rows by hand
-		}
-		if bytes += len(rec.Data); i > 0 && c.terms.MaxBytes > 0 && bytes > c.terms.MaxBytes {
-			return i
-		}
-	}
-	return len(c.rows)
-}
-
-// readTargets reads where the rows go.
-func (c *claim) readTargets(ctx context.Context, t *txn) (err error) {
-	want := make(map[int64]int64, len(c.rows))
-	for _, row := range c.rows {
-		want[row.endpoint] = row.version
-	}
-	c.targets, err = c.s.targetsOf(ctx, t, want)
-	return err
-}
-
-// scanEvent reads an event's columns, after some others.
-func scanEvent(row scanner, others ...any) (webhook.EventRecord, error) {
-	var rec webhook.EventRecord
-	var at, created int64
-	err := row.Scan(append(others, &rec.ID, &rec.AccountID, &rec.Type, &at, &created, &rec.Data)...)
-	rec.Timestamp, rec.CreatedAt = time.UnixMicro(at).UTC(), fromMicros(created)
-	return rec, err
-}
-
 // flag tells Maintain of endpoints that are not active and have ready rows all
 // the same: whoever inserted them did not see the change. It is a hint, and
 // repeated by the next claim that meets them.
@@ -417,14 +402,17 @@ func (c *claim) answer() webhook.Claimed {
 		Cursor: strconv.FormatInt(c.cursor, 10), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
 	}
 	for _, row := range c.rows {
-		event, target := c.events[row.event], c.targets[row.endpoint]
-		if event == nil || target == nil {
-			continue // somebody deleted rows by hand
+		event, target := row.rec, c.targets[row.endpoint]
+		if target == nil {
+			continue // somebody deleted rows by hand: Maintain finds the lease
+		}
+		if row.err != nil {
+			event = &webhook.EventRecord{AccountID: target.AccountID}
 		}
 		out.Deliveries = append(out.Deliveries, webhook.Leased{
 			DeliveryID: row.k.id(), Token: webhook.LeaseToken(c.token),
 			Attempts: row.attempts, Releases: row.releases, Expired: row.expired,
-			Event: event, Target: target,
+			Event: event, Target: target, Err: row.err,
 		})
 	}
 	return out

@@ -42,6 +42,7 @@ type dialect struct {
 	oneWriter   bool   // writes go one at a time
 	prepare     bool   // hot statements are prepared on the pool
 	quote       string // around a schema's name
+	byteKeys    bool   // keys are bytes, and may be of any length
 	numbered    bool   // placeholders are $1, $2, …
 	forUpdate   string
 	skipLocked  string
@@ -93,7 +94,7 @@ type statements struct {
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
-	SecretsAfter, LockSecrets, SetSecrets               string
+	EndpointsAfter, LockSecrets, SetSecrets             string
 	InsertSubscriptions, Targets                        bulk
 
 	InsertEvents, ReadEvents, DropEvents bulk
@@ -107,7 +108,9 @@ type statements struct {
 	LeaseAtOnce                   string // PostgreSQL
 	PickRows, Lease, Events       bulk
 	PickStates, Inserted, Leased  bulk // MySQL
-	LockRows, GiveBack            bulk
+	LockRows, Undelivered         bulk
+	GiveBack                      bulk
+	DropJunk                      string // SQLite
 	ProbesDue                     string
 	ProbeRows, LockProbes         bulk
 	SetProbes, UnsetProbes        bulk
@@ -129,6 +132,7 @@ type statements struct {
 	ReadyOf, HeldOf, ParkedOf        string
 	BegunOf                          string
 	HeldStep, ParkedStep, BegunStep  string
+	ReadyStep                        string
 	Moving, ClearMoving              string
 	EndpointStates, MoveRows, Cancel bulk
 
@@ -156,6 +160,7 @@ func (s statements) render(prefix string, d *dialect) *statements {
 	if s.Clock != "" {
 		s.Now = "select {clock}"
 	}
+	s.ReadyStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 0")
 	v := reflect.ValueOf(&s).Elem()
 	forTexts(v, func(text string) string {
 		text = strings.TrimSpace(r.Replace(text))

@@ -27,4 +27,10 @@
 // for other writers until the context ends, whatever the busy timeout is. SQLite
 // on a network file system is not supported, and neither are two machines on one
 // file.
+//
+// # Tests
+//
+// The tests of this package need drivers, which the published module must not
+// require, so they are a module of their own, internal/itest. Without any server
+// they run on SQLite; the conformance suite of package storetest is among them.
 package sqlstore

@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -143,19 +143,19 @@ func (s *Store) GetEndpoint(ctx context.Context, accountID, id string) (webhook.
 }
 
 func (s *Store) endpoint(ctx context.Context, t *txn, text, accountID, id string) (webhook.EndpointRecord, error) {
-	rec, _, err := s.endpointWithNum(ctx, t, text, accountID, id)
-	return rec, err
+	ep, err := s.storedEndpoint(ctx, t, text, accountID, id)
+	return ep.EndpointRecord, err
 }
 
-func (s *Store) endpointWithNum(ctx context.Context, t *txn, text, accountID, id string) (webhook.EndpointRecord, int64, error) {
+func (s *Store) storedEndpoint(ctx context.Context, t *txn, text, accountID, id string) (storedEndpoint, error) {
 	if checkText("", accountID, maxAccount) != nil || checkText("", id, maxID) != nil {
-		return webhook.EndpointRecord{}, 0, webhook.ErrNotFound // nothing has such an id
+		return storedEndpoint{}, webhook.ErrNotFound // nothing has such an id
 	}
-	rec, num, err := s.scanEndpoint(t.row(ctx, text, id, accountID))
+	ep, err := s.scanEndpoint(t.row(ctx, text, id, accountID))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = webhook.ErrNotFound
 	}
-	return rec, num, err
+	return ep, err
 }
 
 // UpdateEndpoint implements [webhook.EndpointStore].
@@ -170,7 +170,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		if err := s.touch(ctx, t, in.AccountID); err != nil {
 			return err
 		}
-		old, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, in.AccountID, in.ID)
+		old, err := s.storedEndpoint(ctx, t, s.sql.LockEndpoint, in.AccountID, in.ID)
 		if err != nil {
 			return err
 		}
@@ -181,8 +181,8 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		if err != nil {
 			return err
 		}
-		rec = configure(old, u, now)
-		if err := s.replace(ctx, t, num, rec, row, boolNumber(rec.Pace == old.Pace)); err != nil {
+		rec = configure(old.EndpointRecord, u, now)
+		if err := s.replace(ctx, t, old.num, rec, old.kept(in, row), boolNumber(rec.Pace == old.Pace)); err != nil {
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
@@ -192,6 +192,24 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		return webhook.EndpointRecord{}, s.failed("update endpoint", err)
 	}
 	return rec, nil
+}
+
+// kept answers the row to be written: what the caller could not read, and so did
+// not set, stays as it is stored.
+func (old *storedEndpoint) kept(in webhook.EndpointRecord, row endpointRow) endpointRow {
+	if len(in.Events) == 0 {
+		row.events = old.row.events
+	}
+	if len(in.Secrets) == 0 {
+		row.secrets = old.row.secrets
+	}
+	if in.Metadata == nil && slices.Contains(old.Unreadable, partMetadata) {
+		row.metadata = old.row.metadata
+	}
+	if in.Headers == nil && slices.Contains(old.Unreadable, partHeaders) {
+		row.headers = old.row.headers
+	}
+	return row
 }
 
 // configure answers the record with what a caller may set taken over from u.
@@ -237,6 +255,9 @@ func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.Endpoi
 	if err != nil {
 		return err
 	}
+	if len(r.Events) == 0 { // they stay, see kept
+		return nil
+	}
 	if err := t.exec(ctx, s.sql.DeleteSubscriptions, num); err != nil {
 		return err
 	}
@@ -267,9 +288,9 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 				page.Next = strconv.FormatInt(last, 10)
 				return nil
 			}
-			rec, num, err := s.scanEndpoint(rows)
-			last = num
-			page.Items = append(page.Items, rec)
+			ep, err := s.scanEndpoint(rows)
+			last = ep.num
+			page.Items = append(page.Items, ep.EndpointRecord)
 			return err
 		}, args...)
 	})
@@ -298,7 +319,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 		if err := s.touch(ctx, t, accountID); err != nil {
 			return err
 		}
-		_, num, err := s.endpointWithNum(ctx, t, s.sql.LockEndpoint, accountID, id)
+		ep, err := s.storedEndpoint(ctx, t, s.sql.LockEndpoint, accountID, id)
 		if err != nil {
 			return err
 		}
@@ -306,10 +327,10 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 		if err != nil {
 			return err
 		}
-		if err := t.exec(ctx, s.sql.DeleteSubscriptions, num); err != nil {
+		if err := t.exec(ctx, s.sql.DeleteSubscriptions, ep.num); err != nil {
 			return err
 		}
-		return t.exec(ctx, s.sql.DeleteEndpoint, now, num)
+		return t.exec(ctx, s.sql.DeleteEndpoint, now, ep.num)
 	}))
 }
 
@@ -362,36 +383,61 @@ func toJSON(v any) string {
 	return string(text)
 }
 
-func fromJSON(text, column string, v any) error {
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		return fmt.Errorf("column %s: %w", column, err)
+// fromJSON reads what toJSON rendered, all of it or nothing.
+func fromJSON[T any](text string, v *T) error {
+	var read T
+	err := json.Unmarshal([]byte(text), &read)
+	if err == nil {
+		*v = read
 	}
-	return nil
+	return err
 }
 
 type scanner interface{ Scan(...any) error }
 
-// scanEndpoint reads endpointColumns.
-func (s *Store) scanEndpoint(row scanner) (r webhook.EndpointRecord, num int64, err error) {
-	var events, metadata, headers, secrets, reason string
+// storedEndpoint is an endpoint as read.
+type storedEndpoint struct {
+	webhook.EndpointRecord
+	num int64
+	row endpointRow // as it is stored
+	bad error       // why some of it cannot be read
+}
+
+// Parts of an endpoint that can be unreadable although their column was read.
+const (
+	partEvents   = "events"
+	partMetadata = "metadata"
+	partHeaders  = "headers"
+	partSecrets  = "secrets"
+)
+
+// scanEndpoint reads endpointColumns. What cannot be read is told by Unreadable.
+func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
+	var reason string
 	var status int
+	var pace int
 	var disabled, since, triggered, success, failure, paused, created, updated int64
-	err = row.Scan(&num, &r.ID, &r.AccountID, &r.URL, &events, &r.Description, &metadata, &headers, &secrets,
+	var bad unread
+	r := &e.EndpointRecord
+	names := endpointColumns[strings.IndexByte(endpointColumns, ',')+1:]
+	dst := columnsOf(&bad, names, &r.ID, &r.AccountID, &r.URL, &e.row.events, &r.Description, &e.row.metadata, &e.row.headers, &e.row.secrets,
 		&status, &r.Version, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
-		&triggered, &success, &failure, &r.Pace, &paused, &created, &updated)
-	if err != nil {
-		return r, 0, err
+		&triggered, &success, &failure, &pace, &paused, &created, &updated)
+	if err := row.Scan(append([]any{&e.num}, dst...)...); err != nil {
+		return e, err
 	}
 	r.Status, r.DisabledReason = statusWord[unpaused(status)], webhook.DisabledReason(reason)
-	if r.Pace = paceOf(status, r.Pace); r.Pace == webhook.PacePaused {
+	if r.Pace = paceOf(status, webhook.Pace(pace)); r.Pace == webhook.PacePaused {
 		r.PausedTill = fromMicros(paused)
 	}
 	r.DisabledAt, r.FailingSince = fromMicros(disabled), fromMicros(since)
 	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = fromMicros(triggered), fromMicros(success), fromMicros(failure)
 	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)
-	if r.Secrets, err = s.keys.open(r.ID, secrets); err != nil {
-		return r, 0, err
-	}
-	return r, num, errors.Join(fromJSON(events, "events", &r.Events),
-		fromJSON(metadata, "metadata", &r.Metadata), fromJSON(headers, "headers", &r.Headers))
+	r.Secrets, err = s.keys.open(r.ID, e.row.secrets)
+	bad.add(partSecrets, err)
+	bad.add(partEvents, fromJSON(e.row.events, &r.Events))
+	bad.add(partMetadata, fromJSON(e.row.metadata, &r.Metadata))
+	bad.add(partHeaders, fromJSON(e.row.headers, &r.Headers))
+	r.Unreadable, e.bad = bad.parts, bad.err(r.ID)
+	return e, nil
 }

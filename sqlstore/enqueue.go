@@ -31,8 +31,15 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 		in.restart()
 		return in.run(ctx, t)
 	})
+	if ofOneGroup(err) && len(r.Groups) > 1 {
+		return oneByOne(ctx, s, r)
+	}
 	return in.answer(s.failed("enqueue", err))
 }
+
+// ofOneGroup reports whether an error concerns what one group holds, which the
+// others of the call can be stored without.
+func ofOneGroup(err error) bool { return kindOf(err) == kindData || errors.Is(err, errInvisible) }
 
 // enqueuer stores events in a transaction of the caller.
 type enqueuer struct {
@@ -56,12 +63,19 @@ func (e *enqueuer) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webho
 }
 
 // oneByOne enqueues the groups of a call that has an id with several contents:
-// which of them counts depends on which of the groups before can be stored.
-// Nothing of it is handed off.
+// which of them counts depends on which of the groups before can be stored. And
+// those of a call of which the database refuses something, so that the others are
+// stored. Nothing of it is handed off.
 func oneByOne(ctx context.Context, q webhook.Enqueuer, r webhook.EnqueueRequest) (all webhook.Enqueued, err error) {
 	for _, group := range r.Groups {
 		one, err := q.Enqueue(ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{group}})
-		if err != nil {
+		switch {
+		case err != nil && ofOneGroup(err) && len(r.Groups) > 1:
+			all.Errs = append(all.Errs, err)
+			continue
+		case err != nil && len(all.Errs) > 0: // some may be stored
+			return webhook.Enqueued{}, errors.Join(webhook.ErrUnknownOutcome, err)
+		case err != nil:
 			return webhook.Enqueued{}, err
 		}
 		all.Errs = append(all.Errs, one.Errs...)
@@ -227,8 +241,11 @@ func (in *intake) compare(ctx context.Context, t *txn) error {
 		var k key
 		var old webhook.EventRecord
 		var at int64
-		if err := r.Scan(&k, &old.AccountID, &old.ID, &old.Type, &at, &old.Data); err != nil {
-			return err
+		bad := r.Scan(&k, &old.AccountID, &old.ID, &old.Type, &at, &old.Data)
+		if bad != nil { // a damaged row concerns those alone who use its id again
+			if err := r.Scan(&k, new(any), new(any), new(any), new(any), new(any)); err != nil {
+				return err
+			}
 		}
 		old.Timestamp = time.UnixMicro(at)
 		ev := byKey[k]
@@ -236,7 +253,7 @@ func (in *intake) compare(ctx context.Context, t *txn) error {
 			return nil
 		}
 		ev.found = true
-		if !same(&old, &ev.rec) {
+		if bad != nil || !same(&old, &ev.rec) {
 			for _, g := range ev.groups {
 				in.errs[g] = webhook.ErrIDConflict
 			}
@@ -381,7 +398,7 @@ func (in *intake) place(k key, ev *newEvent, sub subscriber) (state int64) {
 func (in *intake) hasRoom(ev *newEvent, sub subscriber) bool {
 	n := len(ev.rec.Data)
 	switch {
-	case isPaused(sub.status) || len(in.leased) >= in.terms.Max || in.full:
+	case isPaused(sub.status) || sub.version == unknownVersion || len(in.leased) >= in.terms.Max || in.full:
 		return false
 	case in.terms.MaxBytes > 0 && len(in.leased) > 0 && in.bytes+n > in.terms.MaxBytes:
 		in.full = true

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -64,8 +65,11 @@ func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk, nums []int64
 		err := r.Scan(&h.num, &h.id, &h.account, &h.status, &h.version, &h.generation, &h.reason, &h.disabledAt,
 			&h.failures, &h.since, &h.triggered, &h.success, &h.failure,
 			&h.pace, &h.pauses, &h.pausedUntil, &h.probeAt, &h.probeToken)
+		if err != nil {
+			return errors.Join(errDamaged, err)
+		}
 		b.health[h.num] = &health{read: h}
-		return err
+		return nil
 	})
 }
 

@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"database/sql/driver"
 	"encoding/binary"
 	"encoding/hex"
@@ -96,4 +98,37 @@ func (k *key) Scan(src any) error {
 		return fmt.Errorf("sqlstore: %T is not a key", src)
 	}
 	return nil
+}
+
+// queueKey scans the key of a row of the queue. SQLite keeps whatever it is given:
+// what is no key there is junk, which nothing finds by its key.
+type queueKey struct {
+	key
+	bytes bool // nothing but 16 bytes is a key
+	junk  bool // the latest was none
+	any   bool // some was none
+}
+
+func (s *Store) queueKey() queueKey { return queueKey{bytes: s.dialect.byteKeys} }
+
+// Scan implements sql.Scanner.
+func (k *queueKey) Scan(src any) error {
+	if k.bytes {
+		b, isBytes := src.([]byte)
+		if k.junk = !isBytes || len(b) != len(k.key); k.junk {
+			k.any = true
+			return nil
+		}
+	}
+	return k.key.Scan(src)
+}
+
+// dropJunk drops the rows of the queue that have no key, which would hide those that
+// are behind them, and returns how many.
+func (t *txn) dropJunk(ctx context.Context) (n int, err error) {
+	err = t.query(ctx, t.s.sql.DropJunk, func(*sql.Rows) error {
+		n++
+		return nil
+	})
+	return n, err
 }

@@ -211,11 +211,11 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 		}
 		text, args, only := s.sql.StatsAll, []any(nil), int64(0)
 		if endpointID != "" {
-			_, num, err := s.endpointWithNum(ctx, t, s.sql.GetEndpoint, accountID, endpointID)
+			ep, err := s.storedEndpoint(ctx, t, s.sql.GetEndpoint, accountID, endpointID)
 			if err != nil {
 				return err
 			}
-			text, args, only = s.sql.StatsOf, []any{num}, num
+			text, args, only = s.sql.StatsOf, []any{ep.num}, ep.num
 		}
 		if q.Leased, err = s.countLeased(ctx, t, only); err != nil {
 			return err

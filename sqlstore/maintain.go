@@ -24,6 +24,7 @@ func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhoo
 			return webhook.Maintained{}, s.failed("purge", err)
 		}
 	}
+	m.out.Dropped += int(s.dropped.Swap(0))
 	m.out.Now = fromMicros(m.micros)
 	return m.out, nil
 }
@@ -67,6 +68,9 @@ func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 			}
 		}
 	}
+	if seen.ready {
+		return m.strays(ctx, &left)
+	}
 	return nil
 }
 
@@ -88,7 +92,7 @@ func (m *upkeep) promote(ctx context.Context, left *int) error {
 	var c moved
 	err := m.s.write(ctx, func(t *txn) error {
 		c = moved{}
-		rows, err := m.waiting(ctx, t, *left)
+		rows, err := m.waiting(ctx, t, *left, &c)
 		if err != nil {
 			return err
 		}
@@ -96,7 +100,7 @@ func (m *upkeep) promote(ctx context.Context, left *int) error {
 		if err != nil {
 			return err
 		}
-		c.more = len(rows) == *left
+		c.more = c.more || len(rows) == *left
 		c.rows = len(rows)
 		return m.put(ctx, t, rows, states, &c)
 	})
@@ -111,17 +115,35 @@ func (m *upkeep) promoted(err error, c *moved, left *int) {
 		m.out.Readied += c.ready
 		m.out.Held += c.held
 		m.out.Cancelled += c.cancelled
+		m.out.Dropped += c.dropped
 		m.out.More = m.out.More || c.more
 	}
 }
 
-func (m *upkeep) waiting(ctx context.Context, t *txn, limit int) (rows []due, err error) {
-	err = t.query(ctx, m.s.sql.DueWaiting, func(r *sql.Rows) error {
-		var d due
-		err := r.Scan(&d.k, &d.endpoint, &d.due)
-		rows = append(rows, d)
-		return err
+func (m *upkeep) waiting(ctx context.Context, t *txn, limit int, c *moved) ([]due, error) {
+	return m.queued(ctx, t, c, m.s.sql.DueWaiting, func(r *sql.Rows, k *queueKey) (d due, err error) {
+		return d, r.Scan(k, &d.endpoint, &d.due)
 	}, m.micros, limit)
+}
+
+// queued reads rows of the queue, and drops those that have no key.
+func (m *upkeep) queued(
+	ctx context.Context, t *txn, c *moved, text string, scan func(*sql.Rows, *queueKey) (due, error), args ...any,
+) (rows []due, err error) {
+	k := m.s.queueKey()
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		d, err := scan(r, &k)
+		if d.k = k.key; !k.junk {
+			rows = append(rows, d)
+		}
+		return err
+	}, args...)
+	if err != nil || !k.any {
+		return rows, err
+	}
+	n, err := t.dropJunk(ctx)
+	c.dropped += n
+	c.more = true
 	return rows, err
 }
 
@@ -204,16 +226,21 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 
 // unlease moves leased deliveries to where their endpoints want them.
 func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
-	var expire, queue, cancel [][]any
+	var expire, queue, cancel, queued [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
-		if status == endpointDeleted {
-			c.cancelled++
+		queued = append(queued, []any{d.k})
+		if c.cancels(status) {
 			cancel = append(cancel, m.cancelled(d.k))
 			continue
 		}
 		expire = append(expire, []any{d.k})
 		queue = append(queue, []any{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
+	}
+	// What is leased is not in the queue. If it is all the same, that must not keep
+	// everything else that has expired from getting there.
+	if err := t.bulk(ctx, &m.s.sql.DeleteQueue, queued, nil); err != nil {
+		return err
 	}
 	if err := t.bulk(ctx, &m.s.sql.Expire, expire, nil); err != nil {
 		return err
@@ -238,15 +265,13 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 	var nums [][]any
 	for _, d := range rows {
 		if _, asked := states[d.endpoint]; !asked {
-			states[d.endpoint] = endpointDeleted
+			states[d.endpoint] = endpointGone
 			nums = append(nums, []any{d.endpoint})
 		}
 	}
 	err := t.bulk(ctx, &m.s.sql.EndpointStates, nums, func(r *sql.Rows) error {
-		var num, version, probeAt int64
-		var status int
-		err := r.Scan(&num, &status, &version, &probeAt)
-		states[num] = status
+		mv, err := scanMover(r, true)
+		states[mv.num] = mv.status
 		return err
 	})
 	return states, err
@@ -254,9 +279,23 @@ func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]in
 
 // moved counts what put did.
 type moved struct {
-	rows, ready, held, cancelled int
-	more                         bool
-	parked                       map[int64]bool // endpoints of which something was parked, or had begun
+	rows, ready, held, cancelled, dropped int
+	more                                  bool
+	parked                                map[int64]bool // endpoints of which something was parked, or had begun
+}
+
+// cancels reports whether the deliveries of an endpoint of that status are
+// cancelled, and counts one.
+func (c *moved) cancels(status int) bool {
+	switch status {
+	case endpointGone:
+		c.dropped++
+	case endpointDeleted:
+		c.cancelled++
+	default:
+		return false
+	}
+	return true
 }
 
 // count counts a row that goes to a state, and answers that.
@@ -296,8 +335,7 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 	var move, ended, finish [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
-		if status == endpointDeleted {
-			c.cancelled++
+		if c.cancels(status) {
 			ended = append(ended, []any{d.k})
 			finish = append(finish, m.cancelled(d.k))
 			continue

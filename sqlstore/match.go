@@ -23,6 +23,21 @@ type subscriber struct {
 	version int64
 }
 
+// scan reads a subscriber with its topic. What of it cannot be read is found out by
+// the claim that meets it: an event for others must get through.
+func (sub *subscriber) scan(r *sql.Rows, at *topic) error {
+	if r.Scan(&at.account, &at.typ, &sub.num, &sub.id, &sub.status, &sub.pace, &sub.version) == nil {
+		return nil
+	}
+	var bad unread
+	var pace int
+	*sub = subscriber{status: endpointActive, version: unknownVersion}
+	dst := columnsOf(&bad, `id, status, pace, version`, &sub.id, &sub.status, &pace, &sub.version)
+	err := r.Scan(append([]any{&at.account, &at.typ, &sub.num}, dst...)...)
+	sub.pace = webhook.Pace(pace)
+	return err
+}
+
 // match is who wants a topic, as of a version of its account.
 type match struct {
 	version int64
@@ -81,7 +96,7 @@ func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 	err = t.bulk(ctx, &in.s.sql.Match, patternRows(missing), func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
-		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.id, &sub.status, &sub.pace, &sub.version)
+		err := sub.scan(r, &at)
 		found[at] = append(found[at], sub)
 		return err
 	})
@@ -170,7 +185,7 @@ func (in *intake) freshMatches(ctx context.Context, t *txn, topics []topic) (mat
 	err := t.query(ctx, in.s.sql.MatchAll, func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
-		err := r.Scan(&at.account, &at.typ, &sub.num, &sub.id, &sub.status, &sub.pace, &sub.version)
+		err := sub.scan(r, &at)
 		if at.typ == "" {
 			versions[at.account] = sub.version
 			return err

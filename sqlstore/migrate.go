@@ -169,9 +169,11 @@ func (s *Store) wrongVersion(have int) error {
 	return nil
 }
 
-// Validate checks, without changing anything, that the server is new enough,
-// that the tables are of [SchemaVersion], and that the signing secret of some
-// endpoint opens with Options.Keys.
+// Validate checks, without changing anything, that the server is new enough, that
+// the tables are of [SchemaVersion], and that all endpoints can be read: their
+// secrets open with Options.Keys, and nothing of their rows is damaged. Those that
+// cannot are listed in an [*UnreadableError], with which a process can start all
+// the same: the others' deliveries are sent. It reads all endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
 	if err := s.dialect.migration.version(ctx, s.db); err != nil {
 		return err
@@ -183,14 +185,5 @@ func (s *Store) Validate(ctx context.Context) error {
 	if err != nil {
 		return s.failed("validate", err)
 	}
-	rows, err := s.secretsAfter(ctx, 0)
-	if err != nil {
-		return s.failed("validate", err)
-	}
-	for _, row := range rows {
-		if _, err := s.keys.open(row.id, row.stored); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.unreadable(ctx)
 }

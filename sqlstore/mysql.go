@@ -50,7 +50,7 @@ func mysqlSQL() statements {
 
 	s.InsertSubscriptions = bulk{row: `(?, ?, ?)`, sep: `, `, text: `insert into {p}subscription (account, type, endpoint) values %ROWS%`}
 	s.Targets = bulk{row: `?`, sep: `, `, text: `
-		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
+		select num, ` + targetColumns + ` from {p}endpoint where num in (%ROWS%)`}
 
 	s.InsertEvents = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}event (uid, account, id, type, at, created_at, data, origin) values %ROWS%
@@ -94,9 +94,12 @@ func mysqlSQL() statements {
 		from {p}queue q force index (primary) straight_join {p}delivery d force index (primary) on d.id = q.id
 		where q.id in (%ROWS%) order by q.id for update skip locked`}
 	s.Leased = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
-		select d.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
-		straight_join {p}event e force index (primary) on e.uid = d.event`}
+		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from (%ROWS%) x left join {p}delivery d force index (primary) on d.id = x.id
+		left join {p}event e force index (primary) on e.uid = d.event`}
+	s.Undelivered = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		select q.id from (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id
+		left join {p}delivery d force index (primary) on d.id = x.id where d.id is null`}
 	s.GiveBack = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 0, d.token = 0, d.ends_at = 0`}

@@ -94,9 +94,9 @@ func postgresSQL() statements {
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
 	s.Events = bulk{kinds: "u", text: `
-		select e.uid, e.uid, e.id, e.account, e.type, e.at, e.created_at, e.data
+		select x.id, x.id, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from (select k.id from unnest($1::uuid[]) as k (id)` + few + `) x
-		cross join lateral (select * from {p}event e where e.uid = x.id limit 1) e`}
+		left join lateral (select * from {p}event e where e.uid = x.id limit 1) e on true`}
 	s.GiveBack = bulk{kinds: "u", text: `
 		update {p}delivery d set status = 0, token = 0, ends_at = 0 from ` + someKeys + ` where d.id = x.id`}
 
@@ -255,9 +255,9 @@ b (num) as (
 		order by q.endpoint limit 1)
 	from b where b.num is not null),
 w (num) as (select num from a where num is not null union all select num from b where num is not null)
-select p.num, p.id, p.account, p.status, p.version, p.pace, p.moving, p.probe_at, coalesce(r.id::text, ''), coalesce(r.due, 0)
+select w.num, p.id, p.account, coalesce(p.status, -1), p.version, p.pace, p.moving, p.probe_at, coalesce(r.id::text, ''), coalesce(r.due, 0)
 from (select w.num from w limit (select $4::bigint)) w
-cross join lateral (select * from {p}endpoint p where p.num = w.num limit 1) p
+left join lateral (select * from {p}endpoint p where p.num = w.num limit 1) p on true
 left join lateral (
 	select q.id, q.due from {p}queue q
 	where q.endpoint = w.num and q.state = 0 and (p.status in (1, 2) or p.status > 3 and p.probe_at = 0)
@@ -266,6 +266,9 @@ limit (select $6::bigint)`
 
 // postgresLease leases rows of the queue that are still there. Parameters: their keys
 // and states, the lease in microseconds, and the token.
+//
+// What it finds comes with the number of rows that it took out of the queue: of some
+// the delivery may be gone.
 const postgresLease = `
 with n as materialized (select {clock} as now),
 c as materialized (
@@ -291,7 +294,9 @@ k as (
 	insert into {p}lease (due, token, deliveries)
 	select (select now from n) + $3::bigint, $4::bigint, string_agg(uuid_send(c.id), ''::bytea)
 	from c having count(*) > 0)
-select (select now from n), u.id::text, u.event::text, u.attempts, u.releases, u.expired from u`
+select (select now from n), u.id::text, u.event::text, u.attempts, u.releases, u.expired from u
+union all
+select (select now from n), '', '', count(distinct c.id), 0, 0 from c`
 
 // visitAtOnce goes to several endpoints in one statement.
 func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error) {
@@ -305,7 +310,7 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		var id string
 		var row claimed
 		found++
-		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt, &id, &row.due)
+		err := scanStop(r, &ep, []any{&ep.num}, []any{&id, &row.due})
 		if err != nil {
 			return err
 		}
@@ -341,18 +346,25 @@ func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
 	for i, row := range c.rows {
 		keys[i], states[i] = row.k, row.state
 	}
+	taken := 0 // out of the queue
 	found := make(map[key]claimed, len(c.rows))
 	err := t.query(ctx, c.s.sql.LeaseAtOnce, func(r *sql.Rows) error {
 		var row claimed
 		var id, event string
 		err := r.Scan(&c.seen.micros, &id, &event, &row.attempts, &row.releases, &row.expired)
-		if err == nil {
-			err = errors.Join(row.k.Scan(id), row.event.Scan(event))
+		switch {
+		case err != nil:
+			return err
+		case id == "":
+			taken = row.attempts
+			return nil
 		}
+		err = errors.Join(row.k.Scan(id), row.event.Scan(event))
 		found[row.k] = row
 		return err
 	}, arrayOf(keys), arrayOf(states), c.terms.Lease.Microseconds(), c.token)
 	if err == nil {
+		c.strays = taken - len(found)
 		c.keep(found)
 	}
 	return err

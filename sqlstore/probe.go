@@ -85,6 +85,13 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 	err = t.query(ctx, c.s.sql.ProbesDue, func(r *sql.Rows) error {
 		var ep pausedEndpoint
 		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+		if err != nil {
+			var bad unread
+			ep = pausedEndpoint{version: unknownVersion}
+			dst := columnsOf(&bad, `id, account, version, paused_until, probe_at`, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+			err = r.Scan(append([]any{&ep.num}, dst...)...)
+			c.damage(ep.num, ep.id, ep.account, bad.err(ep.id))
+		}
 		list = append(list, ep)
 		return err
 	}, p.at, p.at, p.num, c.seen.micros, firstProbes)
@@ -109,7 +116,10 @@ func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint)
 	oldest := make(map[int64]claimed, len(wanted))
 	err := t.bulk(ctx, &c.s.sql.ProbeRows, asked, func(r *sql.Rows) error {
 		var row claimed
-		err := r.Scan(&row.endpoint, &row.k, &row.state, &row.due)
+		err := r.Scan(&row.endpoint, &c.key, &row.state, &row.due)
+		if row.k = c.key.key; c.key.junk {
+			return err
+		}
 		if old, ok := oldest[row.endpoint]; !ok || row.state < old.state {
 			oldest[row.endpoint] = row
 		}

@@ -125,11 +125,11 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 	from := p.at
 	err := s.write(ctx, func(t *txn) (err error) {
 		p.at = from
-		rec, num, err := s.endpointWithNum(ctx, t, s.sql.GetEndpoint, r.AccountID, r.EndpointID)
+		ep, err := s.storedEndpoint(ctx, t, s.sql.GetEndpoint, r.AccountID, r.EndpointID)
 		if err != nil {
 			return err
 		}
-		p.rec, p.num = &rec, num
+		p.rec, p.num = &ep.EndpointRecord, ep.num
 		out, err = p.run(ctx, t)
 		return err
 	})

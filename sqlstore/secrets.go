@@ -9,11 +9,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ringyo-ai/webhook"
 )
 
-// Key is a key that encrypts signing secrets at rest, with AES-256-GCM.
+// Key is a key that encrypts signing secrets at rest, with AES-256-GCM. The zero
+// Key stands for none: in the first place of Options.Keys, secrets are stored as
+// they are, while the other keys open what they sealed.
 type Key struct {
 	// ID names the key in the database, so that it can be replaced: 1 to 64
 	// bytes.
@@ -26,8 +29,14 @@ type Key struct {
 func SingleKey(key []byte) []Key { return []Key{{ID: "1", Bytes: key}} }
 
 // ErrKey means that a stored secret cannot be opened with the keys that were
-// given: the right one is missing, or it is another under the same id.
-var ErrKey = errors.New("sqlstore: a signing secret cannot be opened with Options.Keys")
+// given: the right one is missing, or it is another under the same id. It concerns
+// the endpoint alone whose secret that is; see [webhook.Target.Err].
+var ErrKey = errors.New("the signing secret cannot be opened with Options.Keys")
+
+var errNoSecret = errors.New("no secret is stored")
+
+// noSecrets is the stored form of a deleted endpoint's secrets.
+const noSecrets = "[]"
 
 // keyring seals and opens secrets.
 type keyring struct {
@@ -38,6 +47,9 @@ type keyring struct {
 func newKeyring(keys []Key) (keyring, error) {
 	r := keyring{byID: make(map[string]cipher.AEAD, len(keys))}
 	for i, k := range keys {
+		if i == 0 && k.ID == "" && len(k.Bytes) == 0 {
+			continue
+		}
 		field := fmt.Sprintf("Options.Keys[%d]", i)
 		if k.ID == "" || checkText(field, k.ID, maxID) != nil {
 			return r, invalid(field+".ID", "must be 1 to 64 bytes of UTF-8")
@@ -93,11 +105,14 @@ func (r keyring) seal(endpointID string, secrets []webhook.EndpointSecret) (stri
 	return string(text), err
 }
 
-// open reads what seal made.
+// open reads what seal made. Errors name no endpoint: the caller does.
 func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, error) {
 	var rows []storedSecret
 	if err := json.Unmarshal([]byte(stored), &rows); err != nil {
-		return nil, fmt.Errorf("%w: endpoint %s: not the stored form of secrets", ErrKey, endpointID)
+		return nil, errors.New("not the stored form of secrets")
+	}
+	if len(rows) == 0 {
+		return nil, errNoSecret
 	}
 	out := make([]webhook.EndpointSecret, len(rows))
 	for i, row := range rows {
@@ -107,7 +122,7 @@ func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, erro
 		}
 		sec, err := webhook.RestoreSecret(text)
 		if err != nil {
-			return nil, fmt.Errorf("sqlstore: endpoint %s: %w", endpointID, err)
+			return nil, err
 		}
 		out[i] = webhook.EndpointSecret{Secret: sec, ExpiresAt: fromMicros(row.Expires)}
 	}
@@ -120,49 +135,64 @@ func (r keyring) text(endpointID string, row storedSecret) (string, error) {
 	}
 	aead := r.byID[row.Key]
 	if aead == nil {
-		return "", fmt.Errorf("%w: endpoint %s: it was sealed with the key %q, which is not among them", ErrKey, endpointID, row.Key)
+		return "", fmt.Errorf("%w: it was sealed with the key %q, which is not among them", ErrKey, row.Key)
 	}
 	if n := aead.NonceSize(); len(row.Sealed) > n {
 		if text, err := aead.Open(nil, row.Sealed[:n], row.Sealed[n:], []byte(endpointID)); err == nil {
 			return string(text), nil
 		}
 	}
-	return "", fmt.Errorf("%w: endpoint %s: the key %q is another than the one that sealed it", ErrKey, endpointID, row.Key)
+	return "", fmt.Errorf("%w: the key %q is another than the one that sealed it, or the row is damaged", ErrKey, row.Key)
 }
 
-// stale reports whether some of the secrets are not sealed with the first key.
+// stale reports whether some of the secrets are not sealed with the first key, or
+// are not in the form that tells.
 func (r keyring) stale(stored string) bool {
 	var rows []storedSecret
-	_ = json.Unmarshal([]byte(stored), &rows) // open has more to say about a malformed one
-	for _, row := range rows {
-		if row.Key != r.first {
-			return true
-		}
+	if json.Unmarshal([]byte(stored), &rows) != nil || len(rows) == 0 {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(rows, func(row storedSecret) bool { return row.Key != r.first })
 }
 
-// resealBatch is how many endpoints ResealSecrets reads at once.
-const resealBatch = 200
+// endpointsRead is how many endpoints ResealSecrets and Validate read at once.
+const endpointsRead = 200
 
-// ResealSecrets encrypts again, with the first of Options.Keys, every secret
+// ResealSecrets stores again, sealed with the first of Options.Keys, every secret
 // that is stored under another key or none, and answers how many endpoints it
-// changed. To replace a key, put the new one first and keep the old one, in all
-// processes; call ResealSecrets; then drop the old one. It can be repeated after
-// an error, and runs beside everything else.
+// changed. Endpoints whose secrets it cannot open stay as they are, and are listed
+// in an [*UnreadableError] once all others are done. It can be repeated after any
+// error, and runs beside everything else.
+//
+// To replace a key, in each step restart all processes before the next one:
+//
+//  1. Append the new key to Options.Keys: all processes can open what it seals.
+//  2. Put it first: it seals from now on.
+//  3. Call ResealSecrets, in any process, until it answers 0.
+//  4. Remove the old key.
+//
+// A process that has not reached step 1 when another is at step 2 cannot open what
+// that one stores: deliveries to the endpoint wait in it, see
+// [webhook.Target.Err]. The first key of all is introduced in the same way, with
+// the zero Key before it in step 1, and the last one removed likewise.
 func (s *Store) ResealSecrets(ctx context.Context) (int, error) {
 	changed := 0
+	var bad UnreadableError
 	for after := int64(0); ; {
-		rows, err := s.secretsAfter(ctx, after)
+		rows, err := s.endpointsAfter(ctx, after)
 		if err != nil {
 			return changed, s.failed("reseal secrets", err)
 		}
-		for _, row := range rows {
-			after = row.num
-			if !s.keys.stale(row.stored) {
+		for _, ep := range rows {
+			after = ep.num
+			if !s.keys.stale(ep.row.secrets) {
 				continue
 			}
-			done, err := s.reseal(ctx, row)
+			if slices.Contains(ep.Unreadable, partSecrets) {
+				bad.add(ep)
+				continue
+			}
+			done, err := s.reseal(ctx, ep)
 			if err != nil {
 				return changed, s.failed("reseal secrets", err)
 			}
@@ -170,52 +200,62 @@ func (s *Store) ResealSecrets(ctx context.Context) (int, error) {
 				changed++
 			}
 		}
-		if len(rows) < resealBatch {
-			return changed, nil
+		if len(rows) < endpointsRead {
+			return changed, bad.orNil()
 		}
 	}
 }
 
-type secretRow struct {
-	num        int64
-	id, stored string
+// endpointsAfter reads the endpoints of all accounts in the order of their numbers.
+func (s *Store) endpointsAfter(ctx context.Context, num int64) (list []storedEndpoint, err error) {
+	err = s.read(ctx, func(t *txn) error {
+		list = list[:0]
+		return t.query(ctx, s.sql.EndpointsAfter, func(r *sql.Rows) error {
+			ep, err := s.scanEndpoint(r)
+			list = append(list, ep)
+			return err
+		}, num, endpointsRead)
+	})
+	return list, err
 }
 
-func (s *Store) secretsAfter(ctx context.Context, num int64) ([]secretRow, error) {
-	var rows []secretRow
-	err := s.read(ctx, func(t *txn) error {
-		rows = rows[:0]
-		return t.query(ctx, s.sql.SecretsAfter, func(r *sql.Rows) error {
-			var row secretRow
-			err := r.Scan(&row.num, &row.id, &row.stored)
-			rows = append(rows, row)
-			return err
-		}, num, resealBatch)
-	})
-	return rows, err
+// unreadable lists the endpoints of which something cannot be read.
+func (s *Store) unreadable(ctx context.Context) error {
+	var bad UnreadableError
+	for after := int64(0); ; {
+		rows, err := s.endpointsAfter(ctx, after)
+		if err != nil {
+			return s.failed("validate", err)
+		}
+		for _, ep := range rows {
+			after = ep.num
+			if ep.bad != nil {
+				bad.add(ep)
+			}
+		}
+		if len(rows) < endpointsRead {
+			return bad.orNil()
+		}
+	}
 }
 
 // reseal changes one row, unless somebody changed its secrets since it was read:
 // that one sealed them with a key of their own choice.
-func (s *Store) reseal(ctx context.Context, row secretRow) (bool, error) {
-	secrets, err := s.keys.open(row.id, row.stored)
-	if err != nil {
-		return false, err
-	}
-	sealed, err := s.keys.seal(row.id, secrets)
+func (s *Store) reseal(ctx context.Context, ep storedEndpoint) (bool, error) {
+	sealed, err := s.keys.seal(ep.ID, ep.Secrets)
 	if err != nil {
 		return false, err
 	}
 	done := false
 	err = s.write(ctx, func(t *txn) error {
 		var now string
-		if err := t.row(ctx, s.sql.LockSecrets, row.num).Scan(&now); err != nil {
+		if err := t.row(ctx, s.sql.LockSecrets, ep.num).Scan(&now); err != nil {
 			return err
 		}
-		if done = now == row.stored; !done {
+		if done = now == ep.row.secrets; !done {
 			return nil
 		}
-		return t.exec(ctx, s.sql.SetSecrets, sealed, row.num)
+		return t.exec(ctx, s.sql.SetSecrets, sealed, ep.num)
 	})
 	return done, err
 }

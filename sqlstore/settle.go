@@ -60,8 +60,12 @@ type item struct {
 	at int
 }
 
+// errDamaged means that a row which Settle needs cannot be read.
+var errDamaged = errors.New("a damaged row")
+
 // settle records the items in one transaction. When the database refuses a row,
-// it halves the batch until that row is alone, so that the others are recorded.
+// or has a damaged one, it halves the batch until that row is alone, so that the
+// others are recorded.
 func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) error {
 	if len(items) == 0 {
 		return nil
@@ -74,7 +78,7 @@ func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) 
 	case err == nil:
 		b.report(out)
 		return nil
-	case kindOf(err) != kindData:
+	case kindOf(err) != kindData && !errors.Is(err, errDamaged):
 		return err
 	case len(items) == 1:
 		out.Results[items[0].at] = webhook.SettleResult{Status: webhook.SettleFailed, Err: s.failed("settle", err)}

@@ -47,11 +47,11 @@ func portable() statements {
 				pace = 0, pauses = 0, paused_until = 0, probe_at = 0, probe_token = 0
 			where num = ?`,
 		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,
-		SecretsAfter:        `select num, id, secrets from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
+		EndpointsAfter:      `select ` + endpointColumns + ` from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
 		LockSecrets:         `select secrets from {p}endpoint where num = ? {update}`,
 		SetSecrets:          `update {p}endpoint set secrets = ? where num = ?`,
 
-		Moving: `select num, status, version from {p}endpoint where moving = 1 order by num limit ?`,
+		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `
 			select {clock}, coalesce((select min(due) from {p}lease), 0),
 				coalesce((select min(due) from {p}queue where state = 5), 0),
@@ -171,8 +171,9 @@ const (
 	statusCancelled = 4
 )
 
-// Statuses of a row of the endpoint table.
+// Statuses of a row of the endpoint table, and of one that is not there.
 const (
+	endpointGone     = -1
 	endpointDeleted  = 0
 	endpointActive   = 1
 	endpointFailing  = 2

@@ -13,6 +13,7 @@ var sqlite = dialect{
 	concurrency:  1,
 	oneWriter:    true,
 	prepare:      true,
+	byteKeys:     true,
 	statements:   sqliteSQL(),
 	check:        checkMemory,
 	begin:        beginFile,
@@ -35,11 +36,12 @@ func sqliteSQL() statements {
 	s := portable()
 	s.HasSchema = `select count(*) from sqlite_master where type = 'table' and name = '{p}schema'`
 	s.Lock = `delete from {p}schema where 0`
-	s.Look = strings.ReplaceAll(s.Look, "{clock}", "?")
+	// What is no number, since somebody wrote it by hand, comes behind all numbers.
+	s.Look = strings.NewReplacer("{clock}", "?", "coalesce((", "coalesce(cast((", "), 0)", ") as integer), 0)").Replace(s.Look)
 
 	s.InsertSubscriptions = bulk{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
 	s.Targets = bulk{row: `?`, sep: `,`, text: `
-		select num, id, account, url, headers, secrets, version, generation from {p}endpoint where num in (%ROWS%)`}
+		select num, ` + targetColumns + ` from {p}endpoint where num in (%ROWS%)`}
 
 	s.InsertEvents = bulk{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert or fail into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
@@ -60,8 +62,8 @@ func sqliteSQL() statements {
 	s.InsertQueue = bulk{row: `(?,?,?,?)`, sep: `,`, text: `insert or fail into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.PickStep = `
-		select q.id, q.due, p.num, p.id, p.account, p.status, p.version, p.pace, p.moving, p.probe_at
-		from {p}queue q cross join {p}endpoint p on p.num = q.endpoint
+		select q.id, q.due, q.endpoint, p.id, p.account, coalesce(p.status, -1), p.version, p.pace, p.moving, p.probe_at
+		from {p}queue q left join {p}endpoint p on p.num = q.endpoint
 		where q.state = 0 and q.endpoint = (
 			select endpoint from {p}queue where state = 0 and endpoint > ? order by endpoint limit 1)
 		order by q.due, q.id limit ?`
@@ -72,8 +74,11 @@ func sqliteSQL() statements {
 		from {p}queue q cross join {p}delivery d on d.id = q.id where q.id in (%ROWS%)`}
 	s.Leased = bulk{row: `(?)`, sep: `,`, text: `
 		with x (id) as (values %ROWS%)
-		select d.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
-		from x cross join {p}delivery d on d.id = x.id cross join {p}event e on e.uid = d.event`}
+		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		from x left join {p}delivery d on d.id = x.id left join {p}event e on e.uid = d.event`}
+	s.Undelivered = bulk{row: `?`, sep: `,`, text: `
+		select q.id from {p}queue q where q.id in (%ROWS%) and not exists (select 1 from {p}delivery d where d.id = q.id)`}
+	s.DropJunk = `delete from {p}queue where typeof(id) <> 'blob' or length(id) <> 16 returning 0`
 	s.GiveBack = bulk{text: `update {p}delivery set status = 0, token = 0, ends_at = 0 where id = ?`}
 
 	s.ProbeRows = bulk{text: `

@@ -26,8 +26,8 @@ type Options struct {
 	Schema string
 
 	// Keys encrypt the endpoints' signing secrets at rest. The first one seals,
-	// all of them open. Without keys, secrets are stored as they are. See
-	// [Store.ResealSecrets].
+	// all of them open. Without keys, secrets are stored as they are.
+	// [Store.ResealSecrets] says how to replace one.
 	Keys []Key
 }
 
@@ -53,10 +53,14 @@ type Store struct {
 	matches *cache[topic, match]
 	start   atomic.Int64 // where claims without a cursor begin; -1: not chosen yet
 	probed  probeCursor
+	moved   atomic.Int64   // the endpoint whose deliveries were moved last
 	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
+	strays  atomic.Int64   // the endpoint whose ready deliveries were looked at last
 	purged  purgeCursor
 	leases  leaseBook
 
+	dropped  atomic.Int64 // rows of the queue that claims dropped, for the next Maintain to tell of
+	straysAt atomic.Int64 // when all of those had been looked at, in microseconds
 	unlisted atomic.Int64 // deliveries inserted since the last of this process were added to the history
 }
 

@@ -30,27 +30,36 @@ func (s *Store) targetsOf(ctx context.Context, t *txn, want map[int64]int64) (ma
 		if err != nil {
 			return err
 		}
-		s.targets.put(num, c)
-		s.nums.put(c.target.EndpointID, num)
+		if c.target.Err == nil { // what cannot be read may be mended without a new version
+			s.targets.put(num, c)
+			s.nums.put(c.target.EndpointID, num)
+		}
 		targets[num] = c.target
 		return nil
 	})
 	return targets, err
 }
 
+// targetColumns are what scanTarget reads, after the number.
+const targetColumns = `id, account, url, headers, secrets, version, generation`
+
+// scanTarget reads a target. What cannot be read of it is told by its Err.
 func (s *Store) scanTarget(r *sql.Rows) (num int64, c cachedTarget, err error) {
 	var headers, secrets string
+	var bad unread
 	tg := &webhook.Target{}
-	err = r.Scan(&num, &tg.EndpointID, &tg.AccountID, &tg.URL, &headers, &secrets, &c.version, &tg.Generation)
-	if err != nil {
-		return num, c, err
-	}
-	if err := fromJSON(headers, "headers", &tg.Headers); err != nil {
-		return num, c, err
-	}
-	if tg.Secrets, err = s.keys.open(tg.EndpointID, secrets); err != nil {
-		return num, c, err
-	}
 	c.target = tg
+	dst := columnsOf(&bad, targetColumns, &tg.EndpointID, &tg.AccountID, &tg.URL, &headers, &secrets, &c.version, &tg.Generation)
+	if err := r.Scan(append([]any{&num}, dst...)...); err != nil {
+		return num, c, err
+	}
+	bad.add(partHeaders, fromJSON(headers, &tg.Headers))
+	if tg.URL != "" || secrets != noSecrets { // otherwise deleted in between
+		tg.Secrets, err = s.keys.open(tg.EndpointID, secrets)
+		bad.add(partSecrets, err)
+	}
+	if tg.Err = bad.err(tg.EndpointID); tg.Err != nil {
+		tg.URL, tg.Headers, tg.Secrets = "", nil, nil
+	}
 	return num, c, nil
 }

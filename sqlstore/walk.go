@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -13,9 +14,32 @@ type stop struct {
 	id, account           string
 	status                int
 	pace                  webhook.Pace
-	moving                bool
+	moving                int
 	rows                  []claimed
+	err                   error // why some of it cannot be read
 }
+
+// stopColumns are what scanStop reads, after the number.
+const stopColumns = `id, account, status, version, pace, moving, probe_at`
+
+// scanStop reads a stop, with what stands before and after its columns. What of it
+// cannot be read makes it one that is handed out with the reason.
+func scanStop(r *sql.Rows, ep *stop, before, after []any) error {
+	dst := append(slices.Clip(before), &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt)
+	if r.Scan(append(dst, after...)...) == nil {
+		return nil
+	}
+	var bad unread
+	var pace int
+	*ep = stop{num: ep.num, status: endpointActive, version: unknownVersion}
+	lenient := columnsOf(&bad, stopColumns, &ep.id, &ep.account, &ep.status, &ep.version, &pace, &ep.moving, &ep.probeAt)
+	err := r.Scan(slices.Concat(before, lenient, after)...)
+	ep.pace, ep.err = webhook.Pace(pace), bad.err(ep.id)
+	return err
+}
+
+// unknownVersion is no version of an endpoint.
+const unknownVersion = -1
 
 // idle reports whether the endpoint is paused and has nothing but ready rows, which
 // came when there was nothing to probe it with.
@@ -75,8 +99,14 @@ func (c *claim) walk(ctx context.Context, t *txn) error {
 
 // visit takes of an endpoint what there is room for.
 func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
+	if ep.status == endpointGone {
+		return nil // Maintain drops its rows
+	}
+	if ep.err != nil {
+		c.damage(ep.num, ep.id, ep.account, ep.err)
+	}
 	if ep.status != endpointActive && ep.status != endpointFailing {
-		if !ep.moving {
+		if ep.moving == 0 {
 			c.met = append(c.met, ep.num)
 		}
 		if ep.idle() && len(ep.rows) > 0 && c.room(ep.candidate(), 1) == 1 {
@@ -100,13 +130,21 @@ func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
 	return nil
 }
 
+// damage notes why an endpoint that is to be handed out cannot be read.
+func (c *claim) damage(num int64, id, account string, err error) {
+	if c.damaged == nil {
+		c.damaged = make(map[int64]*webhook.Target)
+	}
+	c.damaged[num] = &webhook.Target{EndpointID: id, AccountID: account, Err: err}
+}
+
 // rest reads further rows of an endpoint.
 func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
 	ep.rows = nil
 	return t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
 		row := claimed{endpoint: ep.num, version: ep.version}
-		err := r.Scan(&row.k, &row.due)
-		ep.rows = append(ep.rows, row)
+		err := r.Scan(&c.key, &row.due)
+		ep.rows = c.found(ep.rows, row)
 		return err
 	}, ep.num, max(rowsPerStop, c.terms.Max-len(c.rows)), seen)
 }
@@ -141,12 +179,22 @@ func (c *claim) wrap() bool {
 func (c *claim) step(ctx context.Context, t *txn) (ep stop, err error) {
 	err = t.query(ctx, c.s.sql.PickStep, func(r *sql.Rows) error {
 		var row claimed
-		err := r.Scan(&row.k, &row.due, &ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt)
+		rows := ep.rows
+		err := scanStop(r, &ep, []any{&c.key, &row.due, &ep.num}, nil)
 		row.endpoint, row.version = ep.num, ep.version
-		ep.rows = append(ep.rows, row)
+		ep.rows = c.found(rows, row)
 		return err
 	}, c.at, rowsPerStop)
 	return ep, err
+}
+
+// found adds a row whose key was scanned, unless that is junk.
+func (c *claim) found(rows []claimed, row claimed) []claimed {
+	if c.key.junk {
+		return rows
+	}
+	row.k = c.key.key
+	return append(rows, row)
 }
 
 // visitGroups goes to the next endpoints by a loose scan of the index, which tells
@@ -186,7 +234,7 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 	}
 	err := t.bulk(ctx, &c.s.sql.PickStates, nums, func(r *sql.Rows) error {
 		var ep stop
-		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.status, &ep.version, &ep.pace, &ep.moving, &ep.probeAt)
+		err := scanStop(r, &ep, []any{&ep.num}, nil)
 		byNum[ep.num] = &ep
 		return err
 	})
@@ -208,10 +256,10 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 		}
 		return err
 	})
-	stops := make([]stop, 0, len(order))
-	for _, num := range order {
-		if ep := byNum[num]; ep != nil {
-			stops = append(stops, *ep)
+	stops := make([]stop, len(order))
+	for i, num := range order {
+		if stops[i] = (stop{num: num, status: endpointGone}); byNum[num] != nil {
+			stops[i] = *byNum[num]
 		}
 	}
 	return stops, err

@@ -128,6 +128,13 @@ var brokenGeneral = []broken{
 	{rule: "UpdateReplacesTheConfiguration", also: []string{"ClaimAnswersEverythingToSend"}, fault: func(f *faulty) {
 		f.updateIn = func(u *webhook.EndpointUpdate) { u.Record.Headers = nil }
 	}},
+	{rule: "UpdateKeepsWhatIsEmpty", fault: func(f *faulty) { // secrets are lost
+		f.updateIn = func(u *webhook.EndpointUpdate) {
+			if len(u.Record.Secrets) == 0 {
+				u.Record.Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
+			}
+		}
+	}},
 	{rule: "UpdateChecksTheVersion", fault: func(f *faulty) { // the last one wins
 		f.updateIn = func(u *webhook.EndpointUpdate) {
 			if r, err := f.Store.GetEndpoint(f.bg, u.Record.AccountID, u.Record.ID); err == nil {

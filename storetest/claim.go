@@ -166,7 +166,7 @@ var claimRules = []rule{
 	},
 	{
 		name:     "NextInSaysWhenToMaintain",
-		sentence: "NextIn is the time until Maintain has something to make ready, hold, release or cancel: 0 means now, negative nothing known. A store that wants to look again may answer an earlier time, but not 0.",
+		sentence: "NextIn is the time until Maintain has something to make ready, hold, release or cancel: 0 means now, negative nothing known. A store that wants to look again may return an earlier time, but not 0.",
 		run: func(e *env) {
 			next := func() time.Duration {
 				e.Helper()

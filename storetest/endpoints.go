@@ -14,13 +14,13 @@ import (
 var endpointRules = []rule{
 	{
 		name:     "EndpointComesBackAsCreated",
-		sentence: "CreateEndpoint stores a new endpoint and answers it as stored: the store sets CreatedAt, UpdatedAt, Version and Generation.",
+		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Version and Generation.",
 		run: func(e *env) {
 			r := record(acct, "wh_1", "call.*", "credits.low")
 			r.Description = "orders"
 			r.Metadata, r.Headers = map[string]string{"team": "a"}, map[string]string{"X-Key": "b"}
 			made := e.create(r)
-			sameConfig(e, "answer", made, r)
+			sameConfig(e, "returned", made, r)
 			sameConfig(e, "stored", e.get("wh_1"), r)
 			e.recent("CreatedAt", made.CreatedAt)
 			e.recent("UpdatedAt", made.UpdatedAt)
@@ -33,7 +33,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointSecretsKeepOrderAndExpiry",
-		sentence: "GetEndpoint answers one endpoint with its secrets, of every kind and size; they are newest first, with their expiry, in a lease too.",
+		sentence: "GetEndpoint returns one endpoint with its secrets, of every kind and size; they are newest first, with their expiry, in a lease too.",
 		run: func(e *env) {
 			short, err := webhook.RawSecret([]byte("16 bytes, no more")[:16]) // which ParseSecret refuses
 			e.check(err == nil, "RawSecret: %v", err)
@@ -119,7 +119,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "UpdateReplacesTheConfiguration",
-		sentence: "UpdateEndpoint replaces the configuration and answers the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
+		sentence: "UpdateEndpoint replaces the configuration and returns the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(events("evt", 2)...)
@@ -147,6 +147,20 @@ var endpointRules = []rule{
 			same(e, "event by the new subscription", got.Event.ID, "evt_agent")
 			same(e, "URL of a new lease", got.Target.URL, "https://example.org/new")
 			same(e, "headers of a new lease", got.Target.Headers, map[string]string{"New": "2"})
+		},
+	},
+	{
+		name:     "UpdateKeepsWhatIsEmpty",
+		sentence: "Secrets and Events that are empty, which they never are, stay as they are stored, since they could not be read before.",
+		run: func(e *env) {
+			was := e.endpoint("wh_1")
+			e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Description, r.Secrets, r.Events = "new", nil, nil })
+			got := e.get("wh_1")
+			same(e, "Description", got.Description, "new")
+			e.check(len(got.Secrets) == 1 && got.Secrets[0].Secret.Reveal() == was.Secrets[0].Secret.Reveal(), "the secret was lost")
+			same(e, "Events", got.Events, was.Events)
+			e.enqueue(event("evt_1"))
+			same(e, "event by the subscription", e.one().Event.ID, "evt_1")
 		},
 	},
 	{
@@ -201,7 +215,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "SwitchingOffHoldsAndOnReleases", // D5
-		sentence: "Switching off keeps pending deliveries: from then on no Claim answers them and Maintain holds them. Switching on makes Maintain release them.",
+		sentence: "Switching off keeps pending deliveries: from then on no Claim returns them and Maintain holds them. Switching on makes Maintain release them.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(events("evt", 3)...)
@@ -248,7 +262,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointsAreListedNewestFirst",
-		sentence: "ListEndpoints answers the endpoints of one account, newest first, by status, with a cursor.",
+		sentence: "ListEndpoints returns the endpoints of one account, newest first, by status, with a cursor.",
 		run: func(e *env) {
 			var want []string
 			for i := range 7 {

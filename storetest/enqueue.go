@@ -10,7 +10,7 @@ import (
 var enqueueRules = []rule{
 	{
 		name:     "EventComesBackAsEmitted", // G8
-		sentence: "For each event Enqueue stores the event once; GetEvent answers one stored event.",
+		sentence: "For each event Enqueue stores the event once; GetEvent returns one stored event.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.endpoint("wh_2")
@@ -32,7 +32,7 @@ var enqueueRules = []rule{
 	},
 	{
 		name:     "GroupIsAllOrNothing", // F8
-		sentence: "Enqueue stores each group whole or not at all, each independently of the others, and answers one error per group.",
+		sentence: "Enqueue stores each group whole or not at all, each independently of the others, and returns one error per group.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))
@@ -264,7 +264,7 @@ var fanOutRules = []rule{
 	},
 }
 
-// variantsOf answers events with ev's id and other content.
+// variantsOf returns events with ev's id and other content.
 func variantsOf(ev webhook.EventRecord) map[string]webhook.EventRecord {
 	typ, stamp, data := ev, ev, ev
 	typ.Type = webhook.EventCallFailed

@@ -22,7 +22,7 @@ const (
 const lease = time.Hour
 
 // env is one case at work: its store, and words to talk about it. Each helper
-// ends the case when the store answers an unexpected error.
+// ends the case when the store returns an unexpected error.
 type env struct {
 	testing.TB
 	h     Harness
@@ -91,7 +91,7 @@ func (e *env) advance(d time.Duration) webhook.Maintained {
 	return e.maintain()
 }
 
-// maintain calls Maintain until nothing is left to do, and answers the sum.
+// maintain calls Maintain until nothing is left to do, and returns the sum.
 func (e *env) maintain() webhook.Maintained {
 	e.Helper()
 	return e.maintainWith(webhook.MaintainRequest{Limit: 1000})
@@ -340,7 +340,7 @@ func (e *env) deliver(l ...webhook.Leased) {
 	e.applied(batch...)
 }
 
-// delivery answers one delivery of acct by its id.
+// delivery returns one delivery of acct by its id.
 func (e *env) delivery(id string) webhook.Delivery {
 	e.Helper()
 	p, err := e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, DeliveryID: id, Limit: 2})
@@ -358,7 +358,7 @@ func (e *env) status(l webhook.Leased, want webhook.DeliveryStatus) {
 	}
 }
 
-// list answers every page of a filter, checked against Limit.
+// list returns every page of a filter, checked against Limit.
 func (e *env) list(f webhook.DeliveryFilter) []webhook.Delivery {
 	e.Helper()
 	if f.AccountID == "" {
@@ -407,7 +407,7 @@ func (e *env) redeliver(l webhook.Leased) webhook.Delivery {
 	return d
 }
 
-// stats answers the counts of one endpoint, or with "" of the whole store.
+// stats returns the counts of one endpoint, or with "" of the whole store.
 func (e *env) stats(endpointID string) webhook.QueueStats {
 	e.Helper()
 	q, err := e.store.QueueStats(e.ctx, acct, endpointID)
@@ -415,7 +415,7 @@ func (e *env) stats(endpointID string) webhook.QueueStats {
 	return q
 }
 
-// eventIDs answers which events the deliveries are of.
+// eventIDs returns which events the deliveries are of.
 func eventIDs(leased []webhook.Leased) []string {
 	ids := make([]string, len(leased))
 	for i, l := range leased {

@@ -13,7 +13,7 @@ import (
 var generalRules = []rule{
 	{
 		name:     "NowIsUTCAndMoves", // E17
-		sentence: "Now answers the store's clock in UTC.",
+		sentence: "Now returns the store's clock in UTC.",
 		run: func(e *env) {
 			before := e.now()
 			same(e, "location", before.Location(), time.UTC)
@@ -114,7 +114,7 @@ var generalRules = []rule{
 			got := e.get("wh_1")
 			sameConfig(e, "endpoint after its creator changed the argument", got, want)
 			scribble(&got)
-			sameConfig(e, "endpoint after its reader changed the answer", e.get("wh_1"), want)
+			sameConfig(e, "endpoint after its reader changed what it got", e.get("wh_1"), want)
 
 			ev := event("evt_1")
 			data := bytes.Clone(ev.Data)
@@ -125,7 +125,7 @@ var generalRules = []rule{
 			same(e, "data after its emitter changed the argument", string(stored.Data), string(data))
 			copy(stored.Data, "YYYYYY")
 			l := e.one()
-			same(e, "data after its reader changed the answer", string(l.Event.Data), string(data))
+			same(e, "data after its reader changed what it got", string(l.Event.Data), string(data))
 
 			s := result(l, webhook.OutcomeDelivered)
 			s.Attempt.ResponseBody = []byte("body")
@@ -134,7 +134,7 @@ var generalRules = []rule{
 			log := e.attempts(l)
 			same(e, "logged body after its settler changed the argument", string(log[0].ResponseBody), "body")
 			copy(log[0].ResponseBody, "YYYY")
-			same(e, "logged body after its reader changed the answer", string(e.attempts(l)[0].ResponseBody), "body")
+			same(e, "logged body after its reader changed what it got", string(e.attempts(l)[0].ResponseBody), "body")
 		},
 	},
 	{
@@ -196,7 +196,7 @@ func scribble(r *webhook.EndpointRecord) {
 	}
 }
 
-// callAll calls every method once and answers the errors. The writing calls
+// callAll calls every method once and returns the errors. The writing calls
 // would all change something.
 func callAll(ctx context.Context, s webhook.Store, ep webhook.EndpointRecord) map[string]error {
 	errs := map[string]error{}

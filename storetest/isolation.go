@@ -7,7 +7,7 @@ import (
 var isolationRules = []rule{
 	{
 		name:     "EndpointsOfOthersAreNotFound",
-		sentence: "An account's id never reaches another account's endpoint: it answers ErrNotFound, exactly like what does not exist.",
+		sentence: "An account's id never reaches another account's endpoint: it returns ErrNotFound, exactly like what does not exist.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))

@@ -11,7 +11,7 @@ import (
 var logRules = []rule{
 	{
 		name:     "DeliveriesAreListedNewestFirst",
-		sentence: "ListDeliveries answers deliveries, newest first, of an endpoint, an event or by id, by status, with a cursor.",
+		sentence: "ListDeliveries returns deliveries, newest first, of an endpoint, an event or by id, by status, with a cursor.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.endpoint("wh_2", "call.failed")
@@ -75,7 +75,7 @@ var logRules = []rule{
 	},
 	{
 		name:     "ForeignCursorIsRefused",
-		sentence: "A cursor that the store did not answer fails with ErrInvalidArgument.",
+		sentence: "A cursor that the store did not return fails with ErrInvalidArgument.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			const bad = "no cursor; '--"
@@ -287,7 +287,7 @@ var replayRules = []rule{
 	},
 }
 
-// replay replays in calls of the given limit and answers how many became
+// replay replays in calls of the given limit and returns how many became
 // pending in all.
 func (e *env) replay(id string, since time.Time, limit int) int {
 	e.Helper()

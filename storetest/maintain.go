@@ -191,7 +191,7 @@ var maintainRules = []rule{
 var deleteRules = []rule{
 	{
 		name:     "DeletedEndpointIsAnsweredNoMore",
-		sentence: "DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim answers it again.",
+		sentence: "DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim returns it again.",
 		run: func(e *env) {
 			r := e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))

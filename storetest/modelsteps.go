@@ -116,7 +116,7 @@ func (m *model) claimSome() {
 	m.leaseAll(c.Deliveries)
 }
 
-// pick answers a random delivery of those that fit, or nil.
+// pick returns a random delivery of those that fit, or nil.
 func (m *model) pick(fits func(*modelDelivery) bool) *modelDelivery {
 	var some []*modelDelivery
 	for _, d := range m.all {
@@ -250,7 +250,7 @@ func (m *model) settleStale() {
 	}
 }
 
-// generation answers the store's generation of the endpoint, 0 when deleted.
+// generation returns the store's generation of the endpoint, 0 when deleted.
 func (m *model) generation(ep *modelEndpoint) int64 {
 	if ep.deleted {
 		return 0

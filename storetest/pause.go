@@ -99,7 +99,7 @@ var pauseRules = []rule{
 			same(e, "Pace as listed", p.Items[0].Pace, webhook.PacePaused)
 			near(e, "PausedTill as listed", p.Items[0].PausedTill, e.get("wh_1").PausedTill)
 			r = e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Pace, r.PausedTill = webhook.PaceQuick, time.Time{} })
-			same(e, "Pace in the answer of an update", r.Pace, webhook.PacePaused)
+			same(e, "Pace in the result of an update", r.Pace, webhook.PacePaused)
 			e.pausedFor("after an update", firstPause)
 		},
 	},
@@ -232,7 +232,7 @@ var pauseRules = []rule{
 			e.maintain()
 			e.none("the endpoint is paused still")
 			r := e.update("wh_1", true, func(r *webhook.EndpointRecord) { r.URL = "https://example.org/new" })
-			same(e, "Pace in the answer", r.Pace, webhook.PaceUnknown)
+			same(e, "Pace in the result", r.Pace, webhook.PaceUnknown)
 			e.notPaused("after a reset", webhook.PaceUnknown)
 			all := e.claimable("after a reset", 3)
 			e.applied(timedOut(all[0], webhook.OutcomeExhausted))

@@ -18,7 +18,7 @@ var settleRules = []rule{
 			pending := e.delivery(l.DeliveryID)
 			same(e, "status while leased", pending.Status, webhook.DeliveryPending)
 			r := e.applied(result(l, webhook.OutcomeDelivered))
-			same(e, "status in the answer", r.Results[0].Delivery, webhook.DeliveryDelivered)
+			same(e, "status in the result", r.Results[0].Delivery, webhook.DeliveryDelivered)
 			same(e, "endpoints reported", len(r.Failing), 0)
 			d := e.delivery(l.DeliveryID)
 			same(e, "Status", d.Status, webhook.DeliveryDelivered)
@@ -51,7 +51,7 @@ var settleRules = []rule{
 				s := result(l, webhook.OutcomeRetry)
 				s.Delay = delay
 				r := e.applied(s)
-				same(e, "status in the answer", r.Results[0].Delivery, webhook.DeliveryPending)
+				same(e, "status in the result", r.Results[0].Delivery, webhook.DeliveryPending)
 				if delay > 0 {
 					near(e, "NextAttemptAt", e.delivery(l.DeliveryID).NextAttemptAt, r.Now.Add(delay))
 					e.advance(delay - 5*time.Minute)
@@ -71,7 +71,7 @@ var settleRules = []rule{
 			e.enqueue(events("evt", 2)...)
 			l := e.claimAll()
 			r := e.applied(result(l[0], webhook.OutcomeExhausted))
-			same(e, "status in the answer", r.Results[0].Delivery, webhook.DeliveryExhausted)
+			same(e, "status in the result", r.Results[0].Delivery, webhook.DeliveryExhausted)
 			d := e.delivery(l[0].DeliveryID)
 			same(e, "Status", d.Status, webhook.DeliveryExhausted)
 			same(e, "Reason", d.Reason, webhook.ReasonAttempts)
@@ -149,7 +149,7 @@ var settleRules = []rule{
 	},
 	{
 		name:     "AttemptsAreLogged",
-		sentence: "Attempts of one delivery are numbered from 1, over redeliveries too; ListAttempts answers them oldest first; without a row an attempt is used up all the same.",
+		sentence: "Attempts of one delivery are numbered from 1, over redeliveries too; ListAttempts returns them oldest first; without a row an attempt is used up all the same.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))
@@ -204,7 +204,7 @@ var settleRules = []rule{
 	},
 	{
 		name:     "SettleAnswersInOrder", // E26
-		sentence: "Settle answers in the order of the argument; one that cannot be recorded does not lose the others.",
+		sentence: "Settle returns results in the order of the argument; one that cannot be recorded does not lose the others.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(events("evt", 4)...)
@@ -237,7 +237,7 @@ var settleRules = []rule{
 var fenceRules = []rule{
 	{
 		name:     "StaleTokenChangesNothing", // D12
-		sentence: "A stale token, or the id of a delivery that is not there any more, changes nothing and answers SettleStale.",
+		sentence: "A stale token, or the id of a delivery that is not there any more, changes nothing and returns SettleStale.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))

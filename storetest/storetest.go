@@ -40,7 +40,7 @@ import (
 
 // Harness is what the suite needs to know of a store.
 type Harness struct {
-	// New answers an empty store that shares nothing with those before it. What
+	// New returns an empty store that shares nothing with those before it. What
 	// has to be closed is closed with t.Cleanup. Required.
 	New func(t testing.TB) webhook.Store
 
@@ -50,7 +50,7 @@ type Harness struct {
 	// Required.
 	Advance func(t testing.TB, s webhook.Store, d time.Duration)
 
-	// Begin starts a caller's transaction on the store's database and answers
+	// Begin starts a caller's transaction on the store's database and returns
 	// what enqueues in it. Nil for a store that knows no transactions of its
 	// callers; the cases about them are then skipped.
 	Begin func(t testing.TB, s webhook.Store) (tx webhook.Enqueuer, commit, rollback func() error)
@@ -87,7 +87,7 @@ type rule struct {
 	needs    func(h Harness) (missing string) // nil: nothing
 }
 
-// cases answers every case, in the order of the contract.
+// cases returns every case, in the order of the contract.
 func cases() []rule {
 	var all []rule
 	for _, group := range [][]rule{

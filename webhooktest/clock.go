@@ -18,7 +18,7 @@ func NewClock() *Clock {
 	return &Clock{now: time.Date(2024, time.January, 15, 10, 30, 0, 0, time.UTC)}
 }
 
-// Now answers the time that the clock shows, in UTC.
+// Now returns the time that the clock shows, in UTC.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -28,7 +28,7 @@
 // # The whole way
 //
 // A [Server] is a customer's server on loopback: it verifies and keeps what
-// arrives, and answers as it is told to: an error, late, never, or by breaking
+// arrives, and responds as it is told to: with an error, late, never, or by breaking
 // the connection. With a [Clock] for the Store and Engine.DeliverDue in place of
 // Start, retries need no waiting.
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // Recorder is a [webhook.Dispatcher] that keeps what is emitted and delivers
-// nothing. It checks events as an Engine with a default Config does and answers
+// nothing. It checks events as an Engine with a default Config does and returns
 // the same errors; an event id that was emitted before is likewise recorded
 // once. Make one with [NewRecorder].
 type Recorder struct {
@@ -62,8 +62,8 @@ func (r *Recorder) EmitTx(ctx context.Context, tx webhook.Enqueuer, events ...we
 	return r.engine.EmitTx(ctx, tx, events...)
 }
 
-// Start implements [webhook.Dispatcher]: it does nothing but answer as an Engine
-// does when called in the wrong order.
+// Start implements [webhook.Dispatcher]: it does nothing but return the error that an Engine
+// returns when called in the wrong order.
 func (r *Recorder) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +87,7 @@ func (r *Recorder) Stop(context.Context) error {
 	return nil
 }
 
-// Events answers what was emitted, in order, as receivers would get it: Data as
+// Events returns what was emitted, in order, as receivers would get it: Data as
 // it decodes from JSON, Raw the bytes.
 func (r *Recorder) Events() []webhook.Event {
 	r.mu.Lock()
@@ -102,7 +102,7 @@ func (r *Recorder) Reset() {
 	r.events = nil
 }
 
-// FailNext makes the next calls of Emit and EmitTx answer errs, one each; those
+// FailNext makes the next calls of Emit and EmitTx return errs, one each; those
 // events are not recorded. A nil among them lets one call through.
 func (r *Recorder) FailNext(errs ...error) {
 	r.mu.Lock()
@@ -123,7 +123,7 @@ func (r *Recorder) scripted() error {
 
 // AssertEmitted reports an error to the test unless the events of the account
 // are exactly of these types, in this order; without types, unless there are
-// none. It answers whether they are.
+// none. It reports whether they are.
 func (r *Recorder) AssertEmitted(accountID string, types ...webhook.EventType) bool {
 	r.t.Helper()
 	var got []webhook.EventType
@@ -139,7 +139,7 @@ func (r *Recorder) AssertEmitted(accountID string, types ...webhook.EventType) b
 	return true
 }
 
-// All answers the payloads of type P that were emitted for the account, in
+// All returns the payloads of type P that were emitted for the account, in
 // order.
 func All[P webhook.Payload](r *Recorder, accountID string) []P {
 	var all []P
@@ -151,7 +151,7 @@ func All[P webhook.Payload](r *Recorder, accountID string) []P {
 	return all
 }
 
-// One answers the payload of type P that was emitted for the account. It ends
+// One returns the payload of type P that was emitted for the account. It ends
 // the test unless there is exactly one.
 func One[P webhook.Payload](r *Recorder, accountID string) P {
 	r.t.Helper()
@@ -195,11 +195,11 @@ type recordingEnqueuer struct {
 }
 
 func (e recordingEnqueuer) Enqueue(ctx context.Context, q webhook.EnqueueRequest) (webhook.Enqueued, error) {
-	answer, err := e.to.Enqueue(ctx, q)
+	stored, err := e.to.Enqueue(ctx, q)
 	for i, group := range q.Groups {
-		if err == nil && i < len(answer.Errs) && answer.Errs[i] == nil {
+		if err == nil && i < len(stored.Errs) && stored.Errs[i] == nil {
 			e.r.record(group)
 		}
 	}
-	return answer, err
+	return stored, err
 }

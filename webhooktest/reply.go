@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// Reply is how a [Server] answers a request. The zero Reply is 200 at once.
+// Reply is how a [Server] responds to a request. The zero Reply is 200 at once.
 type Reply struct {
 	Status     int           // defaults to 200
 	RetryAfter time.Duration // sent as the header Retry-After, in whole seconds, if it is not zero
 	Header     http.Header   // further headers
 	Body       string        // the body; receivers of this library do not read it
 
-	Delay time.Duration // before the answer
-	Hang  bool          // no answer, until the sender gives up
-	Reset bool          // no answer: the connection is reset
+	Delay time.Duration // before the response
+	Hang  bool          // no response, until the sender gives up
+	Reset bool          // no response: the connection is reset
 }
 
-// Reply scripts the answers to the next requests that verify, one each. What
-// follows them is answered with 200, or what [Server.ReplyAlways] says.
+// Reply scripts the responses to the next requests that verify, one each. What
+// follows them gets a 200, or what [Server.ReplyAlways] says.
 func (s *Server) Reply(replies ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies = append(s.replies, replies...)
 }
 
-// ReplyAlways scripts the answer to every request that verifies, once those of
+// ReplyAlways scripts the response to every request that verifies, once those of
 // [Server.Reply] are used up.
 func (s *Server) ReplyAlways(reply Reply) {
 	s.mu.Lock()
@@ -39,10 +39,10 @@ func (s *Server) ReplyAlways(reply Reply) {
 	s.always = reply
 }
 
-// write answers r. It ends early when the sender goes away or the server closes.
+// write sends r. It ends early when the sender goes away or the server closes.
 func (a Reply) write(w http.ResponseWriter, r *http.Request, closing <-chan struct{}) {
 	if !a.pause(r.Context(), closing) {
-		panic(http.ErrAbortHandler) // no answer at all, where returning would be a 200
+		panic(http.ErrAbortHandler) // no response at all, where returning would be a 200
 	}
 	if a.Reset {
 		reset(w)
@@ -58,7 +58,7 @@ func (a Reply) write(w http.ResponseWriter, r *http.Request, closing <-chan stru
 	_, _ = io.WriteString(w, a.Body) // the sender may be gone
 }
 
-// pause waits, and answers whether there is somebody left to answer.
+// pause waits, and reports whether somebody is left to respond to.
 func (a Reply) pause(ctx context.Context, closing <-chan struct{}) bool {
 	var due <-chan time.Time
 	switch {

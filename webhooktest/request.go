@@ -80,7 +80,7 @@ func NewRequestWith(t testing.TB, cfg RequestConfig) *http.Request {
 	return req
 }
 
-// deliver lets an Engine deliver the event, and answers what it sent.
+// deliver lets an Engine deliver the event, and returns what it sent.
 func deliver(t testing.TB, cfg RequestConfig, url string) (*webhook.Request, error) {
 	t.Helper()
 	ctx := context.Background()
@@ -129,7 +129,7 @@ func newEngine(t testing.TB, cfg webhook.Config) *webhook.Engine {
 	return engine
 }
 
-// capture is a Transport that keeps the request and answers 200.
+// capture is a Transport that keeps the request and responds with 200.
 type capture struct {
 	mu   sync.Mutex
 	sent *webhook.Request
@@ -148,7 +148,7 @@ func (c *capture) Send(_ context.Context, req *webhook.Request) (*webhook.Respon
 // CheckURL accepts every URL: nothing is sent anywhere.
 func (*capture) CheckURL(string) error { return nil }
 
-// received answers a stored event as a receiver gets it.
+// received returns a stored event as a receiver gets it.
 func received(t testing.TB, r *webhook.EventRecord) webhook.Event {
 	t.Helper()
 	body := fmt.Appendf(nil, `{"id":%q,"event":%q,"timestamp":%q,"webhook_id":"wh_test","data":%s}`,

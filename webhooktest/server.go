@@ -34,7 +34,7 @@ type ServerConfig struct {
 }
 
 // Server is a customer's server on loopback, over real HTTP. It verifies each
-// request, keeps it, and answers 200, 401 when it does not verify, or what
+// request, keeps it, and responds with 200, 401 when it does not verify, or what
 // [Server.Reply] scripted. Make one with [NewServer].
 type Server struct {
 	// URL is the server's address, to be registered as an endpoint.
@@ -77,7 +77,7 @@ func NewServer(t testing.TB, cfg ServerConfig) *Server {
 	return s
 }
 
-// Close ends the answers that are under way and the server. A second call does
+// Close ends the responses that are under way and the server. A second call does
 // nothing.
 func (s *Server) Close() {
 	s.once.Do(func() {
@@ -110,22 +110,22 @@ func (s *Server) Transport() *webhook.HTTPTransport {
 }
 
 // AddSecret lets one more secret verify requests, such as the one that
-// CreateEndpoint answered.
+// CreateEndpoint returned.
 func (s *Server) AddSecret(secret webhook.Secret) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg.Secrets = append(s.cfg.Secrets, secret)
 }
 
-// Received answers the requests that arrived, in order: the ones that did not
-// verify, and the ones whose answer is still under way, too.
+// Received returns the requests that arrived, in order: the ones that did not
+// verify, and the ones whose response is still under way, too.
 func (s *Server) Received() []Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.received)
 }
 
-// Wait waits until n requests have arrived, and answers all that have. It ends
+// Wait waits until n requests have arrived, and returns all that have. It ends
 // the test when they do not arrive within 10 seconds: it is for started Engines.
 // After Engine.DeliverDue there is nothing to wait for.
 func (s *Server) Wait(n int) []Received {
@@ -176,7 +176,7 @@ func (s *Server) verify(r *http.Request) (webhook.Event, error) {
 	return v.VerifyRequest(r)
 }
 
-// keep notes the request and answers the reply to it.
+// keep notes the request and returns the reply to it.
 func (s *Server) keep(got Received) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()

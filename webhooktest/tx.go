@@ -28,18 +28,18 @@ func (r *Recorder) Begin() *Tx { return &Tx{r: r, inner: r.store.Begin()} }
 
 // Enqueue implements [webhook.Enqueuer], for the Recorder.
 func (tx *Tx) Enqueue(ctx context.Context, q webhook.EnqueueRequest) (webhook.Enqueued, error) {
-	answer, err := tx.inner.Enqueue(ctx, q)
+	stored, err := tx.inner.Enqueue(ctx, q)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	for i, group := range q.Groups {
-		if err == nil && i < len(answer.Errs) && answer.Errs[i] == nil {
+		if err == nil && i < len(stored.Errs) && stored.Errs[i] == nil {
 			tx.groups = append(tx.groups, group)
 		}
 	}
-	return answer, err
+	return stored, err
 }
 
-// Commit records what was emitted. After a Commit or a Rollback it answers
+// Commit records what was emitted. After a Commit or a Rollback it returns
 // [memstore.ErrTxDone].
 func (tx *Tx) Commit() error {
 	if err := tx.inner.Commit(); err != nil {
@@ -53,6 +53,6 @@ func (tx *Tx) Commit() error {
 	return nil
 }
 
-// Rollback drops what was emitted. After a Commit or a Rollback it answers
+// Rollback drops what was emitted. After a Commit or a Rollback it returns
 // [memstore.ErrTxDone] and does nothing, so that it can be deferred.
 func (tx *Tx) Rollback() error { return tx.inner.Rollback() }

@@ -87,7 +87,7 @@ func story(ctx context.Context, o options) error {
 		return err
 	}
 
-	fmt.Printf("1. %d process(es) deliver from %s; one endpoint answers slowly, one fails a third of all requests\n", o.processes, o.store)
+	fmt.Printf("1. %d process(es) deliver from %s; one endpoint responds slowly, one fails a third of all requests\n", o.processes, o.store)
 	workers, err := startWorkers(ctx, o)
 	if err != nil {
 		return err

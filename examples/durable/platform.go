@@ -140,7 +140,7 @@ func (p *platform) register(ctx context.Context, c *customer) error {
 	return nil
 }
 
-// emitAll emits events of every type and answers their ids.
+// emitAll emits events of every type and returns their ids.
 func (p *platform) emitAll(ctx context.Context) ([]string, error) {
 	var ids []string
 	for range events {

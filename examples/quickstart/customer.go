@@ -24,8 +24,8 @@ type customer struct {
 type endpoint struct {
 	id       string
 	verifier *webhook.Verifier
-	failures int // requests still to be answered with an error; -1: all
-	status   int // of these answers
+	failures int // requests still to get an error; -1: all
+	status   int // of these responses
 	events   []string
 }
 

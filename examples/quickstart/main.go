@@ -134,7 +134,7 @@ func emitAll(ctx context.Context, e *webhook.Engine, c *customer) error {
 
 // recoverAfterTwoFailures follows the delivery to an endpoint that fails twice.
 func recoverAfterTwoFailures(ctx context.Context, e *webhook.Engine, c *customer) error {
-	fmt.Println("3. The endpoint /flaky answers 503 twice, then 200")
+	fmt.Println("3. The endpoint /flaky responds with 503 twice, then 200")
 	if err := c.wait(ctx, "/flaky", 1); err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func recoverAfterTwoFailures(ctx context.Context, e *webhook.Engine, c *customer
 
 // disableAndEnable shows that a dead endpoint is disabled, and loses nothing.
 func disableAndEnable(ctx context.Context, e *webhook.Engine, c *customer) error {
-	fmt.Println("4. The endpoint /dead answers 500 to everything")
+	fmt.Println("4. The endpoint /dead responds with 500 to everything")
 	id := c.id("/dead")
 	h, err := until(ctx, func() (webhook.EndpointHealth, bool, error) {
 		h, err := e.EndpointHealth(ctx, "acme", id)
@@ -217,7 +217,7 @@ func refuseForgery(ctx context.Context, _ *webhook.Engine, c *customer) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	fmt.Println("  the customer's server answered", resp.Status)
+	fmt.Println("  the customer's server responded with", resp.Status)
 	if resp.StatusCode != http.StatusUnauthorized || len(c.received("/all")) != 15 {
 		return fmt.Errorf("the forged event was not refused")
 	}

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// ErrBlocked answers a dial to an address that must not be reached. It names no
+// ErrBlocked is the error of a dial to an address that must not be reached. It names no
 // address, so it may be shown.
 var ErrBlocked = errors.New("egress: address not allowed")
 
@@ -24,7 +24,7 @@ type Policy struct {
 	Deny  []netip.Prefix
 }
 
-// CheckPrefix answers what is wrong with an element of [Policy.Allow] or
+// CheckPrefix returns what is wrong with an element of [Policy.Allow] or
 // [Policy.Deny], or "".
 func CheckPrefix(p netip.Prefix) string {
 	switch {
@@ -160,7 +160,7 @@ var (
 	compat4 = ranges{text: "::/96"}
 )
 
-// embedded answers the IPv4 address that a gateway would make of addr, so that
+// embedded returns the IPv4 address that a gateway would make of addr, so that
 // an allowed translation prefix is no way round the check.
 func embedded(addr netip.Addr) (netip.Addr, bool) {
 	b := addr.As16()

@@ -60,11 +60,11 @@ type Error struct{ Kind Kind }
 
 func (e *Error) Error() string { return "egress: invalid url: " + string(e.Kind) }
 
-// ParseURL answers raw in its normal form, or an [*Error]. The normal form has
+// ParseURL returns raw in its normal form, or an [*Error]. The normal form has
 // scheme and host in lower case, no port where it is the scheme's own, and "/"
 // for an empty path; path and query are kept byte for byte, except that bytes
 // which cannot be sent are percent-encoded. Parsing the normal form again
-// answers the same. No name is resolved.
+// returns the same. No name is resolved.
 func (p *Policy) ParseURL(raw string) (*url.URL, error) {
 	if len(raw) > MaxURL {
 		return nil, &Error{TooLong}
@@ -100,7 +100,7 @@ func (p *Policy) ParseURL(raw string) (*url.URL, error) {
 	return n, nil
 }
 
-// host answers the host as it stands in a URL, or what is wrong with it.
+// host returns the host as it stands in a URL, or what is wrong with it.
 func (p *Policy) host(u *url.URL) (string, Kind) {
 	if strings.HasPrefix(u.Host, "[") {
 		return p.host6(u.Hostname())
@@ -141,7 +141,7 @@ func (p *Policy) host6(h string) (string, Kind) {
 	return "[" + addr.String() + "]", ""
 }
 
-// normalPort answers ":port", or "" for the scheme's own.
+// normalPort returns ":port", or "" for the scheme's own.
 func normalPort(scheme, port string) (string, bool) {
 	if port == "" {
 		return "", true

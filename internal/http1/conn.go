@@ -98,11 +98,9 @@ func (c *conn) watch() {
 	c.watched <- struct{}{}
 }
 
-var longAgo = time.Unix(1, 0)
-
 // wake ends the watcher and reports whether c can be used.
 func (c *conn) wake() bool {
-	if c.wire.Conn.SetReadDeadline(longAgo) != nil {
+	if c.wire.Conn.SetReadDeadline(time.Unix(1, 0)) != nil {
 		c.close()
 	}
 	<-c.watched

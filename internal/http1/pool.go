@@ -32,6 +32,7 @@ type Pool struct {
 	sweep  *time.Timer    // runs while something is idle
 
 	talkers [talkerSlots]talker
+	seed    maphash.Seed // of the places of talkers
 }
 
 // take returns an idle connection that nothing was received on, or nil.
@@ -171,17 +172,24 @@ const (
 	talkerDelay = time.Second
 )
 
-var seed = maphash.MakeSeed()
-
 func (p *Pool) talked(key Key) {
-	h := maphash.Comparable(seed, key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	h := p.hash(key)
 	p.talkers[h%talkerSlots] = talker{h, time.Now().Add(talkerPause)}
 }
 
+// talks reports whether a peer wrote too much lately; the caller holds the lock.
 func (p *Pool) talks(key Key, now time.Time) bool {
-	h := maphash.Comparable(seed, key)
+	h := p.hash(key)
 	t := &p.talkers[h%talkerSlots]
 	return t.hash == h && now.Before(t.until)
+}
+
+// hash returns where a key has its place, with a seed that nobody can know.
+func (p *Pool) hash(key Key) uint64 {
+	if p.seed == (maphash.Seed{}) {
+		p.seed = maphash.MakeSeed()
+	}
+	return maphash.Comparable(p.seed, key)
 }

@@ -9,8 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"syscall"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // What an endpoint's owner reads about a failed attempt. The words are fixed:
@@ -186,7 +187,7 @@ func errnoFailure(err error) (Kind, string) {
 
 func sendableHeader(h http.Header) bool {
 	for name, values := range h {
-		if !validFieldName(name) {
+		if !check.HeaderName(name) {
 			return false
 		}
 		for _, v := range values {
@@ -196,17 +197,6 @@ func sendableHeader(h http.Header) bool {
 		}
 	}
 	return true
-}
-
-// validFieldName reports whether s is a token (RFC 9110, 5.6.2).
-func validFieldName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // validFieldValue is what net/http sends: anything but control characters.

@@ -22,7 +22,7 @@ import (
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
-func TestC12AFanOutBeyondEveryLimitOfOneStatement(t *testing.T) {
+func TestAFanOutBeyondEveryLimitOfOneStatement(t *testing.T) { // C12
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		const endpoints, events = 20, 700 // with 5 values each more than PostgreSQL's 65,535 parameters
@@ -41,7 +41,7 @@ func TestC12AFanOutBeyondEveryLimitOfOneStatement(t *testing.T) {
 	})
 }
 
-func TestE6AFailedRollbackHidesNotTheFirstError(t *testing.T) {
+func TestAFailedRollbackHidesNotTheFirstError(t *testing.T) { // E6
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
@@ -89,7 +89,7 @@ func TestE6AFailedRollbackHidesNotTheFirstError(t *testing.T) {
 	})
 }
 
-func TestE10ALockWaitThatTimesOutIsRolledBackAndRepeated(t *testing.T) {
+func TestALockWaitThatTimesOutIsRolledBackAndRepeated(t *testing.T) { // E10
 	t.Parallel()
 	d := databases[2]
 	s := d.store(t)
@@ -119,7 +119,7 @@ func TestE10ALockWaitThatTimesOutIsRolledBackAndRepeated(t *testing.T) {
 	assert.EqualValues(t, 1, stats.Ready, "one fan-out")
 }
 
-func TestE11E12AnOpenClaimBlocksNobody(t *testing.T) {
+func TestAnOpenClaimBlocksNobody(t *testing.T) { // E11, E12
 	onServers(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		for _, id := range []string{"wh_1", "wh_2"} {
@@ -184,7 +184,7 @@ func TestE11E12AnOpenClaimBlocksNobody(t *testing.T) {
 	})
 }
 
-func TestE13TimesAreTheSameWhateverTheSession(t *testing.T) {
+func TestTimesAreTheSameWhateverTheSession(t *testing.T) { // E13
 	for _, d := range append(append([]database{}, databases...), others...) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
@@ -215,7 +215,7 @@ func TestE13TimesAreTheSameWhateverTheSession(t *testing.T) {
 	}
 }
 
-func TestE14ALongTransactionsClockGoesOn(t *testing.T) {
+func TestALongTransactionsClockGoesOn(t *testing.T) { // E14
 	t.Parallel()
 	s := databases[1].store(t)
 	_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
@@ -230,7 +230,7 @@ func TestE14ALongTransactionsClockGoesOn(t *testing.T) {
 	assert.GreaterOrEqual(t, float64(r.Now.UnixMicro())/1e6-began, 0.05, "not the time of its beginning")
 }
 
-func TestE21APoolOfDatabasesInMemoryIsRefused(t *testing.T) {
+func TestAPoolOfDatabasesInMemoryIsRefused(t *testing.T) { // E21
 	t.Parallel()
 	for _, dsn := range []string{":memory:", "file::memory:", "file:x?mode=memory"} {
 		db, err := sql.Open("sqlite", dsn)
@@ -252,7 +252,7 @@ func TestE21APoolOfDatabasesInMemoryIsRefused(t *testing.T) {
 // PgBouncer, which gives each transaction another one.
 var sessionState = regexp.MustCompile(`(?i)\b(listen|unlisten|notify|prepare|deallocate|declare|discard|pg_(try_)?advisory_(un)?lock|temp(orary)?|set\s+(session|time|search_path)|set_config)\b`)
 
-func TestE23NothingNeedsASession(t *testing.T) {
+func TestNothingNeedsASession(t *testing.T) { // E23
 	t.Parallel()
 	d := others[0]
 	dsn := d.create(t)
@@ -272,7 +272,7 @@ func TestE23NothingNeedsASession(t *testing.T) {
 	}
 }
 
-func TestE27RowsThatNobodyCanCleanUpYetHideNothing(t *testing.T) {
+func TestRowsThatNobodyCanCleanUpYetHideNothing(t *testing.T) { // E27
 	t.Parallel()
 	s := databases[1].store(t)
 	for i := range 4 {
@@ -308,7 +308,7 @@ func TestE27RowsThatNobodyCanCleanUpYetHideNothing(t *testing.T) {
 	assert.Equal(t, webhook.QueueStats{}, stats)
 }
 
-func TestE29AUserWithoutRightsToMakeTables(t *testing.T) {
+func TestAUserWithoutRightsToMakeTables(t *testing.T) { // E29
 	t.Parallel()
 	d := databases[1]
 	dsn := d.create(t)
@@ -337,7 +337,7 @@ func TestE29AUserWithoutRightsToMakeTables(t *testing.T) {
 	cycle(t, limited)
 }
 
-func TestE30QueriesThatAreCutOffMixNothingUp(t *testing.T) {
+func TestQueriesThatAreCutOffMixNothingUp(t *testing.T) { // E30
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))

@@ -128,7 +128,7 @@ func (w *worker) takes(t *testing.T) *webhook.Request {
 	return nil
 }
 
-// finds makes one pass and answers its attempts.
+// finds makes one pass and returns its attempts.
 func (w *worker) finds() int {
 	w.start <- true
 	return <-w.done
@@ -210,7 +210,7 @@ func TestNoStatementCarriesTheTimeOfTheProcess(t *testing.T) {
 	})
 }
 
-// carriers answers the statements of a life with retries that have an argument
+// carriers returns the statements of a life with retries that have an argument
 // that is a time of the process, with that argument.
 func carriers(t *testing.T, d database) map[string]any {
 	t.Helper()
@@ -251,7 +251,7 @@ func carriers(t *testing.T, d database) map[string]any {
 	return found
 }
 
-// answers is a Transport that answers one status.
+// answers is a Transport that responds with one status.
 type answers int
 
 func (a answers) Send(context.Context, *webhook.Request) (*webhook.Response, error) {

@@ -30,7 +30,7 @@ type database struct {
 	name    string
 	dialect sqlstore.Dialect
 	driver  string
-	// create makes a database of the test's own and answers its data source.
+	// create makes a database of the test's own and returns its data source.
 	create func(t testing.TB) (dsn string)
 }
 
@@ -94,7 +94,7 @@ func onEach(t *testing.T, f func(t *testing.T, d database)) {
 	}
 }
 
-// dsnOf answers the data source of a server, skips the test without one, and
+// dsnOf returns the data source of a server, skips the test without one, and
 // fails it where there should be one.
 func dsnOf(t testing.TB, variable string) string {
 	t.Helper()
@@ -293,7 +293,7 @@ func (s *testStore) exec(t testing.TB, text string) {
 	require.NoError(t, err, text)
 }
 
-// number answers the single number that a query yields.
+// number returns the single number that a query yields.
 func (s *testStore) number(t testing.TB, query string) (n int64) {
 	t.Helper()
 	require.NoError(t, s.db.QueryRowContext(context.Background(), query).Scan(&n), query)

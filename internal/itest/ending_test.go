@@ -25,7 +25,7 @@ const endingVariable = "WEBHOOK_TEST_ENDING"
 
 const endingEvents = 20
 
-func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
+func TestAHookThatEndsTheProcessIsLikeACrash(t *testing.T) { // D19
 	endsByItself(t, 7, func(c *webhook.Config, _ func() bool) (stop <-chan struct{}) {
 		told := 0
 		c.Hooks.OnDelivered = func(context.Context, webhook.DeliveryInfo) {
@@ -37,7 +37,7 @@ func TestD19AHookThatEndsTheProcessIsLikeACrash(t *testing.T) {
 	})
 }
 
-func TestF7KilledWhileStopWaitsForRequests(t *testing.T) {
+func TestKilledWhileStopWaitsForRequests(t *testing.T) { // F7
 	endsByItself(t, -1, func(c *webhook.Config, stopping func() bool) <-chan struct{} {
 		d := &dyingTransport{Transport: c.Transport, sending: make(chan struct{}), stopping: stopping}
 		c.Transport = d
@@ -45,7 +45,7 @@ func TestF7KilledWhileStopWaitsForRequests(t *testing.T) {
 	})
 }
 
-func TestF7KilledWhileStopWaitsForResults(t *testing.T) {
+func TestKilledWhileStopWaitsForResults(t *testing.T) { // F7
 	endsByItself(t, -1, func(c *webhook.Config, stopping func() bool) <-chan struct{} {
 		d := &dyingTransport{Transport: c.Transport, sending: make(chan struct{}), stopping: stopping, answered: true}
 		c.Transport = d

@@ -33,12 +33,13 @@ func TestFootprintOfVerifying(t *testing.T) {
 	assert.LessOrEqual(t, with, without+without/100, "the binary may be 1 %% larger")
 }
 
-// A Receiver brings payloads, de-duplication, a queue and log/slog.
+// A Receiver brings payloads, de-duplication, a queue, log/slog, and what Explain
+// knows of encoders and compressors, which is 3 of the 9 %.
 func TestFootprintOfReceiving(t *testing.T) {
 	t.Parallel()
 	with, without := binarySize(t, libraryModule(t, "receiver")), binarySize(t, customerModule(t, "byhand"))
 	t.Logf("binary %d bytes against %d by hand: %+.2f %%", with, without, 100*float64(with-without)/float64(without))
-	assert.LessOrEqual(t, with, without+7*without/100, "the binary may be 7 %% larger")
+	assert.LessOrEqual(t, with, without+10*without/100, "the binary may be 10 %% larger")
 }
 
 // sending are the beginnings of the symbols that only a sender may link, after the

@@ -109,7 +109,7 @@ func (c *hookedConn) ResetSession(ctx context.Context) error {
 	return nil
 }
 
-// IsValid answers as a driver does that lost its connection.
+// IsValid returns as a driver does that lost its connection.
 func (c *hookedConn) IsValid() bool { return !c.dead }
 
 type hookedStmt struct {

@@ -66,7 +66,7 @@ func answer(h http.Handler, r *http.Request) int {
 	return w.Code
 }
 
-// effects makes the handler's own table and answers what writes to it.
+// effects makes the handler's own table and returns what writes to it.
 func effects(t testing.TB, s *testStore) func(tx *sql.Tx, e webhook.Event) error {
 	t.Helper()
 	s.exec(t, "create table effect (num bigint not null)")

@@ -24,7 +24,7 @@ type window struct {
 // disableAfter is the default DisablePolicy's.
 const disableAfter = 10
 
-// possible answers the counts of failures that the log allows, beginning with
+// possible returns the counts of failures that the log allows, beginning with
 // the given one: a delivery whose attempts failed adds one, one that succeeded
 // sets it to zero, and nothing counts any more once it has disabled the
 // endpoint. Deliveries that one batch recorded have one time, and came in any
@@ -49,7 +49,7 @@ func possible(failures int, log []webhook.Delivery) map[int]bool {
 	return counts
 }
 
-// after answers the counts that one batch can lead to.
+// after returns the counts that one batch can lead to.
 func after(counts map[int]bool, succeeded, failed int) map[int]bool {
 	next := map[int]bool{}
 	for c := range counts {
@@ -105,7 +105,7 @@ func brief(log []webhook.Delivery) (text []string) {
 	return text
 }
 
-// deliveries answers all deliveries of an endpoint.
+// deliveries returns all deliveries of an endpoint.
 func (p *parent) deliveries(id string) (all []webhook.Delivery) {
 	p.t.Helper()
 	f := webhook.DeliveryFilter{AccountID: "a", EndpointID: id, Limit: 1000}

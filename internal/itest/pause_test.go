@@ -307,12 +307,24 @@ func TestAPauseEndsWithTheEndpointItIsOf(t *testing.T) {
 		status webhook.EndpointStatus
 		pace   webhook.Pace
 	}{
-		{"a new description", func(p pauser) { p.update(false, func(r *webhook.EndpointRecord) { r.Description = "new" }) },
-			map[int]int{5: 1, 6: 2}, webhook.QueueStats{Ready: 2, Waiting: 1}, webhook.EndpointFailing, webhook.PacePaused},
-		{"a new URL", func(p pauser) { p.update(true, func(r *webhook.EndpointRecord) { r.URL = "https://example.org/new" }) },
-			map[int]int{0: 2, 5: 1}, webhook.QueueStats{Ready: 2, Waiting: 1}, webhook.EndpointActive, webhook.PaceUnknown},
-		{"switched off", func(p pauser) { p.update(true, off) },
-			map[int]int{4: 2, 5: 1}, webhook.QueueStats{Held: 2, Waiting: 1}, webhook.EndpointInactive, webhook.PaceUnknown},
+		{
+			"a new description", func(p pauser) { p.update(false, func(r *webhook.EndpointRecord) { r.Description = "new" }) },
+			map[int]int{5: 1, 6: 2},
+			webhook.QueueStats{Ready: 2, Waiting: 1},
+			webhook.EndpointFailing, webhook.PacePaused,
+		},
+		{
+			"a new URL", func(p pauser) { p.update(true, func(r *webhook.EndpointRecord) { r.URL = "https://example.org/new" }) },
+			map[int]int{0: 2, 5: 1},
+			webhook.QueueStats{Ready: 2, Waiting: 1},
+			webhook.EndpointActive, webhook.PaceUnknown,
+		},
+		{
+			"switched off", func(p pauser) { p.update(true, off) },
+			map[int]int{4: 2, 5: 1},
+			webhook.QueueStats{Held: 2, Waiting: 1},
+			webhook.EndpointInactive, webhook.PaceUnknown,
+		},
 		{"switched off and on", func(p pauser) {
 			p.update(true, off)
 			p.maintain()

@@ -40,7 +40,7 @@ func (r *recorder) note(query string, args []driver.NamedValue) {
 	r.seen = append(r.seen, st)
 }
 
-// during answers the distinct statements that run during f.
+// during returns the distinct statements that run during f.
 func (r *recorder) during(f func()) (all []statement) {
 	r.mu.Lock()
 	r.seen = nil
@@ -190,8 +190,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 				}
 			}
 		}
-		if dir := os.Getenv("WEBHOOK_WRITE_PLANS"); dir != "" {
-			require.NoError(t, os.WriteFile(dir+"/"+d.name+".md", []byte(plans.String()), 0o600))
+		if os.Getenv("WEBHOOK_WRITE_PLANS") != "" {
+			require.NoError(t, os.WriteFile("testdata/plans/"+d.name+".md", []byte(strings.TrimSpace(plans.String())+"\n"), 0o600))
 		}
 	})
 }
@@ -341,7 +341,7 @@ func (s *testStore) analyse(t testing.TB) {
 	}
 }
 
-// explain answers the plan of a statement, which is rolled back.
+// explain returns the plan of a statement, which is rolled back.
 func (s *testStore) explain(t testing.TB, st statement) string {
 	t.Helper()
 	word := map[sqlstore.Dialect]string{sqlstore.Postgres: "explain ", sqlstore.MySQL: "explain ", sqlstore.SQLite: "explain query plan "}[s.dialect]

@@ -173,7 +173,7 @@ func TestACutAtAnyByteOfEmitDoublesNothing(t *testing.T) {
 	})
 }
 
-// count answers how many of the server's bytes pass during f.
+// count returns how many of the server's bytes pass during f.
 func (p *proxy) count(f func()) int64 {
 	const many = 1 << 40
 	p.left.Store(many)

@@ -16,7 +16,7 @@ import (
 )
 
 // receiver stands for the customers. It counts what arrives, checks it, and
-// answers by the name of the endpoint, see status.
+// responds by the name of the endpoint, see status.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -24,7 +24,7 @@ type receiver struct {
 	accepted map[string]bool
 	bodies   map[string]string // by endpoint and number in the payload
 	wrong    []string
-	onSend   func(endpoint string) // before the answer
+	onSend   func(endpoint string) // before the response
 }
 
 func newReceiver(t testing.TB) *receiver {
@@ -77,7 +77,7 @@ func (r *receiver) check(ep, id string, body []byte, h http.Header) {
 	}
 }
 
-// number answers the number that a child put into its payload.
+// number returns the number that a child put into its payload.
 func number(body []byte) int {
 	var envelope struct{ Data struct{ N int } }
 	if json.Unmarshal(body, &envelope) != nil {
@@ -107,7 +107,7 @@ func unlucky(name string, n int) bool {
 	return n < 5 && h.Sum32()%10 < 3
 }
 
-// seen answers copies of what was counted.
+// seen returns copies of what was counted.
 func (r *receiver) seen() (sends map[string]int, accepted map[string]bool, wrong []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

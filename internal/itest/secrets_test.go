@@ -2,6 +2,7 @@ package itest
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -71,16 +72,107 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 		} {
 			wrong := d.storeOn(t, dsn, &sqlstore.Options{Keys: keys})
 			require.ErrorIs(t, wrong.Validate(ctx), sqlstore.ErrKey, name)
-			_, err = wrong.GetEndpoint(ctx, "a", "wh_1")
-			require.ErrorIs(t, err, sqlstore.ErrKey, name)
-			_, err = wrong.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
-			require.ErrorIs(t, err, sqlstore.ErrKey, name)
-			assert.NotContains(t, err.Error(), "whsec_")
+			got, err := wrong.GetEndpoint(ctx, "a", "wh_1")
+			require.NoError(t, err, name)
+			assert.Equal(t, []string{"secrets"}, got.Unreadable, name)
+			assert.Empty(t, got.Secrets, name)
+			c, err := wrong.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
+			require.NoError(t, err, name)
+			require.Len(t, c.Deliveries, 1, name)
+			require.ErrorIs(t, c.Deliveries[0].Target.Err, sqlstore.ErrKey, name)
+			assert.NotContains(t, c.Deliveries[0].Target.Err.Error(), "whsec_")
+			back := delivered(c.Deliveries[0])
+			back.Outcome, back.Attempt = webhook.OutcomeReleased, nil
+			_, err = wrong.Settle(ctx, []webhook.Settlement{back})
+			require.NoError(t, err, name)
 		}
 		c, err := right.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
 		require.NoError(t, err)
-		require.Len(t, c.Deliveries, 1, "claims under a wrong key left it ready")
-		assert.Zero(t, c.Deliveries[0].Expired)
+		require.Len(t, c.Deliveries, 1, "what was given back under a wrong key")
+		require.NoError(t, c.Deliveries[0].Target.Err)
+		assert.Zero(t, c.Deliveries[0].Attempts)
+	})
+}
+
+// Every step of a replacement restarts one process after the other: at each
+// moment both can read what both store.
+func TestReplacingAKeyWhileProcessesRestartOneAfterAnother(t *testing.T) {
+	old, fresh := key("old", 1), key("new", 2)
+	for _, c := range []struct {
+		name   string
+		steps  [][]sqlstore.Key
+		reseal int // after this step
+	}{
+		{"replace", [][]sqlstore.Key{{old}, {old, fresh}, {fresh, old}, {fresh}}, 2},
+		{"the first one", [][]sqlstore.Key{nil, {{}, fresh}, {fresh}}, 2},
+		{"the last one", [][]sqlstore.Key{{old}, {{}, old}, nil}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, d database) {
+				dsn := d.create(t)
+				with := func(step int) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: c.steps[step]}) }
+				a, b := with(0), with(0)
+				n := 0
+				all := func() {
+					t.Helper()
+					for _, s := range []*testStore{a, b} {
+						n++
+						_, err := s.CreateEndpoint(ctx, endpoint(fmt.Sprint("wh_", n)))
+						require.NoError(t, err)
+						rec, err := s.GetEndpoint(ctx, "a", "wh_1")
+						require.NoError(t, err)
+						_, err = s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: rec}) // seals it anew
+						require.NoError(t, err)
+						require.NoError(t, a.Validate(ctx))
+						require.NoError(t, b.Validate(ctx))
+					}
+				}
+				all()
+				for step := 1; step < len(c.steps); step++ {
+					b = with(step)
+					all() // a has the step before
+					a = with(step)
+					all()
+					if step == c.reseal {
+						changed, err := b.ResealSecrets(ctx)
+						require.NoError(t, err)
+						assert.Positive(t, changed)
+						changed, err = a.ResealSecrets(ctx)
+						require.NoError(t, err)
+						assert.Zero(t, changed)
+						all()
+					}
+				}
+				require.NoError(t, with(len(c.steps)-1).Validate(ctx))
+			})
+		})
+	}
+}
+
+// The order that leaves out a step shows in Validate, and mends itself.
+func TestAKeyThatSealsBeforeAllProcessesHaveIt(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		dsn := d.create(t)
+		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
+		a, b := with(key("old", 1)), with(key("new", 2), key("old", 1))
+		_, err := b.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		_, err = a.CreateEndpoint(ctx, endpoint("wh_2"))
+		require.NoError(t, err)
+		require.NoError(t, b.Validate(ctx))
+		var bad *sqlstore.UnreadableError
+		require.ErrorAs(t, a.Validate(ctx), &bad)
+		require.Len(t, bad.Endpoints, 1)
+		assert.Equal(t, "wh_1", bad.Endpoints[0].ID)
+
+		got, err := a.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		got.Description = "changed by a process without the key"
+		_, err = a.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: got})
+		require.NoError(t, err)
+		require.NoError(t, b.Validate(ctx), "the secret is still there")
+		a = with(key("new", 2), key("old", 1))
+		require.NoError(t, a.Validate(ctx))
 	})
 }
 
@@ -95,7 +187,9 @@ func TestASecretOfAnotherRowDoesNotOpen(t *testing.T) {
 		var text string
 		require.NoError(t, s.db.QueryRow("select secrets from webhook_endpoint where id = 'wh_1'").Scan(&text))
 		s.exec(t, "update webhook_endpoint set secrets = '"+text+"' where id = 'wh_2'")
-		_, err := s.GetEndpoint(ctx, "a", "wh_2")
-		require.ErrorIs(t, err, sqlstore.ErrKey)
+		got, err := s.GetEndpoint(ctx, "a", "wh_2")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"secrets"}, got.Unreadable)
+		require.ErrorIs(t, s.Validate(ctx), sqlstore.ErrKey)
 	})
 }

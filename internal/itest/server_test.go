@@ -62,7 +62,7 @@ func privateMariaDB(t testing.TB) *server {
 	return s
 }
 
-// found answers the last file that matches any of the patterns: the newest
+// found returns the last file that matches any of the patterns: the newest
 // version. .ci/databases installs what is asked for here, unless the servers run
 // already: then they may be elsewhere, in containers, and that is no failure.
 func found(t testing.TB, patterns ...string) string {

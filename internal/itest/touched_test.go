@@ -54,14 +54,14 @@ func TestHotCallsTouchTheirBatchAlone(t *testing.T) {
 	})
 }
 
-// count answers how many statements ran.
+// count returns how many statements ran.
 func (r *recorder) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.seen)
 }
 
-// rowsRead answers how many rows and index entries a connection's server has
+// rowsRead returns how many rows and index entries a connection's server has
 // read for it; 0 for SQLite.
 func rowsRead(t *testing.T, d database, db *sql.DB) (n int64) {
 	t.Helper()

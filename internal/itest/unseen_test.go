@@ -13,7 +13,7 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// goodAndBad answers 500 to one endpoint and 200 to the others.
+// goodAndBad responds with 500 to one endpoint and with 200 to the others.
 type goodAndBad struct{}
 
 func (goodAndBad) Send(_ context.Context, r *webhook.Request) (*webhook.Response, error) {

@@ -59,7 +59,7 @@ func TestAMillionRowsCostNothing(t *testing.T) {
 	}
 }
 
-// compare answers how many times as long emits and claims take on the full
+// compare returns how many times as long emits and claims take on the full
 // database. A busy machine can only make it more, since the full one needs more
 // of the caches that all share: one round in three has to hold.
 func compare(t *testing.T, empty, full *testStore, round int) (emit, claim float64) {

@@ -150,7 +150,8 @@ func (s *Scheduler[J]) measure(now time.Time) {
 	s.paced, s.paceFrom = 0, now
 }
 
-// Recall takes back what has not begun of an endpoint.
+// Recall takes back what has not begun of an endpoint that was changed, so that a
+// pause is over.
 func (s *Scheduler[J]) Recall(endpoint string) []J {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,6 +160,8 @@ func (s *Scheduler[J]) Recall(endpoint string) []J {
 		return nil
 	}
 	values := s.empty(l)
+	l.until = time.Time{}
+	l.sendable()
 	s.forget(l, time.Now())
 	return values
 }

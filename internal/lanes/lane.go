@@ -37,14 +37,17 @@ const (
 	Answered
 	// TimedOut means that no answer came in time.
 	TimedOut
+	// Withheld means that the attempt was not made, since nothing can be sent to the
+	// endpoint for the time being.
+	Withheld
 )
 
 // Verdict is what became of an attempt.
 type Verdict struct {
 	Kind Kind
-	// Pause is for how long nothing new is taken on for the endpoint, of its own
-	// accord, if it did not answer and nothing else that was sent to it meanwhile
-	// was answered.
+	// Pause is for how long nothing new is taken on for the endpoint, if the attempt
+	// was withheld, or was not answered and nothing else that was sent meanwhile
+	// was.
 	Pause time.Duration
 }
 
@@ -81,7 +84,9 @@ type lane[J any] struct {
 	inFlight int
 	slots    int // attempts allowed in flight
 	pace     Pace
-	until    time.Time // nothing new before
+	until    time.Time // nothing new before, since it did not answer in time
+	hold     time.Time // nothing new before, since it cannot be sent, or not be recorded
+	withheld bool      // hold is since it cannot be sent
 	backlog  bool      // a store had more than there was room for
 	answered time.Time // latest answer
 	last     time.Time // end of the latest attempt
@@ -114,7 +119,7 @@ func (l *lane[J]) expect(p Pace, full int) {
 func (l *lane[J]) room(now time.Time) int {
 	most := l.slots
 	switch {
-	case now.Before(l.until):
+	case now.Before(l.until), now.Before(l.hold):
 		return 0
 	case l.pace == Quick:
 		most *= queueFactor
@@ -130,6 +135,7 @@ func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) {
 	l.last = now
 	switch v.Kind {
 	case Answered:
+		l.sendable()
 		switch {
 		case l.pace == Unknown:
 			l.slots = full
@@ -140,11 +146,21 @@ func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) {
 		if now.Sub(began) < SlowAfter {
 			l.pace = Quick
 		}
+	case Withheld:
+		l.hold, l.withheld = now.Add(v.Pause), true
 	case TimedOut:
 		if l.answered.After(began) { // it lives
 			l.pace, l.slots = Slow, max(1, l.slots/2)
 			return
 		}
 		l.pace, l.slots, l.until = Paused, 1, now.Add(v.Pause)
+	}
+}
+
+// sendable ends the time for which nothing could be sent, if that is why nothing new
+// was taken on.
+func (l *lane[J]) sendable() {
+	if l.withheld {
+		l.hold, l.withheld = time.Time{}, false
 	}
 }

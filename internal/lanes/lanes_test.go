@@ -428,3 +428,47 @@ func BenchmarkScheduler(b *testing.B) {
 		})
 	}
 }
+
+// What cannot be sent, or not be recorded, is not taken on for a time, whatever pace
+// a store tells of. That another attempt is answered, or that the endpoint was
+// changed, ends the first of these alone.
+func TestNothingIsTakenOnThatCannotBeSentOrRecorded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		hold bool
+		room int // once the endpoint was changed
+	}{{"cannot be sent", false, 1}, {"cannot be recorded", true, 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				verdict := answered
+				if !c.hold {
+					verdict = lanes.Verdict{Kind: lanes.Withheld, Pause: 10 * time.Second}
+				}
+				b := newBench(t, takes(time.Millisecond, verdict))
+				for range 2 {
+					require.Equal(t, 1, b.take("a", "bad", lanes.Unknown, 1, 1))
+					pass(time.Second)
+					if c.hold {
+						b.Hold("bad", 9*time.Second)
+					}
+					for _, p := range []lanes.Pace{lanes.Unknown, lanes.Quick, lanes.Paused} {
+						assert.Zero(t, b.take("a", "bad", p, 1, 1), "%v", p)
+					}
+					pass(8 * time.Second)
+					assert.Zero(t, b.take("a", "bad", lanes.Paused, 1, 1))
+					pass(2 * time.Second)
+				}
+				require.Equal(t, 1, b.take("a", "bad", lanes.Unknown, 1, 1))
+				pass(time.Second)
+				if c.hold {
+					b.Hold("bad", 9*time.Second)
+				}
+				assert.Empty(t, b.Recall("bad"))
+				assert.Equal(t, c.room, b.take("a", "bad", lanes.Unknown, 1, 1))
+				b.end()
+			})
+		})
+	}
+}

@@ -93,6 +93,16 @@ func (r *Room[J]) Release(came int) {
 	}
 }
 
+// Hold takes on nothing new for an endpoint for d, whatever it answers meanwhile.
+// One of which nothing is remembered is left alone.
+func (s *Scheduler[J]) Hold(endpoint string, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.lanes[endpoint]; l != nil {
+		l.hold, l.withheld = time.Now().Add(d), false
+	}
+}
+
 // promise counts n pieces of work that may come, or no longer.
 func (s *Scheduler[J]) promise(l *lane[J], n, size int) {
 	p := poolOf(l.pace)

@@ -66,9 +66,9 @@ type style struct {
 	spaced  bool   // a space follows each comma and colon
 }
 
-// styles are those of senders. Whatever a receiver's encoder wrote is decoded first,
+// styles returns those of senders. Whatever a receiver's encoder wrote is decoded first,
 // so its style does not matter.
-var styles = func() (all []style) {
+func styles() (all []style) {
 	for _, spaced := range []bool{false, true} {
 		for _, ascii := range []style{{}, {ascii: true}, {ascii: true, upper: true}} {
 			for _, escaped := range []string{
@@ -84,7 +84,7 @@ var styles = func() (all []style) {
 		}
 	}
 	return all
-}()
+}
 
 func (s style) append(dst []byte, n *node) []byte {
 	switch n.kind {
@@ -110,16 +110,34 @@ func (s style) append(dst []byte, n *node) []byte {
 	return append(dst, n.kind+2)
 }
 
-var shortEscapes = map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '/': `\/`}
+// shortEscape returns the letter of the short escape of a character, 0 if there is
+// none.
+func shortEscape(r rune) byte {
+	switch r {
+	case '"', '\\', '/':
+		return byte(r) // #nosec G115 -- one of these
+	case '\b':
+		return 'b'
+	case '\f':
+		return 'f'
+	case '\n':
+		return 'n'
+	case '\r':
+		return 'r'
+	case '\t':
+		return 't'
+	}
+	return 0
+}
 
 func (s style) appendText(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	for _, r := range text {
 		listed := strings.ContainsRune(s.escaped, r)
-		short, hasShort := shortEscapes[r]
+		short := shortEscape(r)
 		switch {
-		case hasShort && (r != '/' || listed):
-			dst = append(dst, short...)
+		case short != 0 && (r != '/' || listed):
+			dst = append(dst, '\\', short)
 		case r < ' ', listed, s.ascii && r > '~':
 			dst = s.appendEscape(dst, r)
 		default:
@@ -181,7 +199,7 @@ func rendered(s subject) iter.Seq[[]byte] {
 func escaped(s subject) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, d := range s.documents() {
-			for _, st := range styles {
+			for _, st := range styles() {
 				if !yield(d.write(st)) {
 					return
 				}
@@ -200,7 +218,7 @@ func ordered(s subject) iter.Seq[[]byte] {
 			if root == nil {
 				continue
 			}
-			for _, st := range styles {
+			for _, st := range styles() {
 				if !yield(s.event.Render(st.append(nil, root))) {
 					return
 				}

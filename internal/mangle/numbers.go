@@ -27,7 +27,7 @@ func renumbered(s subject) iter.Seq[[]byte] {
 		for _, d := range s.documents() {
 			leaves := d.root.leaves(nil)
 			for range variations(leaves) {
-				for _, st := range styles[:3] {
+				for _, st := range styles()[:3] {
 					if !yield(d.write(st)) {
 						return
 					}

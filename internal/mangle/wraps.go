@@ -1,6 +1,7 @@
 package mangle
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
@@ -8,10 +9,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"html"
 	"io"
 	"iter"
-	"net/http/httputil"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -206,10 +206,56 @@ func fromForm(s subject) iter.Seq[[]byte] {
 }
 
 func fromEntities(s subject) iter.Seq[[]byte] {
-	if text := html.UnescapeString(string(s.body)); text != string(s.body) {
+	if text := unescaped(string(s.body)); text != string(s.body) {
 		return one([]byte(text))
 	}
 	return one(nil)
+}
+
+// unescaped replaces the entities that filters write: five names, and numbers.
+// Package html knows all names, which makes every program larger that imports it.
+func unescaped(text string) string {
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "&")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		text = after
+		if name, rest, closed := strings.Cut(after, ";"); closed && len(name) < 9 {
+			if r, known := entity(name); known {
+				out.WriteRune(r)
+				text = rest
+				continue
+			}
+		}
+		out.WriteByte('&')
+	}
+}
+
+func entity(name string) (r rune, known bool) {
+	switch name {
+	case "quot":
+		return '"', true
+	case "amp":
+		return '&', true
+	case "lt":
+		return '<', true
+	case "gt":
+		return '>', true
+	case "apos":
+		return '\'', true
+	}
+	digits, base := strings.TrimPrefix(name, "#"), 10
+	if len(digits) == len(name) {
+		return 0, false
+	}
+	if hexadecimal := strings.TrimLeft(digits, "xX"); len(hexadecimal) == len(digits)-1 {
+		digits, base = hexadecimal, 16
+	}
+	n, err := strconv.ParseUint(digits, base, 21)
+	return rune(n), err == nil && utf8.ValidRune(rune(n)) // #nosec G115 -- 21 bits
 }
 
 // decompressed reads gzip, zlib and bare deflate, up to MaxBody bytes.
@@ -251,5 +297,11 @@ func fromChunks(s subject) iter.Seq[[]byte] {
 	if _, err := strconv.ParseUint(string(size), 16, 32); !found || err != nil {
 		return one(nil)
 	}
-	return one(readAll(httputil.NewChunkedReader(bytes.NewReader(s.body))))
+	head := strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(io.MultiReader(head, bytes.NewReader(s.body))), nil)
+	if err != nil {
+		return one(nil)
+	}
+	defer func() { _ = res.Body.Close() }()
+	return one(readAll(res.Body))
 }

@@ -33,7 +33,7 @@ func secrets(t *testing.T) []webhook.Secret {
 }
 
 // H28: the reference library for Go, both ways.
-func TestH28_StandardWebhooksForGo(t *testing.T) {
+func TestStandardWebhooksForGo(t *testing.T) { // H28
 	t.Parallel()
 	for _, s := range secrets(t) {
 		theirs, err := standardwebhooks.NewWebhook(s.Reveal())
@@ -55,7 +55,7 @@ func TestH28_StandardWebhooksForGo(t *testing.T) {
 }
 
 // H28: stripe-go for the scheme of one header, both ways.
-func TestH28_StripeForGo(t *testing.T) {
+func TestStripeForGo(t *testing.T) { // H28
 	t.Parallel()
 	scheme, err := webhook.TimestampedSigner("Stripe-Signature")
 	require.NoError(t, err)

@@ -29,7 +29,7 @@ type peerAnswer struct {
 }
 
 // H28: the reference library for JavaScript, both ways.
-func TestH28_StandardWebhooksForJavaScript(t *testing.T) {
+func TestStandardWebhooksForJavaScript(t *testing.T) { // H28
 	t.Parallel()
 	if _, err := os.Stat("js/node_modules/standardwebhooks"); err != nil {
 		missing(t, "run npm ci in internal/itest/interop/js first")
@@ -52,7 +52,7 @@ func TestH28_StandardWebhooksForJavaScript(t *testing.T) {
 
 // H28: v1a, both ways, with Node's crypto: the libraries for Go and JavaScript
 // have v1 alone.
-func TestH28_Ed25519ForNode(t *testing.T) {
+func TestEd25519ForNode(t *testing.T) { // H28
 	t.Parallel()
 	var cases []peerCase
 	for _, body := range bodies {
@@ -90,7 +90,7 @@ func newPeerCase(t *testing.T, body string, secrets ...webhook.Secret) peerCase 
 	return c
 }
 
-// header answers the case's headers with another signature.
+// header returns the case's headers with another signature.
 func (c peerCase) header(signature string) http.Header {
 	h := http.Header{}
 	for k, v := range c.Headers {

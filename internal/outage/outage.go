@@ -1,0 +1,65 @@
+// Package outage tells an outage on our own side of the network from endpoints that
+// fail.
+package outage
+
+import (
+	"sync"
+	"time"
+)
+
+// The rule: with so many endpoints tried within the window and no answer from any,
+// the fault is probably on our side of the network.
+const (
+	window    = time.Minute
+	endpoints = 3
+)
+
+// Detector reports whether this process seems to be cut off. It remembers just the
+// latest few endpoints that were tried, which is all that the rule needs. The zero
+// Detector is ready for use. It is safe for concurrent use.
+type Detector struct {
+	mu       sync.Mutex
+	answered time.Time // latest HTTP answer of any endpoint
+	tried    [endpoints]struct {
+		endpointID string
+		at         time.Time
+	}
+}
+
+// Record takes in one attempt at an endpoint, which answered over HTTP or did not.
+func (d *Detector) Record(endpointID string, answered bool) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if answered {
+		d.answered = now
+		return // the rule asks for endpoints only while nothing answers
+	}
+	oldest := 0
+	for i := range d.tried {
+		if d.tried[i].endpointID == endpointID {
+			oldest = i
+			break
+		}
+		if d.tried[i].at.Before(d.tried[oldest].at) {
+			oldest = i
+		}
+	}
+	d.tried[oldest].endpointID, d.tried[oldest].at = endpointID, now
+}
+
+// CutOff reports whether nothing answers.
+func (d *Detector) CutOff() bool {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.answered) < window {
+		return false
+	}
+	for _, t := range d.tried {
+		if t.at.IsZero() || now.Sub(t.at) >= window {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,354 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+// oddStore is wrong about what it hands out to one endpoint.
+type oddStore struct {
+	webhook.Store
+	change func([]webhook.Leased) []webhook.Leased
+	cursor string // that it answers, and refuses
+
+	mu      sync.Mutex
+	leased  int // times that something was handed out
+	refused int
+	claims  int
+}
+
+func (s *oddStore) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.Enqueued, error) {
+	out, err := s.Store.Enqueue(ctx, r)
+	out.Leased = s.changed(out.Leased)
+	return out, err
+}
+
+func (s *oddStore) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
+	if s.cursor != "" && r.Cursor == s.cursor {
+		s.mu.Lock()
+		s.refused++
+		s.mu.Unlock()
+		return webhook.Claimed{}, fmt.Errorf("%w: Cursor", webhook.ErrInvalidArgument)
+	}
+	out, err := s.Store.Claim(ctx, r)
+	out.Deliveries = s.changed(out.Deliveries)
+	if s.cursor != "" {
+		out.Cursor = s.cursor
+	}
+	s.mu.Lock()
+	s.claims++
+	s.mu.Unlock()
+	return out, err
+}
+
+func (s *oddStore) changed(all []webhook.Leased) []webhook.Leased {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leased += len(all)
+	if s.change == nil || len(all) == 0 {
+		return all
+	}
+	return s.change(append([]webhook.Leased(nil), all...))
+}
+
+// of applies f to what goes to the endpoint that the store is wrong about.
+func of(bad *string, f func(*webhook.Leased)) func([]webhook.Leased) []webhook.Leased {
+	return func(all []webhook.Leased) []webhook.Leased {
+		for i := range all {
+			if all[i].Target.EndpointID == *bad {
+				f(&all[i])
+			}
+		}
+		return all
+	}
+}
+
+// A store that is wrong about one delivery ends neither the process nor what goes
+// to others.
+func TestAStoreThatHandsOutNonsense(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func([]webhook.Leased) []webhook.Leased
+		says   string
+	}{
+		{"a nil Target", of(&badID, func(l *webhook.Leased) { l.Target = nil }), "without its target"},
+		{"a Target of no endpoint", of(&badID, func(l *webhook.Leased) { l.Target = &webhook.Target{} }), "without its target"},
+		{"a nil Event", of(&badID, func(l *webhook.Leased) { l.Event = nil }), "without its event"},
+		{"an empty DeliveryID", of(&badID, func(l *webhook.Leased) { l.DeliveryID = "" }), "without an id"},
+		{"everything twice", func(all []webhook.Leased) []webhook.Leased { return append(all, all...) }, "a delivery twice"},
+		{"nothing but zeros", func(all []webhook.Leased) []webhook.Leased { return append([]webhook.Leased{{}}, all...) }, "without an id"},
+	} {
+		for _, way := range []string{"handed off", "claimed", "DeliverDue"} {
+			t.Run(c.name+" "+way, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := &oddStore{change: c.change}
+					logged := &lockedLog{}
+					r := newRig(t, status(200), func(cfg *webhook.Config) {
+						s.Store, cfg.Store, cfg.Logger = cfg.Store, s, logged.logger()
+					})
+					ep := r.endpoint(hookURL)
+					_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{ID: badID, AccountID: "acme", URL: healthyURL, Events: []webhook.EventType{"*"}})
+					require.NoError(t, err)
+					if way == "handed off" {
+						r.start()
+					}
+					r.emit(2)
+					if way == "claimed" {
+						r.start()
+					}
+					if way == "DeliverDue" {
+						for range 3 {
+							_, err := r.DeliverDue(t.Context())
+							require.NoError(t, err)
+						}
+					} else {
+						time.Sleep(time.Minute)
+						r.stop()
+					}
+					assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 2)
+					assert.Len(t, r.transport.to(hookURL), 2, "each once")
+					assert.Equal(t, 1, logged.count(c.says), "%s", logged.text())
+				})
+			})
+		}
+	}
+}
+
+func TestAStoreThatHandsOutMoreThanItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddStore{}
+		logged := &lockedLog{}
+		r := newRig(t, status(200), func(cfg *webhook.Config) {
+			s.Store, cfg.Store, cfg.Logger, cfg.Concurrency = &greedy{cfg.Store}, s, logged.logger(), 2
+		})
+		ep := r.endpoint(hookURL)
+		r.emit(20)
+		n, err := r.DeliverDue(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 2, n)
+		assert.Len(t, r.transport.requests(), 2)
+		assert.Equal(t, 1, logged.count("more deliveries than"), "%s", logged.text())
+		for range 9 {
+			_, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+		}
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 20, "what was too much was given back")
+	})
+}
+
+// greedy hands out more than it was asked for.
+type greedy struct{ webhook.Store }
+
+func (g *greedy) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
+	r.Max, r.Room = r.Max+10, anyRoom{r.Room}
+	return g.Store.Claim(ctx, r)
+}
+
+// anyRoom has room for whatever is offered.
+type anyRoom struct{ webhook.Room }
+
+func (anyRoom) Take(_ webhook.Candidate, n int) int { return n }
+
+func TestAStoreThatRefusesItsOwnCursor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddStore{cursor: "nonsense"}
+		r := newRig(t, status(200), func(cfg *webhook.Config) { s.Store, cfg.Store = cfg.Store, s })
+		ep := r.endpoint(hookURL)
+		r.start()
+		time.Sleep(time.Second)
+		s.mu.Lock()
+		s.claims = 0
+		s.mu.Unlock()
+		time.Sleep(time.Minute)
+		r.stop()
+		assert.GreaterOrEqual(t, s.claims, 25, "every second claim works")
+		require.NoError(t, r.Emit(t.Context(), event(t)))
+		_, err := r.DeliverDue(t.Context())
+		if err != nil {
+			_, err = r.DeliverDue(t.Context())
+		}
+		require.NoError(t, err)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 1)
+	})
+}
+
+var badID = "wh_bad"
+
+var errSealed = errors.New("sealed with a key that is not here")
+
+// What the store cannot read of one endpoint makes that endpoint wait: for as
+// long as it takes, at no cost to it, to others or to the store.
+func TestAnEndpointThatCannotBeReadWaitsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		s := &oddStore{}
+		s.change = of(&badID, func(l *webhook.Leased) {
+			if broken {
+				l.Target = &webhook.Target{EndpointID: "wh_bad", AccountID: "acme", Err: errSealed}
+			}
+		})
+		logged := &lockedLog{}
+		r := newRig(t, status(200), func(cfg *webhook.Config) {
+			s.Store, cfg.Store, cfg.Logger, cfg.PollInterval = cfg.Store, s, logged.logger(), time.Minute
+		})
+		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{ID: "wh_bad", AccountID: "acme", URL: healthyURL, Events: []webhook.EventType{"*"}})
+		require.NoError(t, err)
+		ep := r.endpoint(hookURL)
+		r.emit(500) // a backlog, which has to be claimed
+		r.start()
+		time.Sleep(10 * time.Second)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 500)
+		r.emit(3) // handed off
+		time.Sleep(time.Minute)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 503)
+		assert.Empty(t, r.transport.to(healthyURL))
+
+		time.Sleep(time.Hour)
+		s.mu.Lock()
+		before := s.leased
+		s.mu.Unlock()
+		time.Sleep(time.Hour)
+		s.mu.Lock()
+		assert.LessOrEqual(t, s.leased-before, 500, "it is not leased and given back all the time")
+		s.mu.Unlock()
+
+		time.Sleep(26 * time.Hour)
+		pending := r.deliveries("wh_bad", webhook.DeliveryPending)
+		require.Len(t, pending, 503)
+		assert.Zero(t, pending[0].Attempts)
+		assert.Zero(t, r.get("wh_bad").ConsecutiveFailures)
+		assert.Equal(t, webhook.EndpointActive, r.get("wh_bad").Status)
+		says := logged.count("an endpoint cannot be read")
+		assert.Positive(t, says)
+		assert.LessOrEqual(t, says, 6*29, "at most every ten minutes")
+		assert.Contains(t, logged.text(), "wh_bad")
+		assert.Contains(t, logged.text(), errSealed.Error())
+
+		s.mu.Lock()
+		broken = false
+		s.mu.Unlock()
+		time.Sleep(20 * time.Minute)
+		r.stop()
+		assert.Len(t, r.deliveries("wh_bad", webhook.DeliveryDelivered), 503)
+		assert.Equal(t, 1, logged.count("can be read again"))
+	})
+}
+
+func TestADeliveryThatCannotBeReadEndsAfterADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddStore{}
+		s.change = of(&badID, func(l *webhook.Leased) {
+			l.Event, l.Err = &webhook.EventRecord{AccountID: "acme"}, errors.New("the event is gone")
+		})
+		logged := &lockedLog{}
+		r := newRig(t, status(200), func(cfg *webhook.Config) {
+			s.Store, cfg.Store, cfg.Logger, cfg.PollInterval = cfg.Store, s, logged.logger(), time.Minute
+		})
+		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{ID: "wh_bad", AccountID: "acme", URL: healthyURL, Events: []webhook.EventType{"*"}})
+		require.NoError(t, err)
+		r.start()
+		r.emit(1)
+		time.Sleep(26 * time.Hour)
+		r.stop()
+		assert.Empty(t, r.transport.requests())
+		d := r.deliveries("wh_bad", webhook.DeliveryExhausted)
+		require.Len(t, d, 1)
+		assert.Equal(t, webhook.ReasonSenderFault, d[0].Reason)
+		assert.Zero(t, d[0].Attempts)
+		assert.Zero(t, r.get("wh_bad").ConsecutiveFailures)
+		assert.Contains(t, logged.text(), d[0].ID)
+	})
+}
+
+// unreadable answers endpoints without their secrets.
+type unreadable struct {
+	webhook.Store
+	parts []string
+}
+
+func (u *unreadable) GetEndpoint(ctx context.Context, account, id string) (webhook.EndpointRecord, error) {
+	r, err := u.Store.GetEndpoint(ctx, account, id)
+	r.Unreadable = u.parts
+	if len(u.parts) > 0 {
+		r.Secrets = nil
+	}
+	return r, err
+}
+
+func TestManagingAnEndpointWhoseSecretsCannotBeRead(t *testing.T) {
+	t.Parallel()
+	u := &unreadable{}
+	r := newRig(t, status(200), func(cfg *webhook.Config) { u.Store, cfg.Store = cfg.Store, u })
+	ep := r.endpoint(hookURL)
+	before, err := r.store.GetEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	u.parts = []string{"secrets"}
+
+	assert.Equal(t, []string{"secrets"}, r.get(ep.ID).Unreadable)
+	h, err := r.EndpointHealth(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"secrets"}, h.Unreadable)
+	_, err = r.SendTest(t.Context(), "acme", ep.ID, "test.happened")
+	require.ErrorIs(t, err, webhook.ErrUnreadable)
+	_, err = r.RotateSecret(t.Context(), "acme", ep.ID, webhook.RotateParams{})
+	require.ErrorIs(t, err, webhook.ErrUnreadable, "the present secret could not remain valid")
+	_, err = r.DisableEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	_, err = r.EnableEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	description := "new"
+	_, err = r.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{Description: &description})
+	require.NoError(t, err)
+	kept, err := r.store.GetEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	assert.Equal(t, before.Secrets, kept.Secrets, "nothing of that lost the secrets")
+
+	fresh, err := r.RotateSecret(t.Context(), "acme", ep.ID, webhook.RotateParams{Overlap: -1})
+	require.NoError(t, err)
+	kept, err = r.store.GetEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	require.Len(t, kept.Secrets, 1)
+	assert.Equal(t, fresh.Reveal(), kept.Secrets[0].Secret.Reveal())
+	require.NoError(t, r.DeleteEndpoint(t.Context(), "acme", ep.ID))
+}
+
+// lockedLog keeps what is logged.
+type lockedLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lockedLog) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lockedLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *lockedLog) count(part string) int { return strings.Count(l.text(), part) }
