@@ -24,10 +24,10 @@ const (
 // limit its line goes.
 const (
 	codeFilesToday = 39
-	testFilesToday = 50
+	testFilesToday = 51
 )
 
-var linesToday = map[string]int{"isolation_test.go": 500}
+var linesToday = map[string]int{}
 
 func TestTheRootStaysSmall(t *testing.T) {
 	t.Parallel()
