@@ -1,107 +1,380 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"sync"
+	"strings"
 	"time"
+	"unicode"
+
+	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
-// errNoAnswer is the cause of an attempt's end by one of its time budgets.
-var errNoAnswer = errors.New("webhook: no answer in time")
+// verdict is what an attempt came to; what becomes of the delivery follows from it.
+type verdict int
 
-// attempt is the context of one request, with one timer for all its budgets.
-type attempt struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	answer time.Duration // to the end of the response's headers, once the request is written
-	latest time.Time     // of the attempt's end
-	large  bool          // writing the body can take time
+const (
+	notTried    verdict = iota // given back as it is
+	stopped                    // cut off by us before there was an answer: given back as it is
+	senderFault                // kept from being sent by our own side: given back with a pause
+	delivered                  // a 2xx
+	gone                       // a 410, unless it is ignored: ends the delivery and disables the endpoint
+	limited                    // a 429: repeated, but it does not count against the endpoint
+	failed                     // repeated, and counts
+	abandoned                  // not tried, since that ends the process: like a failure that does not count
+)
 
-	mu    sync.Mutex
-	timer *time.Timer
-	ended bool
+// sent reports whether a request was made, or tried.
+func (v verdict) sent() bool { return v != notTried && v != abandoned }
+
+// finding is what came of one attempt, in the library's own words.
+type finding struct {
+	verdict  verdict
+	answered bool // whatever the answer says
+	last     Result
+	detail   string
+	err      error         // for the operator alone
+	body     []byte        // the beginning of the answer's
+	lane     lanes.Verdict // what it tells of the endpoint's pace
 }
 
-// boundsItself reports whether t ends each attempt within d without being told,
-// so that a second timer can be saved.
-func boundsItself(t Transport, d time.Duration) bool {
-	h, ok := t.(*HTTPTransport)
-	return ok && h.total <= d
+// result is a settlement with what the hooks are told of it.
+type result struct {
+	job
+	finding
+	settlement Settlement
+	unanswered bool // a call that was to record it ended without an answer: perhaps it did
 }
 
-// newAttempt begins with the time for the answer where the request is as good as
-// written: a small one, on a kept-alive connection. Otherwise that time begins
-// when the dialer or the body says so.
-func newAttempt(ctx context.Context, answer, total time.Duration, size int) *attempt {
-	a := &attempt{answer: answer, latest: time.Now().Add(total), large: size > smallBody}
-	a.Context, a.cancel = context.WithCancelCause(ctx)
-	first := total
-	if !a.large {
-		first = min(answer, total)
+// setPace takes over how the endpoint answered into the settlement.
+func (r *result) setPace(p lanes.Pace) {
+	if r.lane.Kind != lanes.Answered && r.lane.Kind != lanes.TimedOut {
+		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.timer = time.AfterFunc(first, a.expire)
-	return a
-}
-
-func (a *attempt) expire() { a.cancel(errNoAnswer) }
-
-// connecting suspends the time for the answer: the dialer has its own budget.
-func (a *attempt) connecting() { a.expect(time.Until(a.latest)) }
-
-// connected ends what connecting began.
-func (a *attempt) connected() {
-	if !a.large {
-		a.written()
+	r.settlement.Pace = Pace(p)
+	if r.settlement.Pace == PacePaused {
+		r.settlement.Pause, r.settlement.MaxPause = firstPause, longestProbePause
 	}
 }
 
-// written starts the time for the answer.
-func (a *attempt) written() { a.expect(a.answer) }
-
-// expect ends the attempt after d, and at its latest end anyway.
-func (a *attempt) expect(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.ended {
-		a.timer.Reset(min(d, time.Until(a.latest)))
+// paceAlone returns what an attempt tells by itself, without those before it.
+func (f *finding) paceAlone() lanes.Pace {
+	switch {
+	case f.lane.Kind == lanes.TimedOut:
+		return lanes.Paused
+	case f.last.Duration < lanes.SlowAfter:
+		return lanes.Quick
 	}
+	return lanes.Slow
 }
 
-func (a *attempt) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ended = true
-	a.timer.Stop()
-	a.cancel(nil)
-}
-
-// smallBody is a size that the kernel takes at once, whether the receiver reads
-// or not. The end of writing a larger one is watched.
-const smallBody = 16 << 10
-
-// request makes the HTTP request. An Idempotency-Key is never sent: whoever stands
-// between, a proxy for example, could take it for leave to send the request again.
-func (a *attempt) request(u *url.URL, req *Request) *http.Request {
-	for _, key := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		_, has := req.Header[key]
-		if has { // without it nothing is written, so that callers can share a header between requests
-			delete(req.Header, key)
+// attempt sends one delivery and decides what becomes of it.
+func (e *Engine) attempt(ctx context.Context, j job) result {
+	r := result{job: j}
+	switch {
+	case j.unsendable() != nil:
+		e.postpone(&r)
+		return r
+	case j.Expired >= poisonLeases:
+		// Sending it seems to end the process, so this attempt is only noted.
+		r.finding = finding{
+			verdict: abandoned, last: Result{Failure: FailureInternal},
+			detail: "the sending process ended several times during this attempt",
 		}
-	}
-	r := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: u, Host: u.Host, Header: req.Header}
-	if len(req.Body) == 0 {
+		e.conclude(&r, time.Now())
+		return r
+	case time.Until(j.leaseEnd) < e.cfg.AttemptTimeout:
+		// It waited too long here: another process could send it meanwhile.
+		e.conclude(&r, time.Now())
 		return r
 	}
-	r.ContentLength = int64(len(req.Body))
-	r.GetBody = func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(req.Body)), nil // a type that is written together with the header
+	e.odd.sendable(e.log, j.Target)
+	begin := time.Now()
+	resp, err := e.send(ctx, &j)
+	r.finding = e.judge(resp, err, time.Since(begin))
+	if ctx.Err() != nil && !r.answered {
+		r.verdict, r.last.Failure, r.detail = stopped, FailureCanceled, detailCanceled
+		r.lane = lanes.Verdict{}
 	}
+	if !r.last.Failure.SenderFault() {
+		e.outage.Record(j.Target.EndpointID, r.answered)
+	}
+	e.conclude(&r, begin)
+	if r.lane.Kind == lanes.TimedOut && e.outage.CutOff() {
+		r.lane.Kind = lanes.Nothing // probably nothing of ours reaches anybody
+	}
+	r.Event = withoutData(r.Event)
 	return r
+}
+
+// keptData is how large an event's data may be that is kept until a result is
+// recorded.
+const keptData = 4 << 10
+
+// withoutData returns an event without data that take up memory to no purpose.
+func withoutData(ev *EventRecord) *EventRecord {
+	if len(ev.Data) <= keptData {
+		return ev
+	}
+	light := *ev
+	light.Data = nil
+	return &light
+}
+
+// send renders, signs and sends one request.
+func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "a Transport or Signer")
+		resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p.Value)}
+	})
+	attempt := newAttemptContext(ctx, e.cfg.AttemptTimeout)
+	defer attempt.end()
+	req, err := e.request(j.Event, j.Target, j.test, e.clock.Time())
+	if err != nil {
+		return nil, err
+	}
+	req.DeliveryID = j.DeliveryID
+	if j.test {
+		req.Header[headerTest] = []string{"1"}
+	}
+	resp, err = e.cfg.Transport.Send(attempt, req)
+	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called
+		err = errors.New("the Transport answered a nil *TransportError as an error")
+	}
+	if err == nil && resp == nil {
+		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport answered neither a response nor an error")}
+	}
+	return resp, err
+}
+
+const (
+	contentType = "application/json"
+	userAgent   = "Ringyo-Webhooks/1.0 (+https://docs.ringyo.ai/concepts/webhooks)"
+)
+
+// request renders the body and the signed headers of one attempt.
+func (e *Engine) request(ev *EventRecord, t *Target, test bool, now time.Time) (*Request, error) {
+	body := appendEnvelope(make([]byte, 0, len(ev.Data)+len(ev.ID)+len(ev.Type)+len(t.EndpointID)+96), ev.ID, ev.Type, ev.Timestamp, t.EndpointID, test, ev.Data)
+	h := make(http.Header, 5+len(t.Headers))
+	for k, v := range t.Headers {
+		h[http.CanonicalHeaderKey(k)] = []string{v}
+	}
+	h["Content-Type"] = contentTypeValue
+	h["User-Agent"] = userAgentValue
+	msg := Message{ID: ev.ID, Timestamp: now, Body: body}
+	if err := e.cfg.Signer.Sign(h, msg, liveSecrets(t.Secrets, now)...); err != nil {
+		return nil, &TransportError{Kind: FailureInternal, Detail: "the request could not be signed", Err: err}
+	}
+	return &Request{URL: t.URL, Header: h, Body: body, AccountID: t.AccountID, EndpointID: t.EndpointID}, nil
+}
+
+// Shared, since a Transport may replace a header's values but not change them.
+var (
+	contentTypeValue = []string{contentType}
+	userAgentValue   = []string{userAgent}
+)
+
+// liveSecrets returns the secrets that have not expired, newest first.
+func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
+	live := make([]Secret, 0, len(all))
+	for _, s := range all {
+		if s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt) {
+			live = append(live, s.Secret)
+		}
+	}
+	return live
+}
+
+// judge names what happened in the library's own words.
+func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
+	f := finding{last: Result{Duration: took}, err: err, body: excerpt(resp)}
+	var te *TransportError
+	switch {
+	case err == nil:
+		f.last.StatusCode, f.answered = resp.StatusCode, true
+		f.last.Failure, f.detail = statusFailure(resp.StatusCode)
+		f.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, e.clock.Time())
+	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
+		f.last.Failure, f.detail = te.Kind, storable(te.Detail)
+		if len(te.Kind) > maxFailureKind || storable(string(te.Kind)) != string(te.Kind) {
+			f.last.Failure = FailureConnection
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		f.last.Failure, f.detail = FailureTimeout, "no answer in time"
+	default:
+		f.last.Failure, f.detail = FailureConnection, "the request could not be sent"
+	}
+	f.verdict, f.lane = e.verdict(f.last), tells(f.last)
+	return f
+}
+
+// hanging is how long an attempt takes at least that counts as one without an
+// answer though it did not end by a timeout of its own: a lookup that a name server
+// lets wait.
+const hanging = time.Second
+
+// tells says what an attempt tells of its endpoint's pace. A failure that comes
+// quickly holds nothing up, and one that comes late is as good as a slow answer.
+func tells(last Result) lanes.Verdict {
+	switch f := last.Failure; {
+	case f.SenderFault():
+		return lanes.Verdict{}
+	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && last.Duration >= hanging:
+		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
+	}
+	return lanes.Verdict{Kind: lanes.Answered}
+}
+
+// verdict returns what the result of a request comes to.
+func (e *Engine) verdict(last Result) verdict {
+	switch {
+	case last.Failure.SenderFault():
+		return senderFault
+	case last.Failure == "":
+		return delivered
+	case last.StatusCode == http.StatusGone && !e.cfg.Disable.IgnoreGone:
+		return gone
+	case last.StatusCode == http.StatusTooManyRequests:
+		return limited
+	}
+	return failed
+}
+
+// What a Transport of one's own may say of a failure, in bytes.
+const (
+	maxFailureKind = 64
+	maxDetail      = 1024
+)
+
+// storable makes a Transport's words fit for every store: valid UTF-8 without
+// control characters, and not long.
+func storable(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxDetail)], "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// conclude turns the verdict into a settlement, with a row for the log of attempts if
+// the endpoint is to know of it.
+func (e *Engine) conclude(r *result, begin time.Time) {
+	switch r.verdict {
+	case notTried, stopped:
+		r.settlement = r.job.settlement(OutcomeReleased)
+		return
+	case senderFault:
+		e.release(r)
+		return
+	case delivered:
+		r.settlement = r.job.settlement(OutcomeDelivered)
+	case gone:
+		r.settlement = r.job.settlement(OutcomeGone)
+		r.settlement.Reason = ReasonGone
+	default:
+		if !e.plan(r) {
+			e.release(r)
+			return
+		}
+	}
+	r.settlement.Attempt = e.logged(&r.finding, begin)
+}
+
+// excerpt bounds what any Transport brings into the attempt log.
+func excerpt(resp *Response) []byte {
+	if resp == nil {
+		return nil
+	}
+	return resp.Body[:min(len(resp.Body), maxResponseBody)]
+}
+
+// logged returns the row of an attempt.
+func (e *Engine) logged(f *finding, begin time.Time) *Attempt {
+	return &Attempt{
+		ID:           id.New("att_"),
+		At:           e.clock.Time().Add(-time.Since(begin)),
+		Duration:     f.last.Duration,
+		StatusCode:   f.last.StatusCode,
+		Failure:      f.last.Failure,
+		Detail:       f.detail,
+		ResponseBody: f.body,
+	}
+}
+
+// release gives back what our own side kept from being sent, with a growing
+// pause, until a day of it is over.
+func (e *Engine) release(r *result) {
+	if r.Releases >= releaseLimit {
+		r.settlement = r.job.settlement(OutcomeExhausted)
+		r.settlement.Reason = ReasonSenderFault
+		return
+	}
+	r.settlement = r.job.settlement(OutcomeReleased)
+	r.settlement.Delay = releasePause(r.Releases)
+}
+
+// postpone gives back a delivery that cannot be sent since the store cannot read
+// it or its endpoint. An endpoint is waited for without end, as for one that is
+// disabled: what sealed its secrets may take long to be found.
+func (e *Engine) postpone(r *result) {
+	e.odd.unsendable(e.log, &r.Leased)
+	if r.Target.Err == nil {
+		e.release(r)
+		return
+	}
+	r.settlement = r.job.settlement(OutcomeReleased)
+	r.settlement.Delay = releasePause(r.Releases)
+	r.lane = lanes.Verdict{Kind: lanes.Withheld, Pause: r.settlement.Delay}
+}
+
+// plan asks the policy what follows a failed attempt. It reports whether the policy
+// had an answer.
+func (e *Engine) plan(r *result) bool {
+	delay, again, ok := e.nextDelay(r.Attempts+1, r.last)
+	counts := r.verdict == failed
+	switch {
+	case !ok:
+		return false
+	case again:
+		r.settlement = r.job.settlement(OutcomeRetry)
+		r.settlement.Delay = delay
+		r.settlement.Counts = counts && e.cfg.Disable.CountAttempts
+	default:
+		r.settlement = r.job.settlement(OutcomeExhausted)
+		r.settlement.Reason = ReasonAttempts
+		if r.verdict == abandoned {
+			r.settlement.Reason = ReasonAbandoned
+		}
+		r.settlement.Counts = counts
+	}
+	return true
+}
+
+// longestPause bounds what a RetryPolicy may ask for: beyond it, jitter and the
+// stores' arithmetic could overflow into the past.
+const longestPause = 365 * 24 * time.Hour
+
+// nextDelay applies jitter and Retry-After to what the policy returns. ok is false
+// when the policy panicked.
+func (e *Engine) nextDelay(attempts int, last Result) (delay time.Duration, again, ok bool) {
+	defer safe.Recover(func(p *safe.Panic) {
+		p.Log(e.log, "the RetryPolicy")
+		ok = false
+	})
+	delay, again = e.cfg.Retry.Next(attempts, last)
+	if !again {
+		return 0, false, true
+	}
+	delay = min(max(delay, 0), longestPause)
+	if e.cfg.Jitter > 0 {
+		delay += time.Duration(rand.Float64() * e.cfg.Jitter * float64(delay)) // #nosec G404 -- jitter, not a secret
+	}
+	return max(delay, last.RetryAfter), true, true
 }

@@ -7,11 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
@@ -213,4 +216,128 @@ func BenchmarkEmit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHTTPTransport sends 1 KiB over a kept-alive loopback connection,
+// beside what net/http costs alone: through http.Client, as most people write
+// it, and through the bare RoundTripper.
+func BenchmarkHTTPTransport(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	defer srv.Close()
+	body := bytes.Repeat([]byte("x"), 1024)
+	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"bench"}}
+	tr := newTestTransport(b, loopbackConfig())
+	bare := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
+	defer bare.CloseIdleConnections()
+	client := &http.Client{Transport: bare}
+	through := func(do func(*http.Request) (*http.Response, error)) func() error {
+		return func() error {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, srv.URL+"/hooks/ringyo?a=b", bytes.NewReader(body))
+			if err != nil {
+				return err
+			}
+			req.Header = header
+			res, err := do(req)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name string
+		send func() error
+	}{
+		{"transport", func() error {
+			_, err := tr.Send(b.Context(), &webhook.Request{URL: srv.URL + "/hooks/ringyo?a=b", Header: header, Body: body})
+			return err
+		}},
+		{"http.Client", through(client.Do)},
+		{"RoundTrip", through(bare.RoundTrip)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.send(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(c.name+"/parallel", func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := c.send(); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkCheckURL is what checking a URL anew at each attempt costs.
+func BenchmarkCheckURL(b *testing.B) {
+	tr := newTestTransport(b, webhook.HTTPConfig{})
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, tr.CheckURL("https://hooks.example.com/ringyo/events?tenant=42"))
+	}
+}
+
+// Not under the race detector, which makes sync.Pool forget, and not parallel,
+// since allocations are counted for the whole process.
+
+func TestVerifyAllocatesNothing(t *testing.T) {
+	shared, key := mustSecret(t, exampleSecret), webhook.NewSigningKey()
+	for name, tc := range map[string]struct {
+		scheme          webhook.Scheme
+		signs, verifies webhook.Secret
+	}{
+		"v1":          {webhook.StandardSigner(), shared, shared},
+		"v1a":         {webhook.StandardSigner(), key, key.Public()},
+		"timestamped": {timestamped(t, "X-Signature"), shared, shared},
+	} {
+		v := newVerifier(t, webhook.VerifierConfig{Secrets: list(tc.verifies), Scheme: tc.scheme})
+		r := signedWith(t, tc.scheme, time.Now(), exampleBody, tc.signs)
+		other := webhook.NewSecret()
+		refused := newVerifier(t, webhook.VerifierConfig{Secrets: list(other), Scheme: tc.scheme})
+		assert.Zero(t, testing.AllocsPerRun(100, func() { _ = v.Verify(r.body, r.header) }), name)
+		assert.Zero(t, testing.AllocsPerRun(100, func() { _ = refused.Verify(r.body, r.header) }), name+", refused")
+		if name != "timestamped" {
+			assert.Zero(t, testing.AllocsPerRun(100, func() { _ = webhook.Verify(r.body, r.header, tc.verifies) }), name+", one shot")
+		}
+	}
+}
+
+func TestSignAllocatesTheHeaderStringsOnly(t *testing.T) {
+	shared := mustSecret(t, exampleSecret)
+	m := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: []byte(exampleBody)}
+	h := http.Header{}
+	for _, scheme := range []webhook.Scheme{webhook.StandardSigner(), timestamped(t, "X-Signature")} {
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, shared) }), 3.0)
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, shared, shared) }), 3.0)
+	}
+}
+
+func TestAppendingASignatureAllocatesNothing(t *testing.T) {
+	s := webhook.NewSecret()
+	m := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: make([]byte, 1<<10)}
+	buf := make([]byte, 0, 128)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { buf = webhook.AppendSignature(buf[:0], m, s) }))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { buf = webhook.AppendTimestamped(buf[:0], m, s) }))
+}
+
+func TestEnvelopeAllocatesNothingIntoABufferOfItsSize(t *testing.T) {
+	data, ts := make([]byte, 1<<10), time.Now()
+	buf := make([]byte, 0, webhook.EnvelopeOverhead+len("evt_1call.completedwh_1")+len(data))
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		buf = webhook.AppendEnvelope(buf[:0], "evt_1", webhook.EventCallCompleted, ts, "wh_1", false, data)
+	}))
 }

@@ -85,7 +85,8 @@ type EndpointParams struct {
 
 	// CheckReachable connects to the URL before anything is stored, and fails
 	// with an error whose Code is "url_unreachable" if that does not work.
-	// Nothing is sent.
+	// Nothing is sent. If the Transport cannot connect without sending, the
+	// error is [errors.ErrUnsupported].
 	CheckReachable bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/egress"
 )
 
 // Errors of the emitting side, for errors.Is. Those that a customer can mend have
@@ -140,3 +141,44 @@ func (e *ValidationError) orNil() error {
 	}
 	return e
 }
+
+// URLError says why an endpoint's URL is refused. It is [ErrInvalidArgument]
+// for errors.Is and shows nothing of the URL, which may hold a password.
+type URLError struct {
+	// Kind is the reason in one word: too_long, parse, scheme, userinfo, host,
+	// host_not_ascii, host_numeric, address, port or fragment.
+	Kind string
+}
+
+// Error says in fixed words what is wrong, without the URL.
+func (e *URLError) Error() string {
+	if text := egress.Kind(e.Kind).Problem(); text != "" {
+		return "webhook: invalid url: " + text
+	}
+	return "webhook: invalid url: " + e.Kind
+}
+
+// Code returns "invalid_url", the word that a management API shows.
+func (e *URLError) Code() string { return "invalid_url" }
+
+// Is reports whether target is [ErrInvalidArgument].
+func (e *URLError) Is(target error) bool { return target == ErrInvalidArgument }
+
+// UnreachableError says that nothing could be reached under an endpoint's URL
+// when it was registered.
+type UnreachableError struct {
+	Kind   FailureKind
+	Detail string // fixed words, safe to show to the endpoint's owner
+	Err    error  // the cause, for the operator's log alone
+}
+
+// Error returns Kind and Detail, without the cause.
+func (e *UnreachableError) Error() string {
+	return "webhook: url unreachable: " + string(e.Kind) + ": " + e.Detail
+}
+
+// Code returns "url_unreachable", the word that a management API shows.
+func (e *UnreachableError) Code() string { return "url_unreachable" }
+
+// Unwrap returns the cause. It can hold addresses and bytes of the peer.
+func (e *UnreachableError) Unwrap() error { return e.Err }

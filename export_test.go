@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // What the black-box tests of the transport need of its inside.
@@ -24,26 +25,23 @@ var (
 	ValidateEvents    = validateEvents
 )
 
-// SetDial puts f between the egress policy and the network.
-func (t *HTTPTransport) SetDial(f func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)) {
-	t.dial = f
+// DialFunc makes a connection with d, which applies the egress policy.
+type DialFunc = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)
+
+// NewHTTPTransportDialing is NewHTTPTransport with dial between the egress policy and
+// the network.
+func NewHTTPTransportDialing(cfg HTTPConfig, dial DialFunc) (*HTTPTransport, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	sending := cfg.sending()
+	sending.Dial = dial
+	return newHTTPTransport(sending), nil
 }
 
-// Dial is what SetDial has put there.
-func (t *HTTPTransport) Dial() func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
-	return t.dial
-}
-
-// FailureDetails are all the words that a TransportError can show.
-func FailureDetails() []string {
-	list := []string{
-		detailBlocked, detailCanceled, detailNoAnswer, detailConnectTimeout, detailTLSTimeout, detailRefused,
-		detailUnreachable, detailClosed, detailTLSClosed, detailTLSAlert, detailProtocol, detailNotFound, detailNameServer, detailResolver,
-		detailCertExpired, detailCertHost, detailCertAuthority, detailCertInvalid, detailNotTLS, detailHandshake,
-		detailRedirect, detailTooLarge, detailStatus, detailLocal, detailHeader,
-	}
-	for _, text := range urlProblems {
-		list = append(list, text)
-	}
-	return list
+// NewAttemptContext makes the context of one attempt. The functions say whether it
+// has made a timer, and end it.
+func NewAttemptContext(parent context.Context, d time.Duration) (ctx context.Context, timed func() bool, end func()) {
+	c := newAttemptContext(parent, d)
+	return c, func() bool { return c.timed != nil }, c.end
 }

@@ -153,7 +153,7 @@ func TestAPanicDuringATestEventIsAResultOfOurOwnFault(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, res.Delivered)
 		assert.Equal(t, webhook.FailureInternal, res.Failure)
-		assert.True(t, res.Failure.Ours())
+		assert.True(t, res.Failure.SenderFault())
 		assert.False(t, strings.Contains(res.Detail, "10.1.2.3"), "fixed words")
 	}
 }

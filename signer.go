@@ -200,6 +200,3 @@ func (s Scheme) verifyTimestamped(body []byte, header http.Header, secrets []Sec
 	}
 	return ts, nil
 }
-
-// validHeaderName is check.HeaderName for the transport.
-func validHeaderName(s string) bool { return check.HeaderName(s) }

@@ -2,23 +2,41 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/egress"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
-// Transport sends one request and answers what came back. The default is
+// Transport sends one request and returns the response. The default is
 // [HTTPTransport]. It must be safe for concurrent use, must not send a request
 // more than once, and must return soon after ctx ends: ctx carries the deadline
 // of the whole attempt.
 //
-// A Transport may also have the methods CheckURL(string) error and
-// CheckReachable(ctx, string) error, asked when an endpoint is registered or its
-// URL changes, and CloseIdleConnections(), called by Stop. What the first two
-// answer goes to the caller as it is: a [*URLError] and an [*UnreachableError]
-// have the words that a management API shows.
+// A Transport may also have these methods:
+//
+//   - CheckURL(raw string) error is asked when an endpoint is registered or its URL
+//     changes. Without it, the URL must be https and lead to a public address.
+//   - CheckReachable(ctx context.Context, url string) error is asked where
+//     [EndpointParams] ask for that, which is an error without it.
+//   - CloseIdleConnections() is called by Stop.
+//
+// What the first two return goes to the caller as it is: a [*URLError] and an
+// [*UnreachableError] have the words that a management API shows.
+//
+// To add to an HTTPTransport, embed it: the new type has all these methods, and URLs
+// are stored in the same normal form. A type that holds it in a field has only those
+// that it declares itself.
 type Transport interface {
-	// Send answers the response, whatever its status. An error is the
+	// Send returns the response, whatever its status. An error is the
 	// receiver's fault, is retried and counts, unless it is a [*TransportError]
-	// whose Kind is of the sender's class ([FailureKind.Ours]).
+	// whose Kind is the sender's fault ([FailureKind.SenderFault]).
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
@@ -66,8 +84,9 @@ const (
 	FailureInternal     FailureKind = "internal"      // a panic or an error in our own code
 )
 
-// Ours reports whether the reason lies with the sender.
-func (k FailureKind) Ours() bool {
+// SenderFault reports whether the reason lies with the sender: such a failure uses up
+// no attempt and never counts against the endpoint.
+func (k FailureKind) SenderFault() bool {
 	switch k {
 	case FailureDNSTemporary, FailureLocal, FailureCanceled, FailureInternal:
 		return true
@@ -82,7 +101,7 @@ type TransportError struct {
 	Err    error  // the cause, for the operator's log alone; may be nil
 }
 
-// Error answers Kind and Detail, without the cause.
+// Error returns Kind and Detail, without the cause.
 func (e *TransportError) Error() string {
 	if e.Detail == "" {
 		return "webhook: " + string(e.Kind)
@@ -90,5 +109,323 @@ func (e *TransportError) Error() string {
 	return "webhook: " + string(e.Kind) + ": " + e.Detail
 }
 
-// Unwrap answers the cause. It can hold addresses and bytes of the peer.
+// Unwrap returns the cause. It can hold addresses and bytes of the peer.
 func (e *TransportError) Unwrap() error { return e.Err }
+
+// The words for a status, and for what the engine stopped.
+const (
+	detailCanceled = httpsend.DetailCanceled
+	detailRedirect = "redirects are not followed; register the final URL"
+	detailTooLarge = "the server refuses a request of this size"
+	detailStatus   = "the status is not 2xx"
+)
+
+// statusFailure is the kind and the detail of an answer's status, both empty for
+// a success: 200 to 299, whatever else the answer holds.
+func statusFailure(status int) (FailureKind, string) {
+	switch {
+	case status >= 200 && status <= 299:
+		return "", ""
+	case status >= 300 && status <= 399 && status != http.StatusNotModified:
+		return FailureRedirect, detailRedirect
+	case status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
+		status == http.StatusRequestHeaderFieldsTooLarge:
+		return FailureHTTPStatus, detailTooLarge
+	}
+	return FailureHTTPStatus, detailStatus
+}
+
+// maxResponseBody bounds what is kept of a response's body, whatever the Transport.
+const maxResponseBody = httpsend.MaxBody
+
+// HTTPConfig configures an [HTTPTransport]. The zero value sends to public
+// addresses over https.
+type HTTPConfig struct {
+	// AllowHTTP permits http:// URLs. Requests are signed, but then anybody on
+	// the way can read them.
+	AllowHTTP bool
+
+	// AllowPrefixes are addresses that may be reached besides public ones: a
+	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those
+	// of the clouds' metadata services stay blocked unless a prefix names them:
+	// one inside 169.254.0.0/16 or fe80::/10, or the very address. With any
+	// prefix here, host names of private networks are accepted too.
+	AllowPrefixes []netip.Prefix
+
+	// DenyPrefixes are addresses that must not be reached, whatever else allows
+	// them: this system's own public addresses, for example, so that it cannot
+	// be made to call itself.
+	DenyPrefixes []netip.Prefix
+
+	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.
+	ConnectTimeout time.Duration
+
+	// ResponseTimeout is the time that the receiver has, once the request is
+	// written, to the end of the response's headers. Defaults to 5 s.
+	ResponseTimeout time.Duration
+
+	// Timeout bounds the whole attempt. Defaults to 10 s.
+	Timeout time.Duration
+
+	// ResponseExcerpt is the number of bytes of the response's body that are
+	// kept, at most 4096. Defaults to 1024; -1 keeps none.
+	ResponseExcerpt int
+
+	// MaxIdle is the number of connections that are kept open without being
+	// used, for 60 s; each costs about 30 KiB. Defaults to 1000; -1 means one
+	// connection per request.
+	MaxIdle int
+
+	// TLS is the client's configuration, cloned: RootCAs, Certificates and the
+	// like. MinVersion defaults to TLS 1.2.
+	TLS *tls.Config
+}
+
+// HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
+// One Send is at most one request. Connections are kept for the account and host
+// that they were made for, and answer nothing but what was asked on them. It follows
+// no redirect, uses no proxy, keeps no cookies and reads at most 64 KiB of response
+// headers and 4 KiB of body.
+//
+// What it reaches is checked when the URL is parsed and, after DNS, at each
+// connection's address. Errors are all [*TransportError], in fixed words.
+//
+// To add to it, embed it in a type of your own: see [Transport].
+//
+// It is safe for concurrent use.
+type HTTPTransport struct {
+	policy egress.Policy
+	sender *httpsend.Sender
+}
+
+// NewHTTPTransport makes an HTTPTransport, or returns a [*ValidationError] that
+// lists every mistake in cfg. It starts nothing.
+func NewHTTPTransport(cfg HTTPConfig) (*HTTPTransport, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	return newHTTPTransport(cfg.sending()), nil
+}
+
+func newHTTPTransport(cfg httpsend.Config) *HTTPTransport {
+	return &HTTPTransport{policy: cfg.Policy, sender: httpsend.New(cfg)}
+}
+
+// sending is the same for package httpsend, once the defaults are filled in.
+func (cfg *HTTPConfig) sending() httpsend.Config {
+	return httpsend.Config{
+		Policy:          egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
+		ConnectTimeout:  cfg.ConnectTimeout,
+		ResponseTimeout: cfg.ResponseTimeout,
+		Timeout:         cfg.Timeout,
+		Excerpt:         cfg.ResponseExcerpt,
+		MaxIdle:         cfg.MaxIdle,
+		TLS:             cfg.TLS,
+	}
+}
+
+// fill puts the defaults into cfg, whose slices and pointers become its own.
+func (cfg *HTTPConfig) fill() error {
+	var wrong []FieldError
+	duration := func(name string, d *time.Duration, def time.Duration) {
+		if *d < 0 {
+			wrong = append(wrong, FieldError{name, "is negative"})
+		}
+		if *d == 0 {
+			*d = def
+		}
+	}
+	number := func(name string, n *int, def, highest int) {
+		if *n < -1 || *n > highest {
+			wrong = append(wrong, FieldError{name, fmt.Sprintf("is not within -1 to %d", highest)})
+		}
+		if *n == 0 {
+			*n = def
+		}
+	}
+	prefixes := func(name string, list *[]netip.Prefix) {
+		for i, p := range *list {
+			if text := egress.CheckPrefix(p); text != "" {
+				wrong = append(wrong, FieldError{fmt.Sprintf("%s[%d]", name, i), text})
+			}
+		}
+		*list = append([]netip.Prefix(nil), *list...)
+	}
+	prefixes("AllowPrefixes", &cfg.AllowPrefixes)
+	prefixes("DenyPrefixes", &cfg.DenyPrefixes)
+	duration("ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
+	duration("ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
+	duration("Timeout", &cfg.Timeout, 10*time.Second)
+	number("ResponseExcerpt", &cfg.ResponseExcerpt, 1024, maxResponseBody)
+	number("MaxIdle", &cfg.MaxIdle, 1000, 1_000_000)
+	if cfg.TLS != nil && cfg.TLS.ServerName != "" {
+		wrong = append(wrong, FieldError{"TLS.ServerName", "must be empty; it is the host of each URL"})
+	}
+	if len(wrong) > 0 {
+		return &ValidationError{Fields: wrong}
+	}
+	return nil
+}
+
+// CheckURL returns a [*URLError] when raw cannot be an endpoint's URL. It
+// resolves no name: where a name leads is checked at each connection.
+func (t *HTTPTransport) CheckURL(raw string) error {
+	_, err := parseURL(&t.policy, raw)
+	return err
+}
+
+// CheckReachable connects to the host of raw, over TLS where its scheme asks
+// for that, and sends no request. It returns a [*URLError] or an
+// [*UnreachableError].
+func (t *HTTPTransport) CheckReachable(ctx context.Context, raw string) error {
+	if err := t.CheckURL(raw); err != nil {
+		return err
+	}
+	err := t.sender.Connect(ctx, raw)
+	if err == nil {
+		return nil
+	}
+	e := transportError(err)
+	return &UnreachableError{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
+}
+
+// CloseIdleConnections closes the connections that no Send is using.
+func (t *HTTPTransport) CloseIdleConnections() { t.sender.CloseIdle() }
+
+// Send implements [Transport].
+func (t *HTTPTransport) Send(ctx context.Context, req *Request) (*Response, error) {
+	ctx, deadline := withoutTimer(ctx)
+	res, err := t.sender.Send(ctx, httpsend.Request{
+		URL: req.URL, Header: req.Header, Body: req.Body, Owner: req.AccountID, Deadline: deadline,
+	})
+	if err != nil {
+		return nil, transportError(err)
+	}
+	return &Response{StatusCode: res.StatusCode, Header: res.Header, Body: res.Body}, nil
+}
+
+// transportError is an error of package httpsend as this package shows it.
+func transportError(err error) *TransportError {
+	var e *httpsend.Error
+	if !errors.As(err, &e) {
+		return &TransportError{Kind: FailureInternal, Err: err}
+	}
+	cause := e.Err
+	var refused *egress.Error
+	if errors.As(cause, &refused) {
+		cause = urlError(refused)
+	}
+	return &TransportError{Kind: FailureKind(e.Kind), Detail: e.Detail, Err: cause}
+}
+
+// attemptContext gives each attempt its deadline, by a timer that is made when
+// somebody asks for it. [HTTPTransport] does not ask: it has one timer for all its
+// limits, and a second one would cost seven allocations. A Transport around it can
+// wait, or pass the context on, and has the same deadline.
+type attemptContext struct {
+	parent   context.Context
+	deadline time.Time
+
+	mu     sync.Mutex
+	timed  context.Context // nil until somebody asks
+	cancel context.CancelFunc
+	ended  bool
+}
+
+func newAttemptContext(parent context.Context, d time.Duration) *attemptContext {
+	return &attemptContext{parent: parent, deadline: time.Now().Add(d)}
+}
+
+func (c *attemptContext) context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timed == nil {
+		c.timed, c.cancel = context.WithDeadline(c.parent, c.deadline)
+		if c.ended {
+			c.cancel()
+		}
+	}
+	return c.timed
+}
+
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.context().Deadline() }
+func (c *attemptContext) Done() <-chan struct{}       { return c.context().Done() }
+func (c *attemptContext) Err() error                  { return c.context().Err() }
+func (c *attemptContext) Value(key any) any           { return c.context().Value(key) }
+
+// end ends the context; its deadline counts for nothing then.
+func (c *attemptContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// withoutTimer returns the context and the deadline for what needs no timer for it.
+// The deadline is zero where ctx is the only one to know it.
+func withoutTimer(ctx context.Context) (context.Context, time.Time) {
+	if c, ok := ctx.(*attemptContext); ok {
+		return c.parent, c.deadline
+	}
+	return ctx, time.Time{}
+}
+
+// normalizeURL returns the form of raw that is stored, or why raw is refused. The
+// Transport decides, by its CheckURL; where it has none, the strict rules of the
+// egress guard hold. What embeds an [HTTPTransport] may have a CheckURL of its own,
+// and then accept what has no normal form.
+func normalizeURL(t Transport, raw string) (string, error) {
+	c, ok := t.(interface{ CheckURL(raw string) error })
+	if !ok {
+		return parseURL(&egress.Policy{}, raw)
+	}
+	if err := c.CheckURL(raw); err != nil {
+		return "", err
+	}
+	if n, ok := t.(interface{ normalURL(raw string) string }); ok {
+		return n.normalURL(raw), nil
+	}
+	return raw, nil
+}
+
+// normalURL returns the normal form of raw, or raw where it has none. Types that
+// embed t have this method too.
+func (t *HTTPTransport) normalURL(raw string) string {
+	if normal, err := parseURL(&t.policy, raw); err == nil {
+		return normal
+	}
+	return raw
+}
+
+func parseURL(p *egress.Policy, raw string) (string, error) {
+	u, err := p.ParseURL(raw)
+	if err != nil {
+		return "", urlError(err)
+	}
+	return u.String(), nil
+}
+
+func urlError(err error) error {
+	var e *egress.Error
+	if errors.As(err, &e) {
+		return &URLError{Kind: string(e.Kind)}
+	}
+	return &URLError{Kind: string(egress.Malformed)}
+}
+
+// errCannotReach is the error of a check that was asked for and cannot be done.
+var errCannotReach = fmt.Errorf("webhook: CheckReachable is asked for, but Config.Transport has no method of that name: "+
+	"add one, or embed the *HTTPTransport instead of holding it in a field: %w", errors.ErrUnsupported)
+
+// checkReachable asks t whether anything answers under url.
+func checkReachable(ctx context.Context, t Transport, url string) error {
+	c, ok := t.(interface {
+		CheckReachable(ctx context.Context, url string) error
+	})
+	if !ok {
+		return errCannotReach
+	}
+	return c.CheckReachable(ctx, url)
+}

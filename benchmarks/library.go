@@ -56,7 +56,7 @@ func newEngine(store webhook.Store, shape func(*webhook.Config)) (*webhook.Engin
 	if err != nil {
 		return nil, err
 	}
-	cfg := webhook.Config{Store: store, Transport: transport}
+	cfg := webhook.Config{Store: store, Transport: transport, MaxPayload: 2 << 20}
 	if shape != nil {
 		shape(&cfg)
 	}

@@ -62,7 +62,7 @@ type RecorderConfig[R any] struct {
 func NewRecorder[R any](cfg RecorderConfig[R]) *Recorder[R] {
 	r := &Recorder[R]{cfg: cfg, hurry: make(chan struct{}, 1), last: make(chan struct{}), apartOf: make(map[string]int)}
 	r.room = sync.NewCond(&r.mu)
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.ctx, r.cancel = context.WithCancel(context.Background()) // #nosec G118 -- GiveUp calls it
 	return r
 }
 

@@ -27,6 +27,34 @@ const (
 	Fragment     Kind = "fragment"       // something after '#'
 )
 
+// Problem returns a sentence that the owner of the URL may read, since it shows
+// nothing of the URL, or "" for a kind that is none of the above.
+func (k Kind) Problem() string {
+	switch k {
+	case TooLong:
+		return "it is longer than 2048 bytes"
+	case Malformed:
+		return "it is not a URL of the form https://host/path"
+	case Scheme:
+		return "it must begin with https://"
+	case Userinfo:
+		return "it must not hold a user or a password; use a custom header"
+	case Host:
+		return "its host is not a public name"
+	case HostNotASCII:
+		return "its host must be given in the ASCII form (xn--…)"
+	case HostNumeric:
+		return "its host is an address in an unusual notation"
+	case Address:
+		return "its host is not a public address"
+	case Port:
+		return "its port is not within 1 to 65535"
+	case Fragment:
+		return "it must not hold a '#'"
+	}
+	return ""
+}
+
 // Error is a refused URL.
 type Error struct{ Kind Kind }
 

@@ -71,8 +71,18 @@ func TestExceedsIsALowerBound(t *testing.T) {
 	itself.Next = itself
 	assert.False(t, jsontext.Exceeds(itself, 1<<20), "the encoder reports it")
 	for _, data := range []any{
-		1, "", long, []string{long, long}, map[string]any{"a": long}, inner{A: long}, inner{B: []byte(long)}, inner{C: long},
-		&inner{A: long}, []inner{{}, {}}, json.RawMessage("1"), [3]bool{}, nil, struct{ inner }{inner{A: long}},
+		1, "", long,
+		[]string{long, long},
+		map[string]any{"a": long},
+		inner{A: long},
+		inner{B: []byte(long)},
+		inner{C: long},
+		&inner{A: long},
+		[]inner{{}, {}},
+		json.RawMessage("1"),
+		[3]bool{},
+		nil,
+		struct{ inner }{inner{A: long}},
 	} {
 		b, err := jsontext.Encode(data)
 		assert.NoError(t, err)

@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"crypto/ecdsa"
@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
 // certificate makes a self-signed certificate for 127.0.0.1.
@@ -73,17 +73,17 @@ func TestTLS(t *testing.T) {
 			url := rawServer(t, func(conn net.Conn) {
 				answerWith("HTTP/1.1 200 OK\r\n\r\n")(tls.Server(conn, server))
 			})
-			cfg := loopbackConfig()
+			cfg := loopback()
 			if cfg.TLS = c.client; cfg.TLS == nil {
 				cfg.TLS = &tls.Config{RootCAs: roots}
 			}
-			_, err := postTo(t, newTestTransport(t, cfg), strings.Replace(url, "http", "https", 1))
+			_, err := postTo(t, newSender(t, cfg), strings.Replace(url, "http", "https", 1))
 			if c.detail == "" {
 				require.NoError(t, err)
 				return
 			}
-			e := transportFailure(t, err)
-			assert.Equal(t, webhook.FailureTLS, e.Kind, e.Err)
+			e := failure(t, err)
+			assert.Equal(t, httpsend.TLS, e.Kind, e.Err)
 			assert.Equal(t, c.detail, e.Detail, e.Err)
 			assertFixedWords(t, e)
 		})
@@ -92,22 +92,22 @@ func TestTLS(t *testing.T) {
 
 func TestTLSAndPlainMixedUp(t *testing.T) { // B29
 	t.Parallel()
-	send := func(url string) (*webhook.Response, error) {
-		return postTo(t, newTestTransport(t, loopbackConfig()), url)
+	send := func(url string) (httpsend.Response, error) {
+		return postTo(t, newSender(t, loopback()), url)
 	}
 	plain := rawServer(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 400 "+secretBanner+"\r\nConnection: close\r\n\r\n")
 		hang(c)
 	})
 	_, err := send(strings.Replace(plain, "http", "https", 1))
-	e := transportFailure(t, err)
-	assert.Equal(t, webhook.FailureTLS, e.Kind)
+	e := failure(t, err)
+	assert.Equal(t, httpsend.TLS, e.Kind)
 	assert.Equal(t, "the server does not speak TLS", e.Detail)
 
 	closing := rawServer(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) })
 	_, err = send(strings.Replace(closing, "http", "https", 1))
-	e = transportFailure(t, err)
-	assert.Equal(t, webhook.FailureConnection, e.Kind)
+	e = failure(t, err)
+	assert.Equal(t, httpsend.Connection, e.Kind)
 	assertFixedWords(t, e)
 
 	overTLS := httptest.NewUnstartedServer(nil)
@@ -126,11 +126,10 @@ func TestTLSConfigIsCloned(t *testing.T) {
 	url := rawServer(t, func(c net.Conn) {
 		answerWith("HTTP/1.1 200 OK\r\n\r\n")(tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}}))
 	})
-	cfg := loopbackConfig()
+	cfg := loopback()
 	cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}}
-	tr := newTestTransport(t, cfg)
+	tr := newSender(t, cfg)
 	cfg.TLS.RootCAs = nil
-	cfg.AllowPrefixes[0] = cfg.AllowPrefixes[0].Masked()
 	_, err := postTo(t, tr, strings.Replace(url, "http", "https", 1))
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"h2"}, cfg.TLS.NextProtos)
@@ -159,9 +158,9 @@ func TestTLSSessions(t *testing.T) { // B43
 					answerWith("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")(s)
 					resumed <- s.ConnectionState().DidResume
 				})
-				cfg := loopbackConfig()
+				cfg := loopback()
 				cfg.TLS = &tls.Config{RootCAs: roots}
-				tr := newTestTransport(t, cfg)
+				tr := newSender(t, cfg)
 				for i := range 2 {
 					_, err := postTo(t, tr, strings.Replace(url, "http", "https", 1))
 					require.NoError(t, err)

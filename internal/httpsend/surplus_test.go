@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
 const (
@@ -106,9 +106,9 @@ func TestASurplusAnswerAnswersNothing(t *testing.T) { // B40
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				url, handled := sharedHost(t, overTLS, parts...)
-				cfg := loopbackConfig()
+				cfg := loopback()
 				cfg.TLS = &tls.Config{RootCAs: roots}
-				tr := newTestTransport(t, cfg)
+				tr := newSender(t, cfg)
 				sendToBoth(t, tr, url, 60, func(account, id string) {
 					_, ok := handled.Load(id)
 					assert.True(t, ok, "%s %s was answered and not handled", account, id)
@@ -123,7 +123,7 @@ func TestASurplusAnswerAnswersNothing(t *testing.T) { // B40
 func TestASurplusAnswerInASegmentOfItsOwnStaysInItsAccount(t *testing.T) { // B40
 	t.Parallel()
 	url, handled := sharedHost(t, nil, okAnswer, surplus)
-	sendToBoth(t, newTestTransport(t, loopbackConfig()), url, 2000, func(account, id string) {
+	sendToBoth(t, newSender(t, loopback()), url, 2000, func(account, id string) {
 		_, ok := handled.Load(id)
 		assert.True(t, ok || account == "bad", "%s %s was answered and not handled", account, id)
 	})
@@ -131,7 +131,7 @@ func TestASurplusAnswerInASegmentOfItsOwnStaysInItsAccount(t *testing.T) { // B4
 
 // sendToBoth sends n requests of each of two accounts, four of each at a time, and
 // tells of each that was answered 2xx.
-func sendToBoth(t *testing.T, tr *webhook.HTTPTransport, url string, n int, answered func(account, id string)) {
+func sendToBoth(t *testing.T, tr *sender, url string, n int, answered func(account, id string)) {
 	t.Helper()
 	var wg sync.WaitGroup
 	var delivered atomic.Int64
@@ -140,8 +140,8 @@ func sendToBoth(t *testing.T, tr *webhook.HTTPTransport, url string, n int, answ
 		wg.Go(func() {
 			for i := range n / 4 {
 				id := fmt.Sprint(account, worker, "-", i)
-				res, err := tr.Send(t.Context(), &webhook.Request{
-					URL: url + "/" + account, AccountID: account, Body: []byte(`{}`),
+				res, err := tr.Send(t.Context(), httpsend.Request{
+					URL: url + "/" + account, Owner: account, Body: []byte(`{}`),
 					Header: http.Header{"Webhook-Id": {id}},
 				})
 				if assert.NoError(t, err, "%s costs no attempt", id) && res.StatusCode/100 == 2 {
@@ -168,7 +168,7 @@ func TestASurplusAnswerReachesNoLog(t *testing.T) { // B41
 		log.SetOutput(writer)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		var connections atomic.Int32
 		inMemory(t, tr, func(c net.Conn) {
 			connections.Add(1)
@@ -187,7 +187,7 @@ func TestASurplusAnswerReachesNoLog(t *testing.T) { // B41
 	})
 	for _, parts := range surplusWays {
 		url, _ := sharedHost(t, nil, parts...)
-		sendToBoth(t, newTestTransport(t, loopbackConfig()), url, 40, func(string, string) {})
+		sendToBoth(t, newSender(t, loopback()), url, 40, func(string, string) {})
 	}
 	assert.Empty(t, logged.String())
 }
@@ -214,7 +214,7 @@ func (b *lockedBuffer) String() string {
 func TestAnAnswerBeforeTheRequest(t *testing.T) { // B42
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		inMemory(t, tr, func(c net.Conn) {
 			answerWith(okAnswer)(c)
 			_, _ = io.WriteString(c, surplus) // while the connection is idle
@@ -233,7 +233,7 @@ func TestAnAnswerBeforeTheRequest(t *testing.T) { // B42
 func TestAccountsShareNoConnection(t *testing.T) { // B40
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		var connections atomic.Int32
 		inMemory(t, tr, func(c net.Conn) {
 			connections.Add(1)
@@ -243,7 +243,7 @@ func TestAccountsShareNoConnection(t *testing.T) { // B40
 		})
 		for range 3 {
 			for _, account := range []string{"a", "b"} {
-				_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://a.example/", AccountID: account, Header: http.Header{}, Body: []byte("{}")})
+				_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://a.example/", Owner: account, Header: http.Header{}, Body: []byte("{}")})
 				require.NoError(t, err)
 			}
 		}

@@ -1,4 +1,4 @@
-package webhook
+package httpsend
 
 import (
 	"context"
@@ -10,14 +10,18 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // What an endpoint's owner reads about a failed attempt. The words are fixed:
 // the texts of Go's errors hold our addresses and the peer's bytes, and whoever
 // could read those would have a port scanner inside our network.
 const (
+	// DetailCanceled is said of a request that the caller's context ended.
+	DetailCanceled = "stopped by the sender"
+
 	detailBlocked        = "the host leads to an address that must not be reached"
-	detailCanceled       = "stopped by the sender"
 	detailNoAnswer       = "no answer in time"
 	detailConnectTimeout = "connecting took too long"
 	detailTLSTimeout     = "the TLS handshake took too long"
@@ -36,76 +40,58 @@ const (
 	detailCertInvalid    = "the certificate is not valid"
 	detailNotTLS         = "the server does not speak TLS"
 	detailHandshake      = "the TLS handshake failed"
-	detailRedirect       = "redirects are not followed; register the final URL"
-	detailTooLarge       = "the server refuses a request of this size"
-	detailStatus         = "the status is not 2xx"
 	detailLocal          = "the sender's network is unavailable"
 	detailHeader         = "a header of the request is invalid"
 )
 
-// statusFailure is the kind and the detail of an answer's status, both empty for
-// a success: 200 to 299, whatever else the answer holds.
-func statusFailure(status int) (FailureKind, string) {
-	switch {
-	case status >= 200 && status <= 299:
-		return "", ""
-	case status >= 300 && status <= 399 && status != http.StatusNotModified:
-		return FailureRedirect, detailRedirect
-	case status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong,
-		status == http.StatusRequestHeaderFieldsTooLarge:
-		return FailureHTTPStatus, detailTooLarge
-	}
-	return FailureHTTPStatus, detailStatus
-}
-
 // classify says whose fault err is, in fixed words. ctx is the caller's.
-func classify(ctx context.Context, err error) *TransportError {
-	kind, detail := FailureKind(""), ""
+func classify(ctx context.Context, err error) *Error {
+	kind, detail := Kind(""), ""
 	var dial *dialError
 	switch {
 	case ctx.Err() == context.Canceled:
-		kind, detail = FailureCanceled, detailCanceled
+		kind, detail = Canceled, DetailCanceled
 	case errors.Is(err, errNoAnswer), ctx.Err() == context.DeadlineExceeded:
-		kind, detail = FailureTimeout, detailNoAnswer
+		kind, detail = Timeout, detailNoAnswer
 	case errors.As(err, &dial):
 		kind, detail = dial.kind()
 	default:
 		kind, detail = exchangeFailure(err)
 	}
-	return &TransportError{Kind: kind, Detail: detail, Err: err}
+	return &Error{Kind: kind, Detail: detail, Err: err}
 }
 
 // kind of a failure to connect. Our own faults come first, so that they are
 // never laid at the receiver's door.
-func (e *dialError) kind() (FailureKind, string) {
-	if kind, detail := errnoFailure(e.err); kind.Ours() {
+func (e *dialError) kind() (Kind, string) {
+	if kind, detail := errnoFailure(e.err); kind.SenderFault() {
 		return kind, detail
 	}
 	var dns *net.DNSError
 	switch {
 	case e.blocked:
-		return FailureBlockedAddress, detailBlocked
+		return BlockedAddress, detailBlocked
 	case errors.As(e.err, &dns) && dns.IsNotFound && !starved():
-		return FailureDNSNotFound, detailNotFound
+		return DNSNotFound, detailNotFound
 	case dns != nil && e.nameServer:
-		return FailureDNSServer, detailNameServer
+		return DNSServer, detailNameServer
 	case dns != nil:
-		return FailureDNSTemporary, detailResolver
+		return DNSTemporary, detailResolver
 	case e.timeout && e.handshake:
-		return FailureConnectTimeout, detailTLSTimeout
+		return ConnectTimeout, detailTLSTimeout
 	case e.timeout, isTimeout(e.err):
-		return FailureConnectTimeout, detailConnectTimeout
+		return ConnectTimeout, detailConnectTimeout
 	case e.handshake:
 		return handshakeFailure(e.err)
 	}
 	if kind, detail := errnoFailure(e.err); kind != "" {
 		return kind, detail
 	}
-	return FailureConnection, detailUnreachable
+	return Connection, detailUnreachable
 }
 
 // starved reports whether this process has hardly a file descriptor left: the C
-// library then answers of every name that it does not exist, since it can ask
+// library then says of every name that it does not exist, since it can ask
 // nobody.
 func starved() bool {
 	for range 4 { // a lookup needs several at a time
@@ -119,7 +105,7 @@ func starved() bool {
 	return false
 }
 
-func handshakeFailure(err error) (FailureKind, string) {
+func handshakeFailure(err error) (Kind, string) {
 	var (
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
@@ -128,30 +114,30 @@ func handshakeFailure(err error) (FailureKind, string) {
 	)
 	switch kind, _ := errnoFailure(err); {
 	case kind != "", errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return FailureConnection, detailTLSClosed
+		return Connection, detailTLSClosed
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return FailureTLS, detailCertExpired
+		return TLS, detailCertExpired
 	case errors.As(err, &hostname):
-		return FailureTLS, detailCertHost
+		return TLS, detailCertHost
 	case errors.As(err, &authority):
-		return FailureTLS, detailCertAuthority
+		return TLS, detailCertAuthority
 	case errors.As(err, &invalid):
-		return FailureTLS, detailCertInvalid
+		return TLS, detailCertInvalid
 	case errors.As(err, &record):
-		return FailureTLS, detailNotTLS
+		return TLS, detailNotTLS
 	}
-	return FailureTLS, detailHandshake
+	return TLS, detailHandshake
 }
 
 // exchangeFailure is the kind of a failure on a connection that was up.
-func exchangeFailure(err error) (FailureKind, string) {
+func exchangeFailure(err error) (Kind, string) {
 	if isTimeout(err) {
-		return FailureTimeout, detailNoAnswer
+		return Timeout, detailNoAnswer
 	}
-	if kind, detail := errnoFailure(err); kind.Ours() {
+	if kind, detail := errnoFailure(err); kind.SenderFault() {
 		return kind, detail
 	} else if kind != "" {
-		return FailureConnection, detailClosed
+		return Connection, detailClosed
 	}
 	var (
 		op     *net.OpError
@@ -159,12 +145,12 @@ func exchangeFailure(err error) (FailureKind, string) {
 	)
 	switch {
 	case errors.As(err, &record), errors.As(err, &op) && (op.Op == tlsRemote || op.Op == tlsLocal):
-		return FailureTLS, detailTLSAlert
+		return TLS, detailTLSAlert
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
 		errors.Is(err, net.ErrClosed), op != nil:
-		return FailureConnection, detailClosed
+		return Connection, detailClosed
 	}
-	return FailureProtocol, detailProtocol
+	return Protocol, detailProtocol
 }
 
 // tlsRemote and tlsLocal are the Op of the net.OpError that crypto/tls makes of
@@ -181,27 +167,27 @@ func isTimeout(err error) bool {
 }
 
 // errnoFailure is the kind of an error of the operating system, or "".
-func errnoFailure(err error) (FailureKind, string) {
+func errnoFailure(err error) (Kind, string) {
 	var no syscall.Errno
 	if !errors.As(err, &no) {
 		return "", ""
 	}
 	switch no {
 	case errConnRefused:
-		return FailureRefused, detailRefused
+		return Refused, detailRefused
 	case errHostUnreach:
-		return FailureConnection, detailUnreachable
+		return Connection, detailUnreachable
 	case errTimedOut:
-		return FailureConnectTimeout, detailConnectTimeout
+		return ConnectTimeout, detailConnectTimeout
 	case errConnReset, errConnAborted, errPipe:
-		return FailureConnection, detailClosed
+		return Connection, detailClosed
 	}
-	return FailureLocal, detailLocal
+	return Local, detailLocal
 }
 
 func sendableHeader(h http.Header) bool {
 	for name, values := range h {
-		if !validHeaderName(name) {
+		if !check.HeaderName(name) {
 			return false
 		}
 		for _, v := range values {

@@ -1,11 +1,13 @@
-package webhook
+package httpsend
 
 import (
+	"errors"
 	"hash/maphash"
 	"net"
 	"net/url"
 	"sync/atomic"
 
+	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/http1"
 )
 
@@ -47,3 +49,30 @@ func (c *urlCache) get(raw string) *target {
 }
 
 func (c *urlCache) put(e *target) { c.slot(e.raw).Store(e) }
+
+// sendTo is where a request goes. Every request has its URL checked: it comes from
+// where it was stored, and somebody may have changed it there.
+func (s *Sender) sendTo(raw string) (*target, error) {
+	if at := s.urls.get(raw); at != nil {
+		return at, nil
+	}
+	u, err := s.policy.ParseURL(raw)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	at := newTarget(raw, u)
+	s.urls.put(at)
+	return at, nil
+}
+
+// refusal is the Error of a URL that may not be called.
+func refusal(err error) *Error {
+	var refused *egress.Error
+	switch {
+	case !errors.As(err, &refused):
+		return &Error{Kind: URL, Detail: egress.Malformed.Problem(), Err: err}
+	case refused.Kind == egress.Address:
+		return &Error{Kind: BlockedAddress, Detail: detailBlocked, Err: err}
+	}
+	return &Error{Kind: URL, Detail: refused.Kind.Problem(), Err: err}
+}

@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,39 +14,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
-
-// inMemory makes tr talk to serve over a pipe, so that time can be virtual.
-// serve runs until it returns; then its connection is closed.
-func inMemory(t testing.TB, tr *webhook.HTTPTransport, serve func(c net.Conn)) {
-	t.Helper()
-	var serving sync.WaitGroup
-	tr.SetDial(func(_ context.Context, _ *net.Dialer, _, addr string) (net.Conn, error) {
-		if addr == "slow.example:80" {
-			time.Sleep(2 * time.Second)
-		}
-		ours, theirs := net.Pipe()
-		serving.Go(func() {
-			defer theirs.Close()
-			serve(theirs)
-		})
-		return ours, nil
-	})
-	t.Cleanup(func() {
-		tr.CloseIdleConnections()
-		serving.Wait()
-	})
-}
-
-// hang waits until the other side closes.
-func hang(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
 func TestTimeBudgets(t *testing.T) {
 	t.Parallel()
 	const (
 		head    = "HTTP/1.1 200 OK\r\n"
-		timeout = webhook.FailureTimeout
+		timeout = httpsend.Timeout
 	)
 	for _, c := range []struct {
 		name   string
@@ -55,7 +29,7 @@ func TestTimeBudgets(t *testing.T) {
 		body   int
 		serve  func(net.Conn)
 		took   time.Duration
-		kind   webhook.FailureKind // empty: a status
+		kind   httpsend.Kind // empty: a status
 		status int
 	}{
 		{"B2 F13 no answer", "http://a.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 5 * time.Second, timeout, 0},
@@ -68,7 +42,7 @@ func TestTimeBudgets(t *testing.T) {
 		}, 8 * time.Second, timeout, 0},
 		{"B2 after connecting", "http://slow.example/", 10, func(c net.Conn) { readRequest(c); hang(c) }, 7 * time.Second, timeout, 0},
 		{"B33 slow reader", "http://a.example/", 1 << 20, slowReader, 10 * time.Second, timeout, 0},
-		{"B30 TLS handshake hangs", "https://a.example/", 10, hang, 3 * time.Second, webhook.FailureConnectTimeout, 0},
+		{"B30 TLS handshake hangs", "https://a.example/", 10, hang, 3 * time.Second, httpsend.ConnectTimeout, 0},
 		{"B6 body hangs", "http://a.example/", 10, func(c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, head+"Content-Length: 100\r\n\r\nabc")
@@ -88,17 +62,17 @@ func TestTimeBudgets(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+				tr := newSender(t, overHTTP())
 				inMemory(t, tr, c.serve)
 				start := time.Now()
-				res, err := tr.Send(t.Context(), &webhook.Request{URL: c.url, Header: http.Header{}, Body: bytes.Repeat([]byte("x"), c.body)})
+				res, err := tr.Send(t.Context(), httpsend.Request{URL: c.url, Header: http.Header{}, Body: bytes.Repeat([]byte("x"), c.body)})
 				assert.Equal(t, c.took, time.Since(start))
 				if c.kind == "" {
 					require.NoError(t, err)
 					assert.Equal(t, c.status, res.StatusCode)
 					return
 				}
-				e := transportFailure(t, err)
+				e := failure(t, err)
 				assert.Equal(t, c.kind, e.Kind)
 				assertFixedWords(t, e)
 			})
@@ -132,15 +106,15 @@ func slowReader(c net.Conn) {
 func TestConnectBlackHole(t *testing.T) { // B31
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
-		tr.SetDial(func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
+		tr := newSender(t, overHTTP())
+		tr.dial = func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
-		})
+		}
 		start := time.Now()
 		_, err := postTo(t, tr, "https://a.example/")
 		assert.Equal(t, 3*time.Second, time.Since(start))
-		assert.Equal(t, webhook.FailureConnectTimeout, transportFailure(t, err).Kind)
+		assert.Equal(t, httpsend.ConnectTimeout, failure(t, err).Kind)
 	})
 }
 
@@ -148,17 +122,19 @@ func TestConnectBlackHole(t *testing.T) { // B31
 func TestConnectBudgetIsShared(t *testing.T) { // B30
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{ConnectTimeout: 4 * time.Second})
-		tr.SetDial(func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+		cfg := strict()
+		cfg.ConnectTimeout = 4 * time.Second
+		tr := newSender(t, cfg)
+		tr.dial = func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
 			time.Sleep(3 * time.Second)
 			ours, theirs := net.Pipe()
 			go func() { hang(theirs); _ = theirs.Close() }()
 			return ours, nil
-		})
+		}
 		start := time.Now()
 		_, err := postTo(t, tr, "https://a.example/")
 		assert.Equal(t, 4*time.Second, time.Since(start))
-		assert.Equal(t, webhook.FailureConnectTimeout, transportFailure(t, err).Kind)
+		assert.Equal(t, httpsend.ConnectTimeout, failure(t, err).Kind)
 	})
 }
 
@@ -169,7 +145,7 @@ func TestCancellingSend(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+				tr := newSender(t, overHTTP())
 				inMemory(t, tr, hang)
 				assertCanceled(t, tr, scheme+"://a.example/")
 			})
@@ -178,41 +154,41 @@ func TestCancellingSend(t *testing.T) {
 	t.Run("dial", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+			tr := newSender(t, overHTTP())
 			var ended atomic.Bool
-			tr.SetDial(func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
+			tr.dial = func(ctx context.Context, _ *net.Dialer, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
 				ended.Store(true)
 				return nil, ctx.Err()
-			})
+			}
 			assertCanceled(t, tr, "http://a.example/")
 			assert.True(t, ended.Load())
 		})
 	})
 }
 
-func assertCanceled(t *testing.T, tr *webhook.HTTPTransport, url string) {
+func assertCanceled(t *testing.T, tr *sender, url string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Second, cancel)
 	start := time.Now()
-	_, err := tr.Send(ctx, &webhook.Request{URL: url, Header: http.Header{}, Body: []byte("{}")})
+	_, err := tr.Send(ctx, httpsend.Request{URL: url, Header: http.Header{}, Body: []byte("{}")})
 	synctest.Wait()
 	assert.Equal(t, time.Second, time.Since(start))
-	e := transportFailure(t, err)
-	assert.Equal(t, webhook.FailureCanceled, e.Kind)
+	e := failure(t, err)
+	assert.Equal(t, httpsend.Canceled, e.Kind)
 	assertFixedWords(t, e)
 }
 
 func TestTheCallersDeadlineIsATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		inMemory(t, tr, hang)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := tr.Send(ctx, &webhook.Request{URL: "http://a.example/", Header: http.Header{}})
-		assert.Equal(t, webhook.FailureTimeout, transportFailure(t, err).Kind)
+		_, err := tr.Send(ctx, httpsend.Request{URL: "http://a.example/", Header: http.Header{}})
+		assert.Equal(t, httpsend.Timeout, failure(t, err).Kind)
 	})
 }
 
@@ -220,7 +196,7 @@ func TestTheCallersDeadlineIsATimeout(t *testing.T) {
 func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		inMemory(t, tr, answerWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 		for range 3 {
 			_, err := postTo(t, tr, "http://a.example/")
@@ -233,7 +209,7 @@ func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		var open atomic.Int32
 		inMemory(t, tr, func(c net.Conn) {
 			open.Add(1)
@@ -241,7 +217,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			hang(c)
 			open.Add(-1)
 		})
-		for _, closeIdle := range []func(){tr.CloseIdleConnections, func() { time.Sleep(time.Minute) }} {
+		for _, closeIdle := range []func(){tr.CloseIdle, func() { time.Sleep(time.Minute) }} {
 			_, err := postTo(t, tr, "http://a.example/")
 			require.NoError(t, err)
 			synctest.Wait()
@@ -253,37 +229,24 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	})
 }
 
-func TestCheckReachable(t *testing.T) {
+func TestConnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true})
+		tr := newSender(t, overHTTP())
 		sent := make(chan int64, 1)
 		inMemory(t, tr, func(c net.Conn) {
 			n, _ := io.Copy(io.Discard, c)
 			sent <- n
 		})
-		require.NoError(t, webhook.CheckReachable(t.Context(), tr, "http://a.example/"))
+		require.NoError(t, tr.Connect(t.Context(), "http://a.example/"))
 		assert.Zero(t, <-sent, "no request is made")
 
 		start := time.Now()
-		err := tr.CheckReachable(t.Context(), "https://a.example/")
-		var u *webhook.UnreachableError
-		require.ErrorAs(t, err, &u)
+		e := failure(t, tr.Connect(t.Context(), "https://a.example/"))
 		assert.Equal(t, 3*time.Second, time.Since(start))
-		assert.Equal(t, "url_unreachable", u.Code())
-		assert.Equal(t, webhook.FailureConnectTimeout, u.Kind)
-		assert.Equal(t, "webhook: url unreachable: connect_timeout: "+u.Detail, u.Error())
-		assert.Contains(t, webhook.FailureDetails(), u.Detail)
+		assert.Equal(t, httpsend.ConnectTimeout, e.Kind)
+		assertFixedWords(t, e)
 
-		var e *webhook.URLError
-		require.ErrorAs(t, tr.CheckReachable(t.Context(), "https://10.0.0.1/"), &e)
+		assert.Equal(t, httpsend.BlockedAddress, failure(t, tr.Connect(t.Context(), "https://10.0.0.1/")).Kind)
 	})
-}
-
-func TestCheckReachableGoesThroughTheGuard(t *testing.T) {
-	t.Parallel()
-	cfg := loopbackConfig()
-	url := rawServer(t, func(net.Conn) {})
-	assert.NoError(t, newTestTransport(t, cfg).CheckReachable(t.Context(), url))
-	assert.ErrorIs(t, newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true}).CheckReachable(t.Context(), url), webhook.ErrInvalidArgument)
 }

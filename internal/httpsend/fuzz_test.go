@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"net"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
 // Whatever a receiver answers: no panic, nothing of it in the error, no more of
@@ -22,21 +22,23 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	details := map[string]bool{}
-	for _, d := range webhook.FailureDetails() {
-		details[d] = true
+	known := map[string]bool{}
+	for _, d := range details() {
+		known[d] = true
 	}
+	cfg := overHTTP()
+	cfg.Excerpt = 10
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, ResponseExcerpt: 10})
+		tr := newSender(t, cfg)
 		inMemory(t, tr, func(c net.Conn) {
 			readRequest(c)
 			_, _ = c.Write(answer)
 		})
-		res, err := tr.Send(t.Context(), &webhook.Request{URL: "http://a.example/", Header: http.Header{}, Body: []byte("{}")})
+		res, err := tr.Send(t.Context(), httpsend.Request{URL: "http://a.example/", Header: http.Header{}, Body: []byte("{}")})
 		if err != nil {
-			e := transportFailure(t, err)
-			require.True(t, details[e.Detail], e.Detail)
-			require.Contains(t, []webhook.FailureKind{webhook.FailureProtocol, webhook.FailureConnection}, e.Kind)
+			e := failure(t, err)
+			require.True(t, known[e.Detail], e.Detail)
+			require.Contains(t, []httpsend.Kind{httpsend.Protocol, httpsend.Connection}, e.Kind)
 			return
 		}
 		require.LessOrEqual(t, len(res.Body), 10)

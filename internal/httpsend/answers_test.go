@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"bufio"
@@ -15,58 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
-
-// secretBanner stands for anything of the peer that an endpoint's owner must
-// not be able to read through an error.
-const secretBanner = "S3CRET-BANNER"
-
-// rawServer accepts connections and hands each to serve, which owns it until it
-// returns.
-func rawServer(t testing.TB, serve func(c net.Conn)) (url string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serve(c)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return "http://" + l.Addr().String() + "/"
-}
-
-// answerWith reads one request and writes raw.
-func answerWith(raw string) func(net.Conn) {
-	return func(c net.Conn) {
-		readRequest(c)
-		_, _ = io.WriteString(c, raw)
-	}
-}
-
-func readRequest(c net.Conn) *http.Request {
-	r, err := http.ReadRequest(bufio.NewReader(c))
-	if err != nil {
-		return nil
-	}
-	_, _ = io.Copy(io.Discard, r.Body)
-	return r
-}
-
-// assertFixedWords asserts that an error shows one of our own sentences.
-func assertFixedWords(t testing.TB, e *webhook.TransportError) {
-	t.Helper()
-	assert.Contains(t, webhook.FailureDetails(), e.Detail)
-	assert.Equal(t, "webhook: "+string(e.Kind)+": "+e.Detail, e.Error())
-}
 
 func TestOnlyTheStatusDecides(t *testing.T) {
 	t.Parallel()
@@ -74,50 +24,46 @@ func TestOnlyTheStatusDecides(t *testing.T) {
 	for _, c := range []struct {
 		number, raw string
 		status      int
-		kind        webhook.FailureKind // of the status
 		body        string
 	}{
-		{"B1", ok + rest, 200, "", ""},
-		{"B1", "HTTP/1.1 201 Created\r\n" + rest, 201, "", ""},
-		{"B1", "HTTP/1.1 202 Accepted\r\n" + rest, 202, "", ""},
-		{"B1", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", ""},
-		{"B1", "HTTP/1.1 206 Partial Content\r\n" + rest, 206, "", ""},
-		{"B1", "HTTP/1.1 299 Fine\r\n" + rest, 299, "", ""},
-		{"B1", "HTTP/1.0 200 OK\r\n\r\nhello", 200, "", "hello"},
-		{"B6", ok + "Content-Length: 1000\r\n\r\nabc", 200, "", "abc"},
-		{"B6", ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 200, "", ""},
-		{"B9", ok + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08", 200, "", "\x1f\x8b\x08"},
-		{"B10", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ok + rest, 200, "", ""},
-		{"B10", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 3) + ok + rest, 200, "", ""},
-		{"B12", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nframes", 101, webhook.FailureHTTPStatus, ""},
-		{"B13", "HTTP/1.1 302 Found\r\n" + rest, 302, webhook.FailureRedirect, ""},
-		{"B14", "HTTP/1.1 000 What\r\n" + rest, 0, webhook.FailureHTTPStatus, ""},
-		{"B14", "HTTP/1.1 999 What\r\n" + rest, 999, webhook.FailureHTTPStatus, ""},
-		{"B14", "HTTP/1.1 300 What\r\n" + rest, 300, webhook.FailureRedirect, ""},
-		{"B19", "HTTP/1.1 400 Bad Request\r\n" + rest, 400, webhook.FailureHTTPStatus, ""},
-		{"B19", "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n" + rest, 401, webhook.FailureHTTPStatus, ""},
-		{"B19", "HTTP/1.1 404 Not Found\r\n" + rest, 404, webhook.FailureHTTPStatus, ""},
-		{"B20", "HTTP/1.1 410 Gone\r\n" + rest, 410, webhook.FailureHTTPStatus, ""},
-		{"B21", "HTTP/1.1 413 Too Large\r\n" + rest, 413, webhook.FailureHTTPStatus, ""},
-		{"B26", "HTTP/1.1 521 Down\r\n" + rest, 521, webhook.FailureHTTPStatus, ""},
-		{"B27", ok + "Content-Length: 13\r\n\r\n{\"error\":\"x\"}", 200, "", `{"error":"x"}`},
-		{"B39", ok + "Webhook-Delivery: abort-message\r\n" + rest, 200, "", ""},
-		{"A48", "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\n" + rest, 302, webhook.FailureRedirect, ""},
-		{"A48", "HTTP/1.1 307 Temporary\r\nLocation: http://169.254.169.254/\r\n" + rest, 307, webhook.FailureRedirect, ""},
-		{"A48", "HTTP/1.1 308 Permanent\r\nLocation: http://169.254.169.254/\r\n" + rest, 308, webhook.FailureRedirect, ""},
-		{"A49", "HTTP/1.1 301 Moved\r\nLocation: http://%zz:x/\r\n" + rest, 301, webhook.FailureRedirect, ""},
-		{"A53", ok + "Alt-Svc: h2=\"127.0.0.1:1\"\r\nRefresh: 0; url=http://127.0.0.1:1/\r\nStrict-Transport-Security: max-age=9\r\n" + rest, 200, "", ""},
+		{"B1", ok + rest, 200, ""},
+		{"B1", "HTTP/1.1 201 Created\r\n" + rest, 201, ""},
+		{"B1", "HTTP/1.1 202 Accepted\r\n" + rest, 202, ""},
+		{"B1", "HTTP/1.1 204 No Content\r\n\r\n", 204, ""},
+		{"B1", "HTTP/1.1 206 Partial Content\r\n" + rest, 206, ""},
+		{"B1", "HTTP/1.1 299 Fine\r\n" + rest, 299, ""},
+		{"B1", "HTTP/1.0 200 OK\r\n\r\nhello", 200, "hello"},
+		{"B6", ok + "Content-Length: 1000\r\n\r\nabc", 200, "abc"},
+		{"B6", ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 200, ""},
+		{"B9", ok + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08", 200, "\x1f\x8b\x08"},
+		{"B10", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ok + rest, 200, ""},
+		{"B10", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 3) + ok + rest, 200, ""},
+		{"B12", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nframes", 101, ""},
+		{"B13", "HTTP/1.1 302 Found\r\n" + rest, 302, ""},
+		{"B14", "HTTP/1.1 000 What\r\n" + rest, 0, ""},
+		{"B14", "HTTP/1.1 999 What\r\n" + rest, 999, ""},
+		{"B14", "HTTP/1.1 300 What\r\n" + rest, 300, ""},
+		{"B19", "HTTP/1.1 400 Bad Request\r\n" + rest, 400, ""},
+		{"B19", "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n" + rest, 401, ""},
+		{"B19", "HTTP/1.1 404 Not Found\r\n" + rest, 404, ""},
+		{"B20", "HTTP/1.1 410 Gone\r\n" + rest, 410, ""},
+		{"B21", "HTTP/1.1 413 Too Large\r\n" + rest, 413, ""},
+		{"B26", "HTTP/1.1 521 Down\r\n" + rest, 521, ""},
+		{"B27", ok + "Content-Length: 13\r\n\r\n{\"error\":\"x\"}", 200, `{"error":"x"}`},
+		{"B39", ok + "Webhook-Delivery: abort-message\r\n" + rest, 200, ""},
+		{"A48", "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\n" + rest, 302, ""},
+		{"A48", "HTTP/1.1 307 Temporary\r\nLocation: http://169.254.169.254/\r\n" + rest, 307, ""},
+		{"A48", "HTTP/1.1 308 Permanent\r\nLocation: http://169.254.169.254/\r\n" + rest, 308, ""},
+		{"A49", "HTTP/1.1 301 Moved\r\nLocation: http://%zz:x/\r\n" + rest, 301, ""},
+		{"A53", ok + "Alt-Svc: h2=\"127.0.0.1:1\"\r\nRefresh: 0; url=http://127.0.0.1:1/\r\nStrict-Transport-Security: max-age=9\r\n" + rest, 200, ""},
 	} {
 		var requests atomic.Int32
 		url := rawServer(t, func(conn net.Conn) { requests.Add(1); answerWith(c.raw)(conn) })
-		res, err := postTo(t, newTestTransport(t, loopbackConfig()), url)
+		res, err := postTo(t, newSender(t, loopback()), url)
 		if !assert.NoError(t, err, "%s %.40q", c.number, c.raw) {
 			continue
 		}
-		kind, detail := webhook.StatusFailure(res.StatusCode)
 		assert.Equal(t, c.status, res.StatusCode, c.number)
-		assert.Equal(t, c.kind, kind, "%s %d", c.number, res.StatusCode)
-		assert.Equal(t, kind == "", detail == "")
 		assert.Equal(t, c.body, string(res.Body), c.number)
 		assert.Equal(t, int32(1), requests.Load(), "%s one attempt is one request", c.number)
 	}
@@ -125,10 +71,10 @@ func TestOnlyTheStatusDecides(t *testing.T) {
 
 func TestAnswersThatAreNotHTTP(t *testing.T) {
 	t.Parallel()
-	const protocol, connection = webhook.FailureProtocol, webhook.FailureConnection
+	const protocol, connection = httpsend.Protocol, httpsend.Connection
 	for _, c := range []struct {
 		number, raw string
-		kind        webhook.FailureKind
+		kind        httpsend.Kind
 	}{
 		{"B8", "", connection},
 		{"B8", "HTTP/1.1 200 OK", connection},
@@ -151,11 +97,11 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 		{"B18", "HTTP/1.1 200 OK\r\n folded: " + secretBanner + "\r\n\r\n", protocol},
 	} {
 		url := rawServer(t, answerWith(c.raw))
-		res, err := postTo(t, newTestTransport(t, loopbackConfig()), url)
+		res, err := postTo(t, newSender(t, loopback()), url)
 		if !assert.Error(t, err, "%s %.40q: %+v", c.number, c.raw, res) {
 			continue
 		}
-		e := transportFailure(t, err)
+		e := failure(t, err)
 		assert.Equal(t, c.kind, e.Kind, "%s %.40q: %v", c.number, c.raw, e.Err)
 		assertFixedWords(t, e) // B16, B17
 	}
@@ -165,9 +111,9 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 func TestAnswersThatAreNotHTTPToHeadersWithASpace(t *testing.T) {
 	t.Parallel()
 	url := rawServer(t, answerWith("SSH-2.0-x\r\n"))
-	req := &webhook.Request{URL: url, Header: http.Header{"X-Shop": {"two words\tand a tab"}}, Body: []byte(`{}`)}
-	_, err := newTestTransport(t, loopbackConfig()).Send(t.Context(), req)
-	assert.Equal(t, webhook.FailureProtocol, transportFailure(t, err).Kind)
+	req := httpsend.Request{URL: url, Header: http.Header{"X-Shop": {"two words\tand a tab"}}, Body: []byte(`{}`)}
+	_, err := newSender(t, loopback()).Send(t.Context(), req)
+	assert.Equal(t, httpsend.Protocol, failure(t, err).Kind)
 }
 
 func TestResetBeforeTheAnswer(t *testing.T) { // B7, B17
@@ -176,9 +122,9 @@ func TestResetBeforeTheAnswer(t *testing.T) { // B7, B17
 		readRequest(c)
 		_ = c.(*net.TCPConn).SetLinger(0)
 	})
-	_, err := postTo(t, newTestTransport(t, loopbackConfig()), url)
-	e := transportFailure(t, err)
-	assert.Equal(t, webhook.FailureConnection, e.Kind)
+	_, err := postTo(t, newSender(t, loopback()), url)
+	e := failure(t, err)
+	assert.Equal(t, httpsend.Connection, e.Kind)
 	assertFixedWords(t, e)
 }
 
@@ -187,9 +133,9 @@ func TestConnectionRefused(t *testing.T) { // B31
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	_, err = postTo(t, newTestTransport(t, loopbackConfig()), "http://"+l.Addr().String())
-	e := transportFailure(t, err)
-	assert.Equal(t, webhook.FailureRefused, e.Kind)
+	_, err = postTo(t, newSender(t, loopback()), "http://"+l.Addr().String())
+	e := failure(t, err)
+	assert.Equal(t, httpsend.Refused, e.Kind)
 	assertFixedWords(t, e)
 }
 
@@ -200,7 +146,7 @@ func TestEndlessBodies(t *testing.T) { // B4, B5, B9
 		status  string
 		excerpt int
 		want    int
-	}{{"200 OK", 0, 1024}, {"500 Oops", 0, 1024}, {"200 OK", -1, 0}, {"200 OK", 4096, 4096}, {"500 Oops", 7, 7}} {
+	}{{"200 OK", 1024, 1024}, {"500 Oops", 1024, 1024}, {"200 OK", -1, 0}, {"200 OK", 4096, 4096}, {"500 Oops", 7, 7}} {
 		var written atomic.Int64
 		closed := make(chan struct{})
 		url := rawServer(t, func(conn net.Conn) {
@@ -214,9 +160,9 @@ func TestEndlessBodies(t *testing.T) { // B4, B5, B9
 				}
 			}
 		})
-		cfg := loopbackConfig()
-		cfg.ResponseExcerpt = c.excerpt
-		res, err := postTo(t, newTestTransport(t, cfg), url)
+		cfg := loopback()
+		cfg.Excerpt = c.excerpt
+		res, err := postTo(t, newSender(t, cfg), url)
 		require.NoError(t, err)
 		assert.Len(t, res.Body, c.want)
 		<-closed // the connection was dropped, not drained
@@ -232,7 +178,7 @@ func TestSwitchingProtocolsLeavesNoConnectionBehind(t *testing.T) { // B12
 		_, err := c.Read(make([]byte, 1))
 		closed <- err
 	})
-	res, err := postTo(t, newTestTransport(t, loopbackConfig()), url)
+	res, err := postTo(t, newSender(t, loopback()), url)
 	require.NoError(t, err)
 	assert.Equal(t, 101, res.StatusCode)
 	assert.Error(t, <-closed)
@@ -247,7 +193,7 @@ func TestEarlyAnswer(t *testing.T) { // B32
 		_, _ = io.Copy(io.Discard, c)
 	})
 	body := bytes.Repeat([]byte("x"), 8<<20)
-	res, err := newTestTransport(t, loopbackConfig()).Send(t.Context(), &webhook.Request{URL: url, Header: http.Header{}, Body: body})
+	res, err := newSender(t, loopback()).Send(t.Context(), httpsend.Request{URL: url, Header: http.Header{}, Body: body})
 	require.NoError(t, err)
 	assert.Equal(t, 413, res.StatusCode)
 }
@@ -283,9 +229,9 @@ func TestConnectionsAreReused(t *testing.T) { // B38
 			}
 			srv.Start()
 			t.Cleanup(srv.Close)
-			tr := newTestTransport(t, loopbackConfig())
+			tr := newSender(t, loopback())
 			for range 3 {
-				_, err := tr.Send(t.Context(), &webhook.Request{URL: srv.URL, Header: http.Header{"Idempotency-Key": {"x"}}, Body: []byte("{}")}) // B34
+				_, err := tr.Send(t.Context(), httpsend.Request{URL: srv.URL, Header: http.Header{"Idempotency-Key": {"x"}}, Body: []byte("{}")}) // B34
 				require.NoError(t, err)
 			}
 			assert.Equal(t, c.connections, connections.Load())
@@ -311,11 +257,11 @@ func TestARequestIsNeverSentTwice(t *testing.T) { // B34
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	tr := newTestTransport(t, loopbackConfig())
+	tr := newSender(t, loopback())
 	_, err := postTo(t, tr, url)
 	require.NoError(t, err)
 	_, err = postTo(t, tr, url)
-	assert.Equal(t, webhook.FailureConnection, transportFailure(t, err).Kind)
+	assert.Equal(t, httpsend.Connection, failure(t, err).Kind)
 	assert.Equal(t, int32(2), requests.Load())
 }
 
@@ -325,19 +271,19 @@ func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) { // A50
 		t.Setenv(name, proxy)
 	}
 	url := rawServer(t, answerWith("HTTP/1.1 200 OK\r\n\r\n"))
-	cfg := loopbackConfig()
-	cfg.AllowPrefixes = append(cfg.AllowPrefixes, netip.MustParsePrefix("10.0.0.0/8"))
-	_, err := postTo(t, newTestTransport(t, cfg), url)
+	cfg := loopback()
+	cfg.Policy.Allow = append(cfg.Policy.Allow, netip.MustParsePrefix("10.0.0.0/8"))
+	_, err := postTo(t, newSender(t, cfg), url)
 	assert.NoError(t, err)
 }
 
 func TestInvalidHeadersAreNotTheReceiversFault(t *testing.T) {
 	t.Parallel()
-	tr := newTestTransport(t, loopbackConfig())
+	tr := newSender(t, loopback())
 	for _, h := range []http.Header{{"A": {"a\r\nX: b"}}, {"a b": {"c"}}} {
-		_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://127.0.0.1:1/", Header: h, Body: []byte("{}")})
-		e := transportFailure(t, err)
-		assert.Equal(t, webhook.FailureInternal, e.Kind)
+		_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://127.0.0.1:1/", Header: h, Body: []byte("{}")})
+		e := failure(t, err)
+		assert.Equal(t, httpsend.Internal, e.Kind)
 		assertFixedWords(t, e)
 	}
 }

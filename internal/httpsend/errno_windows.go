@@ -1,9 +1,9 @@
-package webhook
+package httpsend
 
 import "syscall"
 
 // Winsock's numbers; the names of syscall without WSA are not what a socket
-// answers (https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2).
+// returns (https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2).
 const (
 	errPipe        = syscall.ERROR_BROKEN_PIPE
 	errConnAborted = syscall.WSAECONNABORTED

@@ -1,4 +1,4 @@
-package webhook_test
+package httpsend_test
 
 import (
 	"context"
@@ -18,8 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringyo-ai/webhook"
-	"github.com/ringyo-ai/webhook/memstore"
+	"github.com/ringyo-ai/webhook/internal/httpsend"
 )
 
 // DNS record types and response codes (RFC 1035, RFC 3596).
@@ -118,11 +117,11 @@ func (z zone) reply(id, question []byte) []byte {
 }
 
 // resolveWith makes tr resolve names with r. The network stays real.
-func resolveWith(tr *webhook.HTTPTransport, r *net.Resolver) {
-	tr.SetDial(func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+func resolveWith(tr *sender, r *net.Resolver) {
+	tr.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
 		d.Resolver = r
 		return d.DialContext(ctx, network, addr)
-	})
+	}
 }
 
 // In these tests 127.0.0.2 stands for the public address, since no test leaves
@@ -133,38 +132,37 @@ func TestNamesThatLeadToAddresses(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		zone zone
-		kind webhook.FailureKind // empty: reaches the public address
+		kind httpsend.Kind // empty: reaches the public address
 	}{
-		{"A43 private", zone{addrs: []string{private}}, webhook.FailureBlockedAddress},
+		{"A43 private", zone{addrs: []string{private}}, httpsend.BlockedAddress},
 		{"A44 public and private", zone{addrs: []string{public, private}}, ""},
 		{"A44 private and public", zone{addrs: []string{private, public}}, ""},
-		{"A44 public that refuses, and private", zone{addrs: []string{"127.0.0.3", private}}, webhook.FailureBlockedAddress},
-		{"A46 private IPv6 alone", zone{addrs: []string{"fd00::1"}}, webhook.FailureBlockedAddress},
-		{"A46 loopback IPv6 alone", zone{addrs: []string{"::1"}}, webhook.FailureBlockedAddress},
+		{"A44 public that refuses, and private", zone{addrs: []string{"127.0.0.3", private}}, httpsend.BlockedAddress},
+		{"A46 private IPv6 alone", zone{addrs: []string{"fd00::1"}}, httpsend.BlockedAddress},
+		{"A46 loopback IPv6 alone", zone{addrs: []string{"::1"}}, httpsend.BlockedAddress},
 		{"A46 public IPv4, private IPv6", zone{addrs: []string{"fd00::1", public}}, ""},
-		{"A10 mapped IPv6", zone{addrs: []string{"::ffff:127.0.0.1"}}, webhook.FailureBlockedAddress},
-		{"A14 NAT64", zone{addrs: []string{"64:ff9b::7f00:1"}}, webhook.FailureBlockedAddress},
-		{"A34 unspecified", zone{addrs: []string{"0.0.0.0"}}, webhook.FailureBlockedAddress},
-		{"A47 alias of a metadata service", zone{alias: "metadata.google.internal", addrs: []string{"169.254.169.254"}}, webhook.FailureBlockedAddress},
-		{"A47 alias of itself", zone{alias: "hooks.example.com"}, webhook.FailureDNSNotFound},
-		{"A47 no such name", zone{rcode: nxDomain}, webhook.FailureDNSNotFound},
-		{"A47 empty answer", zone{}, webhook.FailureDNSNotFound},
-		{"A47 server failure", zone{rcode: servFail}, webhook.FailureDNSTemporary},
+		{"A10 mapped IPv6", zone{addrs: []string{"::ffff:127.0.0.1"}}, httpsend.BlockedAddress},
+		{"A14 NAT64", zone{addrs: []string{"64:ff9b::7f00:1"}}, httpsend.BlockedAddress},
+		{"A34 unspecified", zone{addrs: []string{"0.0.0.0"}}, httpsend.BlockedAddress},
+		{"A47 alias of a metadata service", zone{alias: "metadata.google.internal", addrs: []string{"169.254.169.254"}}, httpsend.BlockedAddress},
+		{"A47 alias of itself", zone{alias: "hooks.example.com"}, httpsend.DNSNotFound},
+		{"A47 no such name", zone{rcode: nxDomain}, httpsend.DNSNotFound},
+		{"A47 empty answer", zone{}, httpsend.DNSNotFound},
+		{"A47 server failure", zone{rcode: servFail}, httpsend.DNSTemporary},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			port := listenOnBoth(t, public, private, c.kind != "")
-			cfg := webhook.HTTPConfig{AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix(public + "/32"), netip.MustParsePrefix("127.0.0.3/32")}}
-			tr := newTestTransport(t, cfg)
+			cfg := overHTTP(public+"/32", "127.0.0.3/32")
+			tr := newSender(t, cfg)
 			resolveWith(tr, resolver(func(uint16) zone { return c.zone }))
 			url := "http://hooks.example.com:" + port + "/"
-			require.NoError(t, tr.CheckURL(url), "registration resolves no name")
 			_, err := postTo(t, tr, url)
 			if c.kind == "" {
 				require.NoError(t, err)
 				return
 			}
-			e := transportFailure(t, err)
+			e := failure(t, err)
 			assert.Equal(t, c.kind, e.Kind, e.Err)
 			assertFixedWords(t, e)
 		})
@@ -203,8 +201,9 @@ func TestRebinding(t *testing.T) { // A45
 	const public, private = "127.0.0.2", "127.0.0.1"
 	port := listenOnBoth(t, public, private, false)
 	var rebound atomic.Bool
-	cfg := webhook.HTTPConfig{AllowHTTP: true, MaxIdle: -1, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix(public + "/32")}}
-	tr := newTestTransport(t, cfg)
+	cfg := overHTTP(public + "/32")
+	cfg.MaxIdle = -1
+	tr := newSender(t, cfg)
 	resolveWith(tr, resolver(func(uint16) zone {
 		if rebound.Load() {
 			return zone{addrs: []string{private}}
@@ -216,7 +215,7 @@ func TestRebinding(t *testing.T) { // A45
 	rebound.Store(true)
 	for range 2 {
 		_, err = postTo(t, tr, "http://hooks.example.com:"+port+"/")
-		assert.Equal(t, webhook.FailureBlockedAddress, transportFailure(t, err).Kind)
+		assert.Equal(t, httpsend.BlockedAddress, failure(t, err).Kind)
 	}
 }
 
@@ -229,13 +228,13 @@ func TestSlowDNS(t *testing.T) { // A47
 	_, err := resolver(func(uint16) zone { return zone{rcode: nxDomain} }).LookupHost(t.Context(), "first.example.com")
 	require.Error(t, err)
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{})
+		tr := newSender(t, strict())
 		resolveWith(tr, resolver(func(uint16) zone { return zone{mute: true} }))
 		start := time.Now()
 		_, err := postTo(t, tr, "https://hooks.example.com/")
 		assert.Equal(t, 3*time.Second, time.Since(start))
-		e := transportFailure(t, err)
-		assert.Equal(t, webhook.FailureDNSTemporary, e.Kind)
+		e := failure(t, err)
+		assert.Equal(t, httpsend.DNSTemporary, e.Kind)
 		assertFixedWords(t, e)
 		time.Sleep(time.Minute) // package net gives up its own questions later
 	})
@@ -244,10 +243,10 @@ func TestSlowDNS(t *testing.T) { // A47
 // The system's own resolver, cgo or Go, has no way round the guard either.
 func TestLocalhostByTheSystemsResolver(t *testing.T) { // A3
 	t.Parallel()
-	tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}})
+	tr := newSender(t, overHTTP("127.0.0.9/32"))
 	url := rawServer(t, func(c net.Conn) { t.Error("reached") })
 	_, err := postTo(t, tr, strings.Replace(url, "127.0.0.1", "localhost", 1))
-	assert.Equal(t, webhook.FailureBlockedAddress, transportFailure(t, err).Kind)
+	assert.Equal(t, httpsend.BlockedAddress, failure(t, err).Kind)
 }
 
 // A host whose own name server fails is told apart from a resolver that fails.
@@ -256,22 +255,22 @@ func TestANameServerThatFails(t *testing.T) { // A58
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(srv.Close)
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(srv.URL, "http://"))
-	const ours, theirs = webhook.FailureDNSTemporary, webhook.FailureDNSServer
+	const ours, theirs = httpsend.DNSTemporary, httpsend.DNSServer
 	for _, c := range []struct {
 		name     string
 		bad      zone
 		resolves bool // the others' hosts
-		want     []webhook.FailureKind
+		want     []httpsend.Kind
 	}{
-		{"it fails", zone{rcode: servFail}, true, []webhook.FailureKind{ours, ours, theirs, theirs}},
-		{"it refuses", zone{rcode: 5}, true, []webhook.FailureKind{ours, ours, theirs, theirs}},
-		{"nothing is resolved", zone{rcode: servFail}, false, []webhook.FailureKind{ours, ours, ours, ours, ours, ours}},
+		{"it fails", zone{rcode: servFail}, true, []httpsend.Kind{ours, ours, theirs, theirs}},
+		{"it refuses", zone{rcode: 5}, true, []httpsend.Kind{ours, ours, theirs, theirs}},
+		{"nothing is resolved", zone{rcode: servFail}, false, []httpsend.Kind{ours, ours, ours, ours, ours, ours}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := loopbackConfig()
+			cfg := loopback()
 			cfg.MaxIdle = -1 // each request looks its host up
-			tr := newTestTransport(t, cfg)
+			tr := newSender(t, cfg)
 			resolveWith(tr, resolverOfNames(func(name string, _ uint16) zone {
 				if strings.HasPrefix(name, "good.") && c.resolves {
 					return zone{addrs: []string{"127.0.0.1"}}
@@ -279,12 +278,12 @@ func TestANameServerThatFails(t *testing.T) { // A58
 				return c.bad
 			}))
 			send := func(account, host string) error {
-				_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://" + host + ":" + port + "/", AccountID: account, Header: http.Header{}})
+				_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://" + host + ":" + port + "/", Owner: account, Header: http.Header{}})
 				return err
 			}
 			for i, want := range c.want {
 				assert.Equal(t, c.resolves, send("b", "good.example.com") == nil)
-				e := transportFailure(t, send("a", "hooks.example.org"))
+				e := failure(t, send("a", "hooks.example.org"))
 				assert.Equal(t, want, e.Kind, i)
 				assertFixedWords(t, e)
 			}
@@ -298,75 +297,31 @@ func TestANameServerThatNeverAnswers(t *testing.T) { // A58
 	_, err := resolver(func(uint16) zone { return zone{rcode: nxDomain} }).LookupHost(t.Context(), "first.example.com") // see TestSlowDNS
 	require.Error(t, err)
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, MaxIdle: -1})
+		cfg := overHTTP()
+		cfg.MaxIdle = -1
+		tr := newSender(t, cfg)
 		inMemory(t, tr, answerWith(okAnswer))
-		answered := tr.Dial()
-		tr.SetDial(func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+		answered := tr.dial
+		tr.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
 			if strings.HasPrefix(addr, "bad.") {
 				d.Resolver = resolver(func(uint16) zone { return zone{mute: true} })
 				return d.DialContext(ctx, network, addr)
 			}
 			require.NoError(t, d.ControlContext(ctx, "tcp4", "8.8.8.8:80", nil))
 			return answered(ctx, d, network, addr)
-		})
+		}
 		for i := range 4 {
-			_, err := tr.Send(t.Context(), &webhook.Request{URL: "http://good.example.org/", AccountID: "b", Header: http.Header{}})
+			_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://good.example.org/", Owner: "b", Header: http.Header{}})
 			require.NoError(t, err)
 			start := time.Now()
-			_, err = tr.Send(t.Context(), &webhook.Request{URL: "http://bad.example.com/", AccountID: "a", Header: http.Header{}})
+			_, err = tr.Send(t.Context(), httpsend.Request{URL: "http://bad.example.com/", Owner: "a", Header: http.Header{}})
 			assert.Equal(t, 3*time.Second, time.Since(start))
-			want := webhook.FailureDNSTemporary
+			want := httpsend.DNSTemporary
 			if i >= 2 {
-				want = webhook.FailureDNSServer
+				want = httpsend.DNSServer
 			}
-			assert.Equal(t, want, transportFailure(t, err).Kind)
+			assert.Equal(t, want, failure(t, err).Kind)
 		}
 		time.Sleep(time.Minute) // package net gives up its own questions later
-	})
-}
-
-// Such an endpoint uses up its attempts, shows why, and is disabled in the end.
-func TestAnEndpointWhoseNameServerFailsIsDisabled(t *testing.T) { // A58
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		tr := newTestTransport(t, webhook.HTTPConfig{AllowHTTP: true, MaxIdle: -1})
-		inMemory(t, tr, answerWith(okAnswer))
-		answered := tr.Dial()
-		tr.SetDial(func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
-			if strings.HasPrefix(addr, "bad.") {
-				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", Name: addr, IsTemporary: true}}
-			}
-			require.NoError(t, d.ControlContext(ctx, "tcp4", "8.8.8.8:80", nil))
-			return answered(ctx, d, network, addr)
-		})
-		e, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: tr, Logger: quiet, Disable: webhook.DisablePolicy{After: 2}})
-		require.NoError(t, err)
-		create := func(account, url string) webhook.Endpoint {
-			ep, _, err := e.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: account, URL: url, Events: []webhook.EventType{"*"}})
-			require.NoError(t, err)
-			return ep
-		}
-		bad, _ := create("a", "http://bad.example.com/"), create("b", "http://good.example.org/")
-		for range 150 {
-			for _, account := range []string{"a", "b"} {
-				ev, err := webhook.NewEvent(account, "test.happened", 1)
-				require.NoError(t, err)
-				require.NoError(t, e.Emit(t.Context(), ev))
-				_, err = e.DeliverDue(t.Context())
-				require.NoError(t, err)
-			}
-			time.Sleep(10 * time.Second)
-		}
-		ep, err := e.GetEndpoint(t.Context(), "a", bad.ID)
-		require.NoError(t, err)
-		assert.Equal(t, webhook.EndpointInactive, ep.Status)
-		page, err := e.ListDeliveries(t.Context(), "a", webhook.DeliveryQuery{EndpointID: bad.ID, Status: webhook.DeliveryExhausted})
-		require.NoError(t, err)
-		require.NotEmpty(t, page.Items)
-		attempts, err := e.ListAttempts(t.Context(), "a", page.Items[0].ID)
-		require.NoError(t, err)
-		require.NotEmpty(t, attempts)
-		assert.Equal(t, webhook.FailureDNSServer, attempts[0].Failure)
-		assert.Equal(t, "the name server of your domain did not answer", attempts[0].Detail)
 	})
 }

@@ -1,4 +1,4 @@
-package webhook
+package httpsend
 
 import (
 	"context"
@@ -29,10 +29,10 @@ func (e *dialError) Unwrap() error { return e.err }
 
 // connection makes a connection to a checked address, within the connect budget.
 // It returns the network's side, and what HTTP is spoken on.
-func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Key) (*http1.Wire, net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.connect)
+func (s *Sender) connection(ctx context.Context, at *target, key http1.Key) (*http1.Wire, net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.connect)
 	defer cancel()
-	raw, err := t.connectTCP(ctx, key)
+	raw, err := s.connectTCP(ctx, key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,7 +40,7 @@ func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Ke
 	if !key.TLS {
 		return wire, wire, nil
 	}
-	cfg := t.tls.Clone()
+	cfg := s.tls.Clone()
 	cfg.ServerName = at.url.Hostname()
 	conn := tls.Client(wire, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -52,19 +52,19 @@ func (t *HTTPTransport) connection(ctx context.Context, at *target, key http1.Ke
 
 // connectTCP dials through the egress policy, which sees each address that a
 // name leads to.
-func (t *HTTPTransport) connectTCP(ctx context.Context, key http1.Key) (net.Conn, error) {
+func (s *Sender) connectTCP(ctx context.Context, key http1.Key) (net.Conn, error) {
 	var resolved, blocked atomic.Bool // addresses of both families are dialled at once
 	d := &net.Dialer{ControlContext: func(ctx context.Context, network, address string, c syscall.RawConn) error {
 		resolved.Store(true)
-		err := t.policy.Control(ctx, network, address, c)
+		err := s.policy.Control(ctx, network, address, c)
 		if err != nil {
 			blocked.Store(true)
 		}
 		return err
 	}}
 	began := time.Now()
-	conn, err := t.dial(ctx, d, "tcp", key.Address)
-	theirs := t.recordLookup(ctx, key, began, resolved.Load(), err)
+	conn, err := s.dial(ctx, d, "tcp", key.Address)
+	theirs := s.recordLookup(ctx, key, began, resolved.Load(), err)
 	if err != nil {
 		return nil, &dialError{blocked: blocked.Load(), timeout: expired(ctx), nameServer: theirs, err: err}
 	}
@@ -73,21 +73,21 @@ func (t *HTTPTransport) connectTCP(ctx context.Context, key http1.Key) (net.Conn
 
 // recordLookup notes how the lookup of a host ended, and reports whether it failed
 // by the host's own name server. That a name does not exist says nothing of either.
-func (t *HTTPTransport) recordLookup(ctx context.Context, key http1.Key, began time.Time, resolved bool, err error) (theirs bool) {
+func (s *Sender) recordLookup(ctx context.Context, key http1.Key, began time.Time, resolved bool, err error) (theirs bool) {
 	host, _, split := net.SplitHostPort(key.Address)
 	if _, literal := netip.ParseAddr(host); split != nil || literal == nil {
 		return false
 	}
 	if resolved {
-		t.lookups.Resolved(key.Owner, host)
+		s.lookups.Resolved(key.Owner, host)
 		return false
 	}
 	var dns *net.DNSError
 	failed := errors.As(err, &dns) && !dns.IsNotFound && context.Cause(ctx) != context.Canceled
-	if kind, _ := errnoFailure(err); !failed || kind.Ours() || starved() {
+	if kind, _ := errnoFailure(err); !failed || kind.SenderFault() || starved() {
 		return false
 	}
-	return t.lookups.Failed(key.Owner, host, began)
+	return s.lookups.Failed(key.Owner, host, began)
 }
 
 func expired(ctx context.Context) bool { return ctx.Err() == context.DeadlineExceeded }

@@ -1,10 +1,11 @@
 //go:build unix
 
-package webhook_test
+package itest
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -56,7 +57,7 @@ func outOfDescriptors(t *testing.T) {
 	store := memstore.NewWith(memstore.Options{Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	var failures []string
 	e, err := webhook.New(webhook.Config{
-		Store: store, Transport: transport, Logger: quiet,
+		Store: store, Transport: transport, Logger: slog.New(slog.DiscardHandler),
 		Disable: webhook.DisablePolicy{After: 1},
 		Retry:   webhook.Schedule{}, // one attempt: if it counted, it would disable
 		Hooks: webhook.Hooks{OnAttempt: func(_ context.Context, a webhook.AttemptInfo) {
