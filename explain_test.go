@@ -149,8 +149,7 @@ func TestExplainNamesTheLikelyCause(t *testing.T) {
 		"too large":    {with(func(r *http.Request) { r.ContentLength = 1 << 40 }), "MaxBody is"},
 		"not an event": {(&signed{id: "evt_1", timestamp: fmt.Sprint(time.Now().Unix()), body: "[]", secret: receiverSecret.Reveal()}).request(), "not an event"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { // at once: some requests are a time old
 			text := explained(t, c.request, nil)
 			assert.Contains(t, text, c.want)
 			assert.NotContains(t, text, strings.TrimPrefix(receiverSecret.Reveal(), "whsec_"))

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/race"
 	"github.com/ringyo-ai/webhook/memstore"
 )
 
@@ -43,6 +44,9 @@ func TestEndpointsThatHangDelayNoOther(t *testing.T) {
 		{"10,000 once a minute", 10_000, time.Minute, 30 * time.Second, "bad", true, false, false, time.Second},
 		{"10,000 once a minute, in transactions", 10_000, time.Minute, 30 * time.Second, "good", true, false, true, time.Second},
 	} {
+		if race.Enabled {
+			tt.hanging, tt.length = tt.hanging/5, min(tt.length, 20*time.Second)
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -91,7 +95,10 @@ func TestOneAccountsSlowEndpointsDelayNoOtherAccount(t *testing.T) {
 				warm := traffic{account: "victim", name: "good", n: 20, every: time.Second}
 				w.play(2*time.Second, warm)
 				w.forget()
-				const length = 8 * time.Second
+				length := 8 * time.Second
+				if race.Enabled {
+					length = time.Second
+				}
 				rate := alone * tt.percent / 100
 				w.play(length,
 					traffic{account: "slow", name: "slow", n: 100, every: time.Second},
@@ -172,7 +179,10 @@ func TestLargeEventsForEndpointsThatHangTakeLittleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spy := &byteSpy{Store: memstore.New(), size: map[string]int{}}
 		w := newTown(t, spy)
-		const endpoints = 700
+		endpoints := 700
+		if race.Enabled {
+			endpoints = 100
+		}
 		w.settle(endpoints, "a", "bad", silent)
 		good := w.settle(1, "b", "good", well)
 		data := map[string]string{"text": string(make([]byte, 150_000))} // a megabyte as JSON: \u0000 six times as long
@@ -266,6 +276,9 @@ func TestGoodEndpointsAreServedInAnyMix(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(kinds))
 	rounds := 5
+	if race.Enabled {
+		rounds = 2
+	}
 	if os.Getenv("WEBHOOK_TEST_LONG") == "1" {
 		rounds = 100
 	}
