@@ -335,7 +335,7 @@ func (e *Engine) postpone(r *result) {
 }
 
 // plan asks the policy what follows a failed attempt. It reports whether the policy
-// had an answer.
+// could tell.
 func (e *Engine) plan(r *result) bool {
 	delay, again, ok := e.nextDelay(r.Attempts+1, r.last)
 	counts := r.verdict == failed

@@ -9,7 +9,7 @@
 // sqlstore in PostgreSQL, MySQL/MariaDB or SQLite. Code that emits depends on
 // the [Dispatcher] interface alone.
 //
-// [Engine.Emit] answers nil once events are durable. [Engine.EmitTx] makes them
+// [Engine.Emit] returns nil once events are durable. [Engine.EmitTx] makes them
 // part of the caller's own transaction. Each of the 14 event types has a
 // constructor, such as [NewCallCompleted], and a payload type; [NewEvent] makes
 // any other.

@@ -12,27 +12,27 @@ import (
 // a method Code with the word for it: "invalid_url" ([*URLError]), "invalid_events"
 // ([*ValidationError]), "webhook_limit_reached" ([ErrEndpointLimit]) and
 // "url_unreachable" ([*UnreachableError]). There are no further words: a management
-// API answers [ErrNotFound] with 404, [ErrIDConflict], [ErrVersionConflict] and
+// API reports [ErrNotFound] with 404, [ErrIDConflict], [ErrVersionConflict] and
 // [ErrSecretLimit] with 409, and what is not of these kinds with 500.
 var (
-	// ErrNotFound answers an id that does not exist or belongs to another
+	// ErrNotFound is returned for an id that does not exist or belongs to another
 	// account; the two cannot be told apart.
 	ErrNotFound = errors.New("webhook: not found")
-	// ErrIDConflict answers an event id that the account already used with
+	// ErrIDConflict is returned for an event id that the account already used with
 	// other content, or an endpoint id that is or was in use.
 	ErrIDConflict = errors.New("webhook: this id is already in use for something else")
-	// ErrVersionConflict answers an update whose endpoint was changed in
+	// ErrVersionConflict is returned for an update whose endpoint was changed in
 	// between: read it again and repeat.
 	ErrVersionConflict = errors.New("webhook: the endpoint was changed in between")
-	// ErrEndpointLimit answers the endpoint beyond Config.MaxEndpoints.
+	// ErrEndpointLimit is returned for the endpoint beyond Config.MaxEndpoints.
 	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have"}
-	// ErrSecretLimit answers a rotation while the endpoint has Config.MaxSecrets
+	// ErrSecretLimit is returned for a rotation while the endpoint has Config.MaxSecrets
 	// valid secrets: wait until one expires, or rotate without overlap.
 	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
 	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
 	// [Endpoint.Unreadable], and what was asked for needs it.
 	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
-	// ErrPayloadTooLarge answers an event whose data exceeds Config.MaxPayload.
+	// ErrPayloadTooLarge is returned for an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument is the class of every argument error; the text, and
 	// for events a [*ValidationError], says which.
@@ -43,11 +43,11 @@ var (
 	// whether it happened. Repeat it with the same events: their ids make that
 	// safe.
 	ErrUnknownOutcome = errors.New("webhook: outcome unknown, repeat with the same ids")
-	// ErrStarted answers a second Start.
+	// ErrStarted is returned for a second Start.
 	ErrStarted = errors.New("webhook: already started")
-	// ErrStopped answers Start after Stop; make a new Engine.
+	// ErrStopped is returned for Start after Stop; make a new Engine.
 	ErrStopped = errors.New("webhook: stopped")
-	// ErrStopFromHook answers Stop called with a hook's own context: it would
+	// ErrStopFromHook is returned for Stop called with a hook's own context: it would
 	// wait for itself. Call it from another goroutine.
 	ErrStopFromHook = errors.New("webhook: Stop called from a hook")
 )
@@ -114,7 +114,7 @@ func (e *ValidationError) Error() string {
 // Is reports whether target is [ErrInvalidArgument].
 func (e *ValidationError) Is(target error) bool { return target == ErrInvalidArgument }
 
-// Code answers "invalid_events", the word that a management API shows, when an
+// Code returns "invalid_events", the word that a management API shows, when an
 // endpoint's Events are among the Fields, and "" otherwise: other mistakes have no
 // word.
 func (e *ValidationError) Code() string { return e.code }

@@ -18,7 +18,7 @@ import (
 // returns.
 //
 // A hook may call every method of the Engine, with the hook's own context: Stop
-// then answers [ErrStopFromHook], and DeliverDue does not wait for hooks. With
+// then returns [ErrStopFromHook], and DeliverDue does not wait for hooks. With
 // another context these two would wait for the very hook that calls them.
 type Hooks struct {
 	// OnAttempt is called after every attempt, a failed one of ours included.
@@ -41,7 +41,7 @@ type Hooks struct {
 	// false holds it back until the next failure. It is not asked for 410 Gone.
 	// It is called while a batch of results waits for it, so it must be quick: all
 	// questions of a batch together get one second, after which, or after a
-	// panic, the answer is false.
+	// panic, it counts as false.
 	AllowDisable func(ctx context.Context, accountID, endpointID string) bool
 }
 

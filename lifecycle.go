@@ -126,7 +126,7 @@ func ended(ctx context.Context, ch <-chan struct{}) bool {
 }
 
 // DeliverDue makes one pass without Start: it makes ready what is due, claims
-// once, sends, and records, all before it returns. It answers the number of
+// once, sends, and records, all before it returns. It returns the number of
 // deliveries that it attempted; 0 means that nothing was due. One pass takes at
 // most Config.Concurrency deliveries, and Config.PerEndpoint of each endpoint. It
 // purges nothing: history beyond Config.Retention goes only where some engine is

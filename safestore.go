@@ -12,7 +12,7 @@ import (
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
-// storeConcurrency answers how many Enqueue calls, and as many Settle calls, to
+// storeConcurrency returns how many Enqueue calls, and as many Settle calls, to
 // have under way at once.
 func storeConcurrency(s Store) int {
 	if h, ok := s.(ConcurrencyHinter); ok {
@@ -42,7 +42,7 @@ func storePanic(err *error) func(*safe.Panic) {
 	return func(p *safe.Panic) { *err = fmt.Errorf("%w: %w", ErrStore, p) }
 }
 
-// do is call for methods that answer nothing.
+// do is call for methods that return nothing but an error.
 func do(ctx context.Context, s safeStore, f func(context.Context) error) error {
 	_, err := call(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
@@ -53,7 +53,7 @@ var (
 	errRefused     = errors.New("settle answered that it failed, without a reason")
 )
 
-// storeError marks an error as the store's, unless it is an answer: one of the
+// storeError marks an error as the store's, unless it is one of the
 // sentinels of the Store contract.
 func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
@@ -67,7 +67,7 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// usable returns what of a store's answer can be worked with: of each delivery
+// usable returns what of a store's result can be worked with: of each delivery
 // once, with its event and its target, at most most. The rest is given back. A
 // store that is wrong about one delivery must not end what serves all.
 func (e *Engine) usable(leased []Leased, most int, leaseEnd time.Time) []Leased {

@@ -153,7 +153,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 				unseen = append(unseen, &batch[i])
 			}
 		default:
-			batch[i].unanswered = true // the store may have lost the answer to a part of the call
+			batch[i].unanswered = true // the store may have lost the result of a part of the call
 			failed, err = append(failed, batch[i]), cmp.Or(res.Err, errRefused)
 		}
 	}
@@ -228,8 +228,8 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 // the store was ill a moment ago.
 const unseenTime = time.Second
 
-// unseen follows up results that an earlier call has recorded whose answer was
-// lost: nobody else was told of what it did. Another process may have recorded
+// unseen follows up results that an earlier call has recorded, though what it
+// returned was lost: nobody else was told of what it did. Another process may have recorded
 // one instead, after its lease; then the hooks say some things twice.
 func (e *Engine) unseen(ctx context.Context, results []*result) {
 	if len(results) == 0 {

@@ -22,11 +22,11 @@ import (
 //     [ErrUnknownOutcome]: then the change may or may not have happened, and
 //     repeating the call is safe.
 //   - An account's id never reaches another account's data: what belongs to
-//     somebody else answers [ErrNotFound], exactly like what does not exist.
+//     somebody else is reported by [ErrNotFound], exactly like what does not exist.
 //   - What cannot be read of one endpoint or one event concerns that one alone:
 //     it is told by [Endpoint.Unreadable], [Target.Err] or [Leased.Err], and fails
 //     no call that others share.
-//   - A cursor that the store did not answer fails with [ErrInvalidArgument].
+//   - A cursor that the store did not return fails with [ErrInvalidArgument].
 //   - Nothing is decided by "the last id seen": what a transaction commits ten
 //     minutes late is found like everything else.
 //
@@ -37,13 +37,13 @@ type Store interface {
 	Queue
 	Log
 
-	// Now answers the store's clock in UTC.
+	// Now returns the store's clock in UTC.
 	Now(ctx context.Context) (time.Time, error)
 }
 
 // EndpointStore keeps endpoints. The engine has validated what it passes.
 type EndpointStore interface {
-	// CreateEndpoint stores a new endpoint and answers it as stored: the store
+	// CreateEndpoint stores a new endpoint and returns it as stored: the store
 	// sets CreatedAt, UpdatedAt, Version and Generation. It fails with
 	// [ErrEndpointLimit] when the account already has c.Max endpoints (0 means
 	// any number), checked so that two concurrent calls cannot both pass, and
@@ -51,12 +51,12 @@ type EndpointStore interface {
 	// twice, so that old deliveries never reach a new URL.
 	CreateEndpoint(ctx context.Context, c EndpointCreate) (EndpointRecord, error)
 
-	// GetEndpoint answers one endpoint with its secrets, or ErrNotFound.
+	// GetEndpoint returns one endpoint with its secrets, or ErrNotFound.
 	GetEndpoint(ctx context.Context, accountID, id string) (EndpointRecord, error)
 
 	// UpdateEndpoint replaces the configuration of u.Record.ID (URL, Events,
 	// Description, Metadata, Headers, Secrets), switches it on or off by
-	// u.Record.Status, and answers the endpoint as it then is, with a higher
+	// u.Record.Status, and returns the endpoint as it then is, with a higher
 	// Version. It changes nothing and fails with [ErrVersionConflict] unless the
 	// stored Version is u.Record.Version, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
@@ -64,17 +64,17 @@ type EndpointStore interface {
 	// stored, since they could not be read before.
 	//
 	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
-	// DisabledAt and keeps pending deliveries: from then on no Claim answers
+	// DisabledAt and keeps pending deliveries: from then on no Claim returns
 	// them and Maintain holds them, those that wait for a retry when they are
 	// due at the latest. Switching on clears the reason and makes Maintain
 	// release them.
 	UpdateEndpoint(ctx context.Context, u EndpointUpdate) (EndpointRecord, error)
 
-	// ListEndpoints answers the endpoints of one account, newest first; none
+	// ListEndpoints returns the endpoints of one account, newest first; none
 	// when the account has none.
 	ListEndpoints(ctx context.Context, f EndpointFilter) (Page[EndpointRecord], error)
 
-	// DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim answers
+	// DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim returns
 	// it again. Maintain cancels what is still pending, with the reason
 	// [ReasonEndpointDeleted]; what waits for a retry or is leased can take until
 	// it is due. The log of its deliveries stays. A Settle that arrives later
@@ -88,7 +88,7 @@ type EndpointStore interface {
 // [Dispatcher.EmitTx].
 type Enqueuer interface {
 	// Enqueue stores each group whole or not at all, each independently of the
-	// others, and answers one error per group (nil: durable; in a caller's
+	// others, and returns one error per group (nil: durable; in a caller's
 	// transaction: durable once that commits). Only a fault that concerns all
 	// groups is returned as the second result.
 	//
@@ -127,10 +127,10 @@ type Queue interface {
 	// Settle records the results of leased deliveries, each one atomically:
 	// attempt, delivery, endpoint counters and disabling together or not at all.
 	// One that cannot be recorded does not lose the others; it has its own error
-	// in the answer. Results of one endpoint apply in the order given.
+	// in the result. Results of one endpoint apply in the order given.
 	//
 	// A stale token, or the id of a delivery that is not there any more, changes
-	// nothing and answers [SettleStale], except that [OutcomeDelivered] wins from
+	// nothing and returns [SettleStale], except that [OutcomeDelivered] wins from
 	// every state but delivered: held, exhausted, cancelled or leased to somebody
 	// else.
 	Settle(ctx context.Context, s []Settlement) (Settled, error)
@@ -145,17 +145,17 @@ type Queue interface {
 
 // Log reads what happened, and makes deliveries pending again.
 type Log interface {
-	// GetEvent answers one stored event, or ErrNotFound.
+	// GetEvent returns one stored event, or ErrNotFound.
 	GetEvent(ctx context.Context, accountID, id string) (EventRecord, error)
 
-	// ListDeliveries answers deliveries, newest first. The filter names an
+	// ListDeliveries returns deliveries, newest first. The filter names an
 	// endpoint, an event or a delivery; one that names none fails with
 	// [ErrInvalidArgument], since no index serves it. What the filter names need
 	// not exist: the page is empty then. The deliveries of a deleted endpoint
 	// are still answered.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error)
 
-	// ListAttempts answers the attempts of one delivery, oldest first, or
+	// ListAttempts returns the attempts of one delivery, oldest first, or
 	// ErrNotFound when there is no such delivery.
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
@@ -181,7 +181,7 @@ type Log interface {
 
 // ConcurrencyHinter is an optional ability of a [Store].
 type ConcurrencyHinter interface {
-	// ConcurrencyHint answers how many Enqueue calls, and as many Settle calls,
+	// ConcurrencyHint returns how many Enqueue calls, and as many Settle calls,
 	// the store likes to see at once. Calls beyond it wait and share the next
 	// one. Without this ability the engine uses 4.
 	ConcurrencyHint() int

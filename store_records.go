@@ -4,7 +4,7 @@ import "time"
 
 // Page is one page of a list. Next is the cursor of the following page and
 // empty on the last one. A page can hold fewer items than asked for, even none,
-// and still have a Next. A cursor that the store did not answer fails with
+// and still have a Next. A cursor that the store did not return fails with
 // [ErrInvalidArgument].
 type Page[T any] struct {
 	Items []T
@@ -115,7 +115,7 @@ type EnqueueRequest struct {
 	Handoff LeaseTerms // zero: nothing is handed off
 }
 
-// Enqueued is the answer of [Enqueuer.Enqueue].
+// Enqueued is the result of [Enqueuer.Enqueue].
 type Enqueued struct {
 	Errs   []error   // one per group
 	Leased []Leased  // handed off to the caller
@@ -166,10 +166,10 @@ type Target struct {
 // ClaimRequest is the argument of [Queue.Claim].
 type ClaimRequest struct {
 	LeaseTerms
-	Cursor string // from the last answer; empty at the first call
+	Cursor string // from the last call; empty at the first call
 }
 
-// Claimed is the answer of [Queue.Claim].
+// Claimed is the result of [Queue.Claim].
 type Claimed struct {
 	Deliveries []Leased
 	Cursor     string
@@ -177,7 +177,7 @@ type Claimed struct {
 
 	// NextIn is the time until Maintain has something to make ready, hold,
 	// release or cancel: 0 means now, negative nothing known. A store that wants
-	// to look again, since it cannot know, answers a time above 0.
+	// to look again, since it cannot know, returns a time above 0.
 	NextIn time.Duration
 	Now    time.Time // the store's clock
 }
@@ -266,7 +266,7 @@ const (
 	SettleFailed
 )
 
-// SettleResult is the answer to one [Settlement].
+// SettleResult is the result of one [Settlement].
 type SettleResult struct {
 	Status SettleStatus
 	// Delivery is the delivery's status after an applied settlement.
@@ -284,7 +284,7 @@ type EndpointFailures struct {
 	Disabled   DisabledReason // set when this very call disabled it
 }
 
-// Settled is the answer of [Queue.Settle].
+// Settled is the result of [Queue.Settle].
 type Settled struct {
 	Results []SettleResult // in the order of the argument
 	Failing []EndpointFailures
@@ -300,7 +300,7 @@ type MaintainRequest struct {
 	Retention time.Duration
 }
 
-// Maintained is the answer of [Queue.Maintain].
+// Maintained is the result of [Queue.Maintain].
 type Maintained struct {
 	Readied   int  // due retries and expired leases made ready
 	Held      int  // deliveries of inactive endpoints
@@ -329,11 +329,11 @@ type ReplayRequest struct {
 	AccountID  string
 	EndpointID string
 	Since      time.Time // by EventRecord.CreatedAt
-	Cursor     string    // from the last answer
+	Cursor     string    // from the last call
 	Limit      int       // at least 1
 }
 
-// Replayed is the answer of [Log.Replay].
+// Replayed is the result of [Log.Replay].
 type Replayed struct {
 	Count int    // deliveries made pending or held by this call
 	Next  string // cursor; empty: done

@@ -84,7 +84,7 @@ type VerifierConfig struct {
 	// past and into the future. Defaults to 5 minutes. -1 accepts any time, and
 	// with that the replay of any request ever sent.
 	Tolerance time.Duration
-	// Clock answers the time. Defaults to time.Now.
+	// Clock returns the time. Defaults to time.Now.
 	Clock func() time.Time
 	// Scheme is how requests are signed. Defaults to that of [StandardSigner];
 	// the other one is [TimestampedSigner].
@@ -174,7 +174,7 @@ func (v *Verifier) Verify(body []byte, header http.Header) error {
 	return checkFresh(ts, v.clock(), v.tolerance)
 }
 
-// verify answers the timestamp of a request that one of the secrets signed.
+// verify returns the timestamp of a request that one of the secrets signed.
 func (s Scheme) verify(body []byte, header http.Header, secrets []Secret) (int64, error) {
 	if s.header != "" {
 		return s.verifyTimestamped(body, header, secrets)
@@ -233,7 +233,7 @@ func standardHeaders(header http.Header) (id, timestamp, signatures string, err 
 	return id, timestamp, signatures, nil
 }
 
-// single answers the value of a header that must be given exactly once: of two,
+// single returns the value of a header that must be given exactly once: of two,
 // another reader might see the other one.
 func single(header http.Header, key string) (string, bool) {
 	if v := header[key]; len(v) == 1 {

@@ -20,7 +20,7 @@ import (
 type Dispatcher interface {
 	// Emit stores events and their fan-out, all or nothing: nil means that they
 	// are durable in the Store and will be delivered. It needs no Start, and
-	// works after Stop. Invalid events answer one [*ValidationError] that names
+	// works after Stop. Invalid events return one [*ValidationError] that names
 	// each field, and nothing is stored. An error that wraps
 	// [ErrUnknownOutcome], and any other error of the Store, can be answered by
 	// repeating the call with the same events: their ids make that safe.
@@ -37,13 +37,13 @@ type Dispatcher interface {
 	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 	// Start begins delivering and returns at once; ctx bounds starting only. A
-	// second call answers [ErrStarted], one after Stop [ErrStopped].
+	// second call returns [ErrStarted], one after Stop [ErrStopped].
 	Start(ctx context.Context) error
 
 	// Stop ends delivering: it takes on nothing new, waits for the attempts in
 	// flight until ctx ends, and then cancels them and gives them back, which
 	// costs them no attempt; to record that takes up to Config.StoreTimeout and a
-	// second more. It answers nil when everything drained before ctx ended,
+	// second more. It returns nil when everything drained before ctx ended,
 	// otherwise an error that wraps ctx's. Before Start it does nothing; a second
 	// call waits for the first.
 	Stop(ctx context.Context) error

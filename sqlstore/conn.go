@@ -22,7 +22,7 @@ type txn struct {
 	wanted []string // to be prepared once the connection is back in the pool
 }
 
-// unwatched answers the context of a statement. In a transaction that holds
+// unwatched returns the context of a statement. In a transaction that holds
 // SQLite's write lock nothing waits for others and each statement is short, while
 // being ready to interrupt it takes the driver a goroutine and as long as the
 // statement itself: there a context is looked at between statements.
@@ -33,7 +33,7 @@ func (t *txn) unwatched(ctx context.Context) (context.Context, error) {
 	return context.WithoutCancel(ctx), ctx.Err()
 }
 
-// clock answers the database's time in microseconds, the same one for the whole
+// clock returns the database's time in microseconds, the same one for the whole
 // of a transaction.
 func (t *txn) clock(ctx context.Context) (int64, error) {
 	if t.micros == 0 {
@@ -95,7 +95,7 @@ func (t *txn) query(ctx context.Context, text string, scan func(*sql.Rows) error
 	return rows.Err()
 }
 
-// stmt answers the prepared form of a statement, or nil: where preparing does
+// stmt returns the prepared form of a statement, or nil: where preparing does
 // not help, in a caller's transaction, and the first time, since preparing takes
 // a connection and the transaction may hold the only one.
 func (t *txn) stmt(ctx context.Context, text string) *sql.Stmt {
@@ -155,7 +155,7 @@ func (p *preparedSet) add(ctx context.Context, db *sql.DB, texts []string) {
 	}
 }
 
-// pool answers what runs each statement on the pool.
+// pool returns what runs each statement on the pool.
 func (s *Store) pool() *txn { return &txn{s: s, q: s.db, pooled: true} }
 
 // read runs f on the pool. f can run again after an error.

@@ -24,7 +24,7 @@ const (
 	SQLite
 )
 
-// String answers the name of the dialect.
+// String returns the name of the dialect.
 func (d Dialect) String() string {
 	if spec := dialects[d]; spec != nil {
 		return spec.name
@@ -49,13 +49,13 @@ type dialect struct {
 
 	check func(*sql.DB) error // asked by New
 	begin func(context.Context, *Store) (*ownTxn, error)
-	// bulk runs one statement for many rows; scan reads what it answers.
+	// bulk runs one statement for many rows; scan reads what it returns.
 	bulk func(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error
 	// insertEvents stores the events whose ids are new and marks them.
 	insertEvents func(ctx context.Context, t *txn, in *intake) error
 	// enqueue does an Enqueue in one step, if it can; optional.
 	enqueue func(ctx context.Context, s *Store, in *intake) (done bool, err error)
-	// settle does the plain part of a Settle in one step and answers the rest;
+	// settle does the plain part of a Settle in one step and returns the rest;
 	// optional.
 	settle func(ctx context.Context, s *Store, items []item, out *webhook.Settled) (rest []item, err error)
 	// visit returns the next endpoints that have ready rows, with the oldest of
@@ -219,7 +219,7 @@ func inChunks(rows [][]any, f func([][]any) error) error {
 	return nil
 }
 
-// flat answers the values of rows one behind the other.
+// flat returns the values of rows one after the other.
 func flat(b *bulk, rows [][]any) []any {
 	args := make([]any, 0, len(rows)*len(rows[0]))
 	args = append(args, rows[0][:b.same]...)
@@ -229,7 +229,7 @@ func flat(b *bulk, rows [][]any) []any {
 	return args
 }
 
-// chunkText answers the statement for n rows, made once.
+// chunkText returns the statement for n rows, made once.
 func (s *Store) chunkText(b *bulk, n int) string {
 	type of struct {
 		b *bulk
@@ -286,7 +286,7 @@ func bulkRows(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql
 	return nil
 }
 
-// fill takes as many rows as one statement holds and answers their values.
+// fill takes as many rows as one statement holds and returns their values.
 func fill(rows [][]any) (n int, args []any) {
 	size := 0
 	for ; n < len(rows); n++ {

@@ -51,7 +51,7 @@ func (s *Store) touch(ctx context.Context, t *txn, account string) error {
 	return t.exec(ctx, s.sql.TouchAccount, account, 1+rand.Int64N(math.MaxInt64)) // #nosec G404 -- no secret
 }
 
-// nextVersion answers a version that is higher and that nobody has seen: the next
+// nextVersion returns a version that is higher and that nobody has seen: the next
 // number could be given out twice, after a rollback that somebody read ahead of,
 // or by a database that lost the last commits. What processes remember of
 // accounts and endpoints is good for one version. An account's need not be higher.
@@ -194,7 +194,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 	return rec, nil
 }
 
-// kept answers the row to be written: what the caller could not read, and so did
+// kept returns the row to be written: what the caller could not read, and so did
 // not set, stays as it is stored.
 func (old *storedEndpoint) kept(in webhook.EndpointRecord, row endpointRow) endpointRow {
 	if len(in.Events) == 0 {
@@ -212,7 +212,7 @@ func (old *storedEndpoint) kept(in webhook.EndpointRecord, row endpointRow) endp
 	return row
 }
 
-// configure answers the record with what a caller may set taken over from u.
+// configure returns the record with what a caller may set taken over from u.
 func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) webhook.EndpointRecord {
 	in := u.Record
 	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description

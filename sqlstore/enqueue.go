@@ -328,7 +328,7 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 	return in.readTargets(ctx, t)
 }
 
-// leasedKeys answers the deliveries that are handed off, as a lease holds them.
+// leasedKeys returns the deliveries that are handed off, as a lease holds them.
 func (in *intake) leasedKeys() []byte {
 	keys := make([]key, len(in.leased))
 	for i, h := range in.leased {
@@ -436,7 +436,7 @@ func (in *intake) park(ctx context.Context, t *txn, deliveries [][]any) error {
 	return err
 }
 
-// answer makes the answer of Enqueue, once everything is committed.
+// answer makes what Enqueue returns, once everything is committed.
 func (in *intake) answer(err error) (webhook.Enqueued, error) {
 	if err != nil {
 		return webhook.Enqueued{}, err

@@ -158,7 +158,7 @@ func (b *settling) touchAccounts(ctx context.Context, t *txn, touched map[string
 	return nil
 }
 
-// list puts the endpoint into the answer, once.
+// list puts the endpoint into the result, once.
 func (b *settling) list(h *health) {
 	if !h.listed {
 		h.listed = true
@@ -166,7 +166,7 @@ func (b *settling) list(h *health) {
 	}
 }
 
-// dirty answers the endpoints that change, in the order in which they are to be
+// dirty returns the endpoints that change, in the order in which they are to be
 // locked.
 func (b *settling) dirty() []int64 {
 	var nums []int64

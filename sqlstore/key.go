@@ -59,7 +59,7 @@ func newKey() key {
 	return k
 }
 
-// firstKeyAt answers the least key of version 7 of a time, in microseconds.
+// firstKeyAt returns the least key of version 7 of a time, in microseconds.
 func firstKeyAt(micros int64) (k key) {
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(max(0, micros/1000))) // #nosec G115 -- not negative

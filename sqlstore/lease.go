@@ -63,7 +63,7 @@ type finishing struct {
 	n int
 }
 
-// finished answers the leases that end with a call that settles so many
+// finished returns the leases that end with a call that settles so many
 // deliveries of each token, and those that ended before.
 func (b *leaseBook) finished(settled map[int64]int) (list []finishing) {
 	b.mu.Lock()
@@ -113,7 +113,7 @@ func (b *leaseBook) settle(settled map[int64]int, removed []finishing) {
 	}
 }
 
-// joinKeys writes keys one behind the other.
+// joinKeys writes keys one after the other.
 func joinKeys(keys []key) []byte {
 	all := make([]byte, 0, len(keys)*len(key{}))
 	for _, k := range keys {

@@ -101,7 +101,7 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 	return page, err
 }
 
-// listing answers the statement that serves the filter, and its argument.
+// listing returns the statement that serves the filter, and its argument.
 func (s *Store) listing(ctx context.Context, t *txn, f *webhook.DeliveryFilter) (text string, of any, err error) {
 	if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil || checkText("", f.EndpointID, maxID) != nil {
 		return "", nil, sql.ErrNoRows

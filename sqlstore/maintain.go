@@ -108,7 +108,7 @@ func (m *upkeep) promote(ctx context.Context, left *int) error {
 	return err
 }
 
-// promoted adds what was committed to the answer.
+// promoted adds what was committed to the result.
 func (m *upkeep) promoted(err error, c *moved, left *int) {
 	if err == nil {
 		*left -= c.rows
@@ -180,7 +180,7 @@ func (m *upkeep) expire(ctx context.Context, left *int) error {
 // ready: most of a lease that is over were settled.
 const lookFactor = 4
 
-// expired answers the deliveries that are still leased, at most limit, and the
+// expired returns the deliveries that are still leased, at most limit, and the
 // leases that nothing is left of then. One of which something is left is cut to
 // that.
 func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit int, c *moved) (rows []due, over [][]any, err error) {
@@ -254,12 +254,12 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 	return m.s.wake(ctx, t, c.parked)
 }
 
-// cancelled answers a row of Cancel.
+// cancelled returns a row of Cancel.
 func (m *upkeep) cancelled(k key) []any {
 	return []any{statusCancelled, m.micros, string(webhook.ReasonEndpointDeleted), k}
 }
 
-// statesOf answers the statuses of the rows' endpoints.
+// statesOf returns the statuses of the rows' endpoints.
 func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]int, error) {
 	states := make(map[int64]int)
 	var nums [][]any
@@ -298,7 +298,7 @@ func (c *moved) cancels(status int) bool {
 	return true
 }
 
-// count counts a row that goes to a state, and answers that.
+// count counts a row that goes to a state, and returns that.
 func (c *moved) count(endpoint, state int64) int64 {
 	if state == stateHeld {
 		c.held++

@@ -46,7 +46,7 @@ type match struct {
 
 type matches map[topic]match
 
-// topics answers the topics of the new events, each once.
+// topics returns the topics of the new events, each once.
 func (in *intake) topics() []topic {
 	list := make([]topic, 0, len(in.events))
 	seen := make(map[topic]bool, len(in.events))
@@ -59,7 +59,7 @@ func (in *intake) topics() []topic {
 	return list
 }
 
-// patternRows answers the topics that endpoints of the new events' topics may be
+// patternRows returns the topics that endpoints of the new events' topics may be
 // subscribed to, as rows.
 func patternRows(topics []topic) [][]any {
 	rows := make([][]any, 0, 3*len(topics))
@@ -75,7 +75,7 @@ func patternRows(topics []topic) [][]any {
 	return rows
 }
 
-// matches answers who wants the new events, within a transaction: it asks which
+// matches returns who wants the new events, within a transaction: it asks which
 // version the accounts are of, and for what it does not remember as of that.
 func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 	topics := in.topics()
@@ -109,7 +109,7 @@ func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 	return m, nil
 }
 
-// versions answers the versions of the topics' accounts. One that never had an
+// versions returns the versions of the topics' accounts. One that never had an
 // endpoint has none.
 func (in *intake) versions(ctx context.Context, t *txn, topics []topic) (map[string]int64, error) {
 	versions := make(map[string]int64, len(topics))
@@ -157,7 +157,7 @@ func gather(topics []topic, found map[topic][]subscriber, versions map[string]in
 // maxRemembered bounds the endpoints of one topic that are remembered.
 const maxRemembered = 64
 
-// knownMatches answers what is remembered, if that is all.
+// knownMatches returns what is remembered, if that is all.
 func (in *intake) knownMatches(topics []topic) (matches, bool) {
 	m := make(matches, len(topics))
 	for _, t := range topics {
@@ -209,7 +209,7 @@ func (s *Store) remember(m matches) {
 	}
 }
 
-// versionRows answers the accounts' versions that matches depend on, as rows. ok
+// versionRows returns the accounts' versions that matches depend on, as rows. ok
 // is false when they are of different versions of one account.
 func (m matches) versionRows() (rows [][]any, ok bool) {
 	versions := make(map[string]int64, len(m))

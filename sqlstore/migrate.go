@@ -18,7 +18,7 @@ var migrationFiles embed.FS
 // number of the newest migration.
 const SchemaVersion = 1
 
-// Migrations answers the numbered migrations of a dialect as files, for those
+// Migrations returns the numbered migrations of a dialect as files, for those
 // who run them with a tool of their own. Their names (000001_webhook.up.sql) and
 // the comments in them are those that both goose and golang-migrate read; the
 // tables have the default prefix. Do not use [Store.Migrate] as well.
@@ -87,7 +87,7 @@ func (s *Store) migrate(ctx context.Context, q Tx) error {
 	return sqldb.Apply(ctx, q, Migrations(s.own()), have, s.prefix)
 }
 
-// own answers the dialect as a caller names it.
+// own returns the dialect as a caller names it.
 func (s *Store) own() Dialect {
 	for d, spec := range dialects {
 		if spec == s.dialect {
@@ -97,7 +97,7 @@ func (s *Store) own() Dialect {
 	return 0
 }
 
-// schemaVersion answers the version that is there, 0 for none. It looks for the
+// schemaVersion returns the version that is there, 0 for none. It looks for the
 // table first: in PostgreSQL a statement that fails would end the transaction.
 func (s *Store) schemaVersion(ctx context.Context, q Tx) (version int, err error) {
 	var n int

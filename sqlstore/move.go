@@ -76,7 +76,7 @@ func (m *upkeep) moveEach(ctx context.Context, movers []mover, left *int) error 
 	return nil
 }
 
-// moveOne moves at most limit rows of one endpoint, and answers what is left of
+// moveOne moves at most limit rows of one endpoint, and returns what is left of
 // the limit. When nothing remains it takes the flag down, unless the endpoint was
 // changed again. A pause that begins or ends is no release.
 func (m *upkeep) moveOne(ctx context.Context, mv mover, limit int) (left int, err error) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// uuid answers the key as the text of a UUID.
+// uuid returns the key as the text of a UUID.
 func (k key) uuid() string { return hex.EncodeToString(k[:]) }
 
 // bulkArrays passes each column as the text of an array, which every driver
@@ -77,7 +77,7 @@ func columns(kinds string, rows [][]any) []any {
 	return append(args, places...)
 }
 
-// columnSize answers about how long the text of a column is, so that it is
+// columnSize returns about how long the text of a column is, so that it is
 // written in one piece.
 func columnSize(col int, rows [][]any) int {
 	n := 2
@@ -94,7 +94,7 @@ func columnSize(col int, rows [][]any) int {
 	return n
 }
 
-// joined answers the bytes of one column in one piece, and arrays of the places
+// joined returns the bytes of one column in one piece, and arrays of the places
 // and sizes. Places count from 1, as in SQL.
 func joined(col int, rows [][]any) (data []byte, places []any) {
 	total := 0
@@ -111,7 +111,7 @@ func joined(col int, rows [][]any) (data []byte, places []any) {
 	return data, []any{arrayOf(start), arrayOf(size)}
 }
 
-// arrayOf answers the text of an array.
+// arrayOf returns the text of an array.
 func arrayOf(values []any) string {
 	var b strings.Builder
 	b.Grow(8*len(values) + 2)

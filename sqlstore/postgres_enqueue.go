@@ -92,7 +92,7 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 	return true, nil
 }
 
-// insertAtOnce runs the statement. It answers sql.ErrNoRows, and nothing was
+// insertAtOnce runs the statement. It returns sql.ErrNoRows, and nothing was
 // stored, when an account is of another version.
 func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m matches, versions [][]any) (err error) {
 	in.restart()
@@ -110,7 +110,7 @@ func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m m
 	return afterCommit(t.row(ctx, in.s.sql.Enqueue, args...).Scan(&in.micros))
 }
 
-// rows answers the events as rows of postgresEnqueue.
+// rows returns the events as rows of postgresEnqueue.
 func (in *intake) rows() [][]any {
 	rows := make([][]any, len(in.events))
 	for i, ev := range in.events {

@@ -13,8 +13,8 @@ import (
 // attempt's id, time, duration and status; the bodies of all, and where that of
 // each begins and how long it is; how much an endpoint's times may lag, in
 // microseconds; of each lease that should be over the end, the token and how many
-// of its deliveries that takes; the margin of its end; and the paces. It answers the keys that
-// it recorded, one behind the other.
+// of its deliveries that takes; the margin of its end; and the paces. It returns the keys that
+// it recorded, one after the other.
 //
 // It leaves alone what concerns a paused endpoint, or one whose pace is to be written
 // (e). It writes the other deliveries in the order given, then locks the endpoints that change
@@ -74,7 +74,7 @@ h as (
 select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m) from n`
 
 // settleDelivered records what was delivered in one statement, which is its own
-// transaction: one round trip in the place of nine. It answers the items that it
+// transaction: one round trip instead of nine. It returns the items that it
 // leaves to a transaction: other outcomes, deliveries that are not leased to the
 // caller any more, and whatever concerns an endpoint that has such an item,
 // since results of one endpoint apply in the order given.

@@ -36,7 +36,7 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 	return nil
 }
 
-// purgeDeliveries answers how many rows went and where to go on: the zero key
+// purgeDeliveries returns how many rows went and where to go on: the zero key
 // when the end was reached.
 func (m *upkeep) purgeDeliveries(ctx context.Context, from key, before int64) (n int, next key, err error) {
 	err = m.s.write(ctx, func(t *txn) error {

@@ -51,7 +51,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 	return out, s.failed("redeliver", err)
 }
 
-// lock locks the rows of a delivery and answers its endpoint.
+// lock locks the rows of a delivery and returns its endpoint.
 func (s *Store) lock(ctx context.Context, t *txn, k key) (endpoint int64, err error) {
 	if s.dialect.forUpdate != "" {
 		if err := t.bulk(ctx, &s.sql.LockQueue, [][]any{{k}}, ignoreRow); err != nil {
@@ -219,7 +219,7 @@ func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err err
 	return out, err
 }
 
-// events answers the next events that match the subscription, each once, and
+// events returns the next events that match the subscription, each once, and
 // whether there may be more.
 func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, err error) {
 	seen := make(map[key]bool)
@@ -254,7 +254,7 @@ func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, e
 // that made it, may be behind the store's.
 const keyLag = 24 * time.Hour
 
-// source looks at most left rows further and answers how many it could have
+// source looks at most left rows further and returns how many it could have
 // looked at besides: 0 when there may be more.
 func (p *replay) source(ctx context.Context, t *txn, left int, take func(event key, typ webhook.EventType, at int64)) (int, error) {
 	text, args := p.s.sql.EventsOf, []any{p.at.source}
@@ -295,7 +295,7 @@ func (p *replay) advance(ctx context.Context, t *txn) error {
 	return err
 }
 
-// existing answers the deliveries that ended undelivered, and takes every event
+// existing returns the deliveries that ended undelivered, and takes every event
 // that has a delivery out of found.
 func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[key]bool) (again []restarted, err error) {
 	status := p.status()

@@ -25,7 +25,7 @@ type Key struct {
 	Bytes []byte
 }
 
-// SingleKey answers Options.Keys for somebody who has one key of 32 bytes.
+// SingleKey returns Options.Keys for somebody who has one key of 32 bytes.
 func SingleKey(key []byte) []Key { return []Key{{ID: "1", Bytes: key}} }
 
 // ErrKey means that a stored secret cannot be opened with the keys that were
@@ -159,7 +159,7 @@ func (r keyring) stale(stored string) bool {
 const endpointsRead = 200
 
 // ResealSecrets stores again, sealed with the first of Options.Keys, every secret
-// that is stored under another key or none, and answers how many endpoints it
+// that is stored under another key or none, and returns how many endpoints it
 // changed. Endpoints whose secrets it cannot open stay as they are, and are listed
 // in an [*UnreadableError] once all others are done. It can be repeated after any
 // error, and runs beside everything else.
@@ -168,7 +168,7 @@ const endpointsRead = 200
 //
 //  1. Append the new key to Options.Keys: all processes can open what it seals.
 //  2. Put it first: it seals from now on.
-//  3. Call ResealSecrets, in any process, until it answers 0.
+//  3. Call ResealSecrets, in any process, until it returns 0.
 //  4. Remove the old key.
 //
 // A process that has not reached step 1 when another is at step 2 cannot open what

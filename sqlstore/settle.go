@@ -53,7 +53,7 @@ func (s *Store) settleAll(ctx context.Context, items []item, out *webhook.Settle
 	return nil
 }
 
-// item is a settlement with its place in the answer.
+// item is a settlement with its place in the result.
 type item struct {
 	*webhook.Settlement
 	k  key
@@ -294,7 +294,7 @@ func (b *settling) outcome(d *delivery, it item, h *health) {
 	}
 }
 
-// stateAt answers the state of an unfinished delivery that nobody has leased.
+// stateAt returns the state of an unfinished delivery that nobody has leased.
 func stateAt(endpoint int, due, now int64, attempts int) int64 {
 	switch {
 	case endpoint == endpointInactive:
@@ -313,10 +313,10 @@ func (d *delivery) end(status int, reason webhook.DeliveryReason) {
 	d.status, d.reason = status, reason
 }
 
-// word answers the delivery's public status.
+// word returns the delivery's public status.
 func (d *delivery) word() webhook.DeliveryStatus { return statusWordOf(d.status, d.state) }
 
-// statusWordOf answers the public status of a row of the log, with its state in
+// statusWordOf returns the public status of a row of the log, with its state in
 // the queue.
 func statusWordOf(status int, state int64) webhook.DeliveryStatus {
 	switch {
@@ -381,7 +381,7 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 	return t.bulk(ctx, &sq.SetHealth, b.healthRows(), nil)
 }
 
-// finished answers the delivery as a row of Finish.
+// finished returns the delivery as a row of Finish.
 func (d *delivery) finished(now int64) []any {
 	row := []any{d.status, now, d.attempts, d.made, string(d.reason), nil, int64(0), int64(0), 0, []byte(nil), d.k}
 	if a := d.sent; a != nil {
@@ -390,12 +390,12 @@ func (d *delivery) finished(now int64) []any {
 	return row
 }
 
-// keys answers the deliveries in the order in which every batch locks them.
+// keys returns the deliveries in the order in which every batch locks them.
 func (b *settling) keys() []key {
 	return slices.SortedFunc(maps.Keys(b.now), compareKeys)
 }
 
-// report adds what was committed to the answer.
+// report adds what was committed to the result.
 func (b *settling) report(out *webhook.Settled) {
 	b.s.leases.settle(b.ended, b.over)
 	out.Now = fromMicros(b.micros)

@@ -186,13 +186,13 @@ const healthColumns = `num, id, account, status, version, generation, disabled_r
 	failures, failing_since, last_triggered_at, last_success_at, last_failure_at,
 	pace, pauses, paused_until, probe_at, probe_token`
 
-// healthOf answers healthColumns of a table.
+// healthOf returns healthColumns of a table.
 func healthOf(table string) string {
 	return table + "." + strings.ReplaceAll(strings.Join(strings.Fields(healthColumns), " "), ", ", ", "+table+".")
 }
 
 // insertEventsReturning stores the events whose ids are new, where the statement
-// answers which they are.
+// returns which they are.
 func insertEventsReturning(ctx context.Context, t *txn, in *intake) error {
 	rows := make([][]any, len(in.events))
 	for i, ev := range in.events {

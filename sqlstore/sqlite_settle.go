@@ -47,7 +47,7 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 	return err
 }
 
-// changing answers the endpoints of items that a success would change, and those
+// changing returns the endpoints of items that a success would change, and those
 // whose number is not known.
 func (b *settling) changing(ctx context.Context, t *txn, items []item) (map[string]bool, error) {
 	others := make(map[string]bool)

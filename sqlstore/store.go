@@ -129,7 +129,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// tablePrefix answers what stands before each table's name.
+// tablePrefix returns what stands before each table's name.
 func tablePrefix(d Dialect, o *Options) (string, error) {
 	prefix, p := sqldb.Prefix(sqldb.Dialect(d), cmp.Or(o.TablePrefix, DefaultTablePrefix), o.Schema)
 	if p != nil {
@@ -174,7 +174,7 @@ type Tx interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// errTxArgument answers a nil transaction.
+// errTxArgument returns a nil transaction.
 var errTxArgument = errors.New("the transaction is nil")
 
 // failed wraps an error of the database once, with what to do where that is

@@ -13,7 +13,7 @@ type cachedTarget struct {
 	target  *webhook.Target
 }
 
-// targetsOf answers the targets of endpoints, given by number with the version
+// targetsOf returns the targets of endpoints, given by number with the version
 // that they are known to have, and reads those that the cache does not have.
 func (s *Store) targetsOf(ctx context.Context, t *txn, want map[int64]int64) (map[int64]*webhook.Target, error) {
 	targets := make(map[int64]*webhook.Target, len(want))

@@ -42,7 +42,7 @@ func (e *UnreadableError) Error() string {
 	return b.String()
 }
 
-// Unwrap answers the reasons, for errors.Is.
+// Unwrap returns the reasons, for errors.Is.
 func (e *UnreadableError) Unwrap() []error {
 	errs := make([]error, len(e.Endpoints))
 	for i, ep := range e.Endpoints {
@@ -55,7 +55,7 @@ func (e *UnreadableError) add(ep storedEndpoint) {
 	e.Endpoints = append(e.Endpoints, UnreadableEndpoint{AccountID: ep.AccountID, ID: ep.ID, Parts: ep.Unreadable, Err: ep.bad})
 }
 
-// orNil answers e if it lists anything.
+// orNil returns e if it lists anything.
 func (e *UnreadableError) orNil() error {
 	if len(e.Endpoints) == 0 {
 		return nil
