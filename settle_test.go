@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -215,7 +216,7 @@ func TestWhatCannotBeRecordedIsNotSentWithoutEnd(t *testing.T) {
 		}
 		n := len(r.transport.requests())
 		assert.GreaterOrEqual(t, n, 1024)
-		assert.Less(t, n, 1500, "what waits to be recorded, what a call has taken, and what was in flight")
+		assert.LessOrEqual(t, n, 1024+256*runtime.GOMAXPROCS(0)+64+256, "what waits to be recorded, what calls have taken, and what was in flight")
 		s.mu.Lock()
 		s.all = false
 		s.mu.Unlock()
