@@ -123,6 +123,20 @@ func TestAnUnknownEndpointHasOneAttemptUntilItAnswers(t *testing.T) {
 	})
 }
 
+// A store had more of a new endpoint than one: it is asked again at the answer, and
+// not at the next poll.
+func TestWhatANewEndpointHasFurtherIsAskedForAtItsFirstAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, takes(20*time.Millisecond, answered))
+		require.Equal(t, 1, b.take("a", "new", lanes.Unknown, 10, 1))
+		before := b.nudges.Load()
+		pass(30 * time.Millisecond)
+		assert.Equal(t, before+1, b.nudges.Load())
+		b.end()
+	})
+}
+
 func TestAnEndpointThatTimesOutHasOneSlotAndHoldsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

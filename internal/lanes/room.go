@@ -47,15 +47,15 @@ func (r *Room[J]) Take(c Candidate, n int) int {
 	l := s.lane(c.Endpoint, c.Account)
 	s.repace(l, func() { l.expect(c.Pace, s.cfg.PerEndpoint) })
 	got := min(n, l.room(now))
-	l.backlog = got < n && !l.idle()
 	if got > 0 {
 		got = min(got, s.fits(r.most, l, c.Size))
 	}
+	s.promise(l, got, c.Size)
+	l.backlog = got < n && !l.idle()
 	if got == 0 {
 		s.forget(l, now)
 		return 0
 	}
-	s.promise(l, got, c.Size)
 	r.grants = append(r.grants, grant[J]{l, got, c.Size})
 	return got
 }
