@@ -341,31 +341,6 @@ func (in *intake) leasedKeys() []byte {
 // does not go to the queue.
 const stateHanded = 1
 
-// fanned is what the new events lead to, as rows.
-type fanned struct {
-	deliveries [][]any // key, event, endpoint, state
-	unmatched  [][]any // account, event
-}
-
-// match decides on the deliveries of the new events, and on the state of each.
-func (in *intake) match(m matches) (f fanned) {
-	f.deliveries = make([][]any, 0, len(in.events))
-	for _, ev := range in.events {
-		if !ev.fresh {
-			continue
-		}
-		wanting := m[topic{ev.rec.AccountID, ev.rec.Type}].subs
-		for _, sub := range wanting {
-			k := newKey()
-			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
-		}
-		if len(wanting) == 0 {
-			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
-		}
-	}
-	return f
-}
-
 // readTargets reads where the deliveries go that are handed off.
 func (in *intake) readTargets(ctx context.Context, t *txn) (err error) {
 	want := make(map[int64]int64, len(in.leased))

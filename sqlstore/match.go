@@ -226,3 +226,28 @@ func (m matches) versionRows() (rows [][]any, ok bool) {
 	}
 	return rows, true
 }
+
+// fanned is what the new events lead to, as rows.
+type fanned struct {
+	deliveries [][]any // key, event, endpoint, state
+	unmatched  [][]any // account, event
+}
+
+// match decides on the deliveries of the new events, and on the state of each.
+func (in *intake) match(m matches) (f fanned) {
+	f.deliveries = make([][]any, 0, len(in.events))
+	for _, ev := range in.events {
+		if !ev.fresh {
+			continue
+		}
+		wanting := m[topic{ev.rec.AccountID, ev.rec.Type}].subs
+		for _, sub := range wanting {
+			k := newKey()
+			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
+		}
+		if len(wanting) == 0 {
+			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
+		}
+	}
+	return f
+}
