@@ -380,7 +380,7 @@ func (in *intake) hasRoom(ev *newEvent, sub subscriber) bool {
 		return false
 	}
 	in.asked = true
-	of := webhook.Candidate{EndpointID: sub.id, AccountID: ev.rec.AccountID, Pace: sub.pace, Bytes: n}
+	of := webhook.Candidate{EndpointID: sub.id, AccountID: ev.rec.AccountID, Pace: sub.paceNow(), Bytes: n}
 	if in.terms.Room.Take(of, 1) < 1 {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"maps"
+	"sync/atomic"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -20,7 +21,16 @@ type subscriber struct {
 	id      string
 	status  int
 	pace    webhook.Pace
+	lately  *atomic.Int32 // the pace that this process heard of last; nil: pace
 	version int64
+}
+
+// paceNow returns the pace of the endpoint as far as this process knows it.
+func (sub *subscriber) paceNow() webhook.Pace {
+	if sub.lately == nil {
+		return sub.pace
+	}
+	return webhook.Pace(sub.lately.Load())
 }
 
 // scan reads a subscriber with its topic. What of it cannot be read is found out by
@@ -149,10 +159,12 @@ func gather(topics []topic, found map[topic][]subscriber, versions map[string]in
 	return m
 }
 
-// Each change of who wants what, each switching of an endpoint, and each change of
-// its pace, gives its account a new version in the same transaction, see Store.touch. So what was
-// found once holds as long as the version does, and a statement that asks for
-// that alone is as good as one that looks again.
+// Each change of who wants what, and each switching of an endpoint, gives its
+// account a new version in the same transaction, see Store.touch. So what was found
+// once holds as long as the version does, and a statement that asks for that alone
+// is as good as one that looks again. A change between quick and slow makes no new
+// version, since it would cost the next event another question: it is a hint, and
+// the process that sends to the endpoint knows it best.
 
 // maxRemembered bounds the endpoints of one topic that are remembered.
 const maxRemembered = 64
@@ -204,8 +216,31 @@ func (in *intake) freshMatches(ctx context.Context, t *txn, topics []topic) (mat
 func (s *Store) remember(m matches) {
 	for t, mt := range m {
 		if len(mt.subs) <= maxRemembered {
+			for i := range mt.subs {
+				sub := &mt.subs[i]
+				sub.lately = s.paceCell(sub.num)
+				sub.lately.Store(int32(sub.pace))
+			}
 			s.matches.put(t, mt)
 		}
+	}
+}
+
+// paceCell returns where the pace of an endpoint is remembered.
+func (s *Store) paceCell(num int64) *atomic.Int32 {
+	cell, ok := s.paces.get(num)
+	if !ok {
+		cell = new(atomic.Int32)
+		s.paces.put(num, cell)
+	}
+	return cell
+}
+
+// heardPace takes over the pace that was recorded of an endpoint, if what it wants is
+// remembered.
+func (s *Store) heardPace(num int64, p webhook.Pace) {
+	if cell, ok := s.paces.get(num); ok {
+		cell.Store(int32(p))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // switched reports whether something changes that is remembered of the endpoint when
 // events are emitted: see Store.touch.
 func (h *health) switched() bool {
-	return h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status) || h.pace != h.read.pace
+	return h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status)
 }
 
 // told takes in what a result says of the endpoint's pace.

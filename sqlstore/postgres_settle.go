@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 
 	"github.com/ringyo-ai/webhook"
@@ -13,12 +14,14 @@ import (
 // attempt's id, time, duration and status; the bodies of all, and where that of
 // each begins and how long it is; how much an endpoint's times may lag, in
 // microseconds; of each lease that should be over the end, the token and how many
-// of its deliveries that takes; the margin of its end; and the paces. It returns the keys that
-// it recorded, one after the other.
+// of its deliveries that takes; the margin of its end; and the paces. It returns the
+// keys that it recorded, one after the other, and the numbers and paces of the
+// endpoints that it wrote.
 //
-// It leaves alone what concerns a paused endpoint, or one whose pace is to be written
-// (e). It writes the other deliveries in the order given, then locks the endpoints that change
-// (l) in theirs: those that are failing, or whose times are old. Rows are looked up
+// It leaves alone what concerns a paused endpoint (e). It writes the other
+// deliveries in the order given, then locks the endpoints that change (l) in theirs:
+// those that are failing, whose pace was not known, or whose times are old; a pace
+// that is known is written together with the times. Rows are looked up
 // by their key and written where they were found (ctid): one that somebody else
 // changed in between is not there any more, and left alone.
 const postgresDelivered = `
@@ -32,13 +35,12 @@ f as materialized (
 	cross join lateral (
 		select f.ctid as at_row, f.ends_at as lease_end, f.endpoint from {p}delivery f where f.id = x.id limit 1) f),
 e as materialized (
-	select p.num, p.changes,
-		p.paused or m.pace <> 0 and m.pace <> p.pace and (p.pace = 0 or p.last_triggered_at <= n.now - $11::bigint) as other
+	select p.num, p.other, p.changes
 	from n cross join (select f.endpoint, max(f.pace) as pace from f group by 1` + few + `) m
 	cross join lateral (
-		select p.num, p.pace, p.last_triggered_at, p.status > 3 as paused,
+		select p.num, p.status > 3 as other,
 			p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $11::bigint
-				or p.last_success_at <= n.now - $11::bigint) as changes
+				or p.last_success_at <= n.now - $11::bigint or p.pace = 0 and m.pace <> 0) as changes
 		from {p}endpoint p where p.num = m.endpoint limit 1) p),
 m as (
 	update {p}delivery d set status = 2, token = 0, ends_at = n.now, attempts = d.attempts + 1, made = d.made + 1,
@@ -47,7 +49,7 @@ m as (
 	from n, (
 		select f.* from f where f.endpoint <> all(array(select e.num from e where e.other))` + few + `) x
 	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
-	returning x.id, x.token, x.lease_end, x.generation, d.endpoint),
+	returning x.id, x.token, x.lease_end, x.generation, x.pace, d.endpoint),
 o as (
 	delete from {p}lease k using n, (
 		select x.token, coalesce(y.due, x.due) as due
@@ -56,22 +58,26 @@ o as (
 		where coalesce(y.n, 0) = x.n` + few + `) x
 	where k.due = x.due and k.token = x.token and k.due > n.now + $15::bigint),
 l as materialized (
-	select p.num
+	select p.num, m.pace
 	from (
-		select n.now, m.endpoint, m.generation from n, m join e on e.num = m.endpoint and e.changes
+		select n.now, m.endpoint, m.generation, max(m.pace) as pace from n, m join e on e.num = m.endpoint and e.changes
 		group by 1, 2, 3 order by 2, 3` + few + `) m
 	cross join lateral (
 		select p.num from {p}endpoint p
 		where p.num = m.endpoint and p.generation = m.generation and p.status in (1, 2, 3)
-		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $11::bigint or p.last_success_at <= m.now - $11::bigint)
+		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $11::bigint
+			or p.last_success_at <= m.now - $11::bigint or p.pace = 0 and m.pace <> 0)
 		limit 1 for update) p),
 h as (
 	update {p}endpoint p set failures = 0, failing_since = 0,
 		status = case when p.status = 2 then 1 else p.status end,
+		pace = case when l.pace <> 0 and (p.pace = 0 or p.last_triggered_at <= n.now - $11::bigint) then l.pace else p.pace end,
 		last_triggered_at = case when p.last_triggered_at <= n.now - $11::bigint then n.now else p.last_triggered_at end,
 		last_success_at = case when p.last_success_at <= n.now - $11::bigint then n.now else p.last_success_at end
-	from n, (select l.num from l` + few + `) l where p.num = l.num)
-select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m) from n`
+	from n, (select l.num, l.pace from l` + few + `) l where p.num = l.num
+	returning p.num, p.pace)
+select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m),
+	coalesce((select string_agg(int8send(h.num) || int2send(h.pace), ''::bytea) from h), ''::bytea) from n`
 
 // settleDelivered records what was delivered in one statement, which is its own
 // transaction: one round trip instead of nine. It returns the items that it
@@ -104,11 +110,13 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	args := append(columns("uiitiiib", rows), timesLag.Microseconds())
 	args = append(append(args, columns("iii", ends)...), leaseMargin.Microseconds(), arrayOf(paces))
 	done := make(map[key]bool, len(plain))
+	var written []byte // endpoints that changed, each a number and a pace
 	err = s.again(ctx, func() error {
 		clear(done)
 		var micros int64
 		var recorded []byte
-		err := (&txn{s: s, q: s.db}).row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded)
+		written = nil
+		err := (&txn{s: s, q: s.db}).row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded, &written)
 		out.Now = fromMicros(micros)
 		for _, k := range splitKeys(recorded) {
 			done[k] = true
@@ -131,6 +139,9 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		}
 	}
 	s.leases.settle(tokens, over)
+	for ; len(written) >= 10; written = written[10:] {
+		s.heardPace(int64(binary.BigEndian.Uint64(written)), webhook.Pace(binary.BigEndian.Uint16(written[8:])))
+	}
 	return rest, nil
 }
 

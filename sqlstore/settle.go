@@ -405,6 +405,11 @@ func (b *settling) report(out *webhook.Settled) {
 	for i, it := range b.items {
 		out.Results[it.at] = b.results[i]
 	}
+	for num, h := range b.health {
+		if h.pace != h.read.pace {
+			b.s.heardPace(num, h.pace)
+		}
+	}
 	for _, h := range b.failed {
 		out.Failing = append(out.Failing, webhook.EndpointFailures{
 			EndpointID: h.id, AccountID: h.account, Failures: h.failures, Added: h.added, Disabled: h.disabledNow,
