@@ -37,7 +37,7 @@ func (t *txn) unwatched(ctx context.Context) (context.Context, error) {
 // of a transaction.
 func (t *txn) clock(ctx context.Context) (int64, error) {
 	if t.micros == 0 {
-		if t.s.sql.Now == "" {
+		if t.s.dialect.ownClock {
 			t.micros = time.Now().UnixMicro()
 			return t.micros, ctx.Err()
 		}
@@ -192,7 +192,7 @@ func (s *Store) view(ctx context.Context, f func(*txn) error) error {
 // snapshot is read where all of what f reads is of one moment.
 func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
 	var opts *sql.TxOptions // on SQLite, any transaction
-	if s.dialect.forUpdate != "" {
+	if !s.dialect.oneWriter {
 		opts = &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 	}
 	return s.again(ctx, func() error {

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"reflect"
@@ -38,14 +37,21 @@ var dialects = map[Dialect]*dialect{Postgres: &postgres, MySQL: &mysql, SQLite: 
 // steps that have another shape there.
 type dialect struct {
 	name        string
-	concurrency int  // see [webhook.ConcurrencyHinter]
-	oneWriter   bool // writes go one at a time
-	prepare     bool // hot statements are prepared on the pool
-	byteKeys    bool // keys are bytes, and may be of any length
-	numbered    bool // placeholders are $1, $2, …
-	forUpdate   string
-	skipLocked  string
+	concurrency int // see [webhook.ConcurrencyHinter]
 	statements  statements
+
+	// What the database is like.
+	oneWriter     bool // one transaction writes at a time, and locks no rows
+	ownClock      bool // times are those of this process, not of a server
+	numbered      bool // placeholders are $1, $2, …
+	prepare       bool // hot statements are prepared on the pool
+	byteKeys      bool // keys are bytes, and may be of any length
+	stateRanges   bool // an index of the queue serves a range of states
+	commitsTables bool // each statement that makes a table commits
+
+	// What the statements can do.
+	history       bool // there is a table of each endpoint's deliveries, see insertDeliveries
+	recordsAtOnce bool // successes are recorded without reading their deliveries, see recordAtOnce
 
 	check func(*sql.DB) error // asked by New
 	begin func(context.Context, *Store) (*ownTxn, error)
@@ -70,6 +76,10 @@ type dialect struct {
 	migrations string // the folder of them
 }
 
+// leaseTellsEvents reports whether it is known of which events the leased rows are,
+// once they are leased.
+func (d *dialect) leaseTellsEvents() bool { return d.leaseAtOnce != nil }
+
 // bulk is a statement for many rows. text holds %ROWS% where the rows belong,
 // each written as row and separated by sep; with arrays, or one row at a time,
 // it holds none. kinds has a letter for each column: i integer, t text, u a
@@ -83,7 +93,7 @@ type bulk struct {
 // statements are the texts of one dialect. In them {p} stands before a table's
 // name, {update} and {skip} are the locking clauses, and ? is a placeholder.
 type statements struct {
-	Clock string // an expression: microseconds since 1970; empty: the process's clock
+	Clock string // an expression: microseconds since 1970
 	Now   string
 	Lock  string // takes the write lock
 
@@ -152,10 +162,14 @@ type statements struct {
 
 // render fills in what depends on the store's options.
 func (s statements) render(prefix string, d *dialect) *statements {
-	r := strings.NewReplacer("{p}", prefix, "{clock}", cmp.Or(s.Clock, "0"), "{update}", d.forUpdate, "{skip}", d.skipLocked)
-	if s.Clock != "" {
+	update, skip := "for update", "for update skip locked"
+	if d.oneWriter {
+		update, skip = "", ""
+	}
+	if !d.ownClock {
 		s.Now = "select {clock}"
 	}
+	r := strings.NewReplacer("{p}", prefix, "{clock}", s.Clock, "{update}", update, "{skip}", skip)
 	s.ReadyStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 0")
 	v := reflect.ValueOf(&s).Elem()
 	forTexts(v, func(text string) string {

@@ -21,7 +21,7 @@ func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows [][]any) erro
 	if err := t.bulk(ctx, &s.sql.InsertDeliveries, rows, nil); err != nil {
 		return err
 	}
-	if len(rows) == 0 || s.sql.HistoryEnd == "" {
+	if len(rows) == 0 || !s.dialect.history {
 		return nil
 	}
 	var end []byte

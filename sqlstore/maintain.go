@@ -60,7 +60,7 @@ func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 		sweep
 	}{
 		{seen.holding, sweep{[]string{m.s.sql.HeldStep}, func(mv mover) bool { return mv.status == endpointInactive }}},
-		{seen.parking, sweep{[]string{m.s.sql.ParkedStep, m.s.sql.BegunStep}, func(mv mover) bool { return isPaused(mv.status) }}},
+		{seen.parking, sweep{m.parkedSteps(), func(mv mover) bool { return isPaused(mv.status) }}},
 	} {
 		if s.some {
 			if err := m.sweep(ctx, s.sweep, &m.s.swept[i], &left); err != nil {
@@ -72,6 +72,15 @@ func (m *upkeep) run(ctx context.Context, seen *outlook) error {
 		return m.strays(ctx, &left)
 	}
 	return nil
+}
+
+// parkedSteps returns the statements that find the endpoints with parked deliveries,
+// those included that were attempted before.
+func (m *upkeep) parkedSteps() []string {
+	if m.s.dialect.stateRanges {
+		return []string{m.s.sql.ParkedStep}
+	}
+	return []string{m.s.sql.ParkedStep, m.s.sql.BegunStep}
 }
 
 // due is a row of the queue whose time has come, or which has to move.

@@ -66,7 +66,7 @@ func (s *Store) MigrateTx(ctx context.Context, tx Tx) error {
 	if tx == nil {
 		return s.failed("migrate", errTxArgument)
 	}
-	if s.dialect == &mysql {
+	if s.dialect.commitsTables {
 		return fmt.Errorf("sqlstore: MySQL commits each statement of a migration by itself, call Migrate: %w", errors.ErrUnsupported)
 	}
 	if err := s.checkVersion(ctx, tx); err != nil {

@@ -10,16 +10,15 @@ import (
 )
 
 var mysql = dialect{
-	name:         "MySQL",
-	concurrency:  4,
-	forUpdate:    "for update",
-	skipLocked:   "for update skip locked",
-	statements:   mysqlSQL(),
-	begin:        beginServer,
-	bulk:         bulkHex,
-	keyArg:       func(k key) any { return k[:] },
-	insertEvents: insertEventsWithOrigin,
-	visit:        visitGroups,
+	name:          "MySQL",
+	concurrency:   4,
+	statements:    mysqlSQL(),
+	begin:         beginServer,
+	bulk:          bulkHex,
+	commitsTables: true,
+	keyArg:        func(k key) any { return k[:] },
+	insertEvents:  insertEventsWithOrigin,
+	visit:         visitGroups,
 
 	migrations: "mysql",
 }

@@ -23,7 +23,7 @@ func (s *Store) look(ctx context.Context) (o outlook, err error) {
 	err = s.read(ctx, func(t *txn) error {
 		var now []any
 		o.micros = time.Now().UnixMicro()
-		if s.sql.Now == "" {
+		if s.dialect.ownClock {
 			now = []any{o.micros, o.micros}
 		}
 		return t.row(ctx, s.sql.Look, now...).Scan(&o.micros, &o.lease, &o.retry, &o.moving, &o.ready, &o.holding, &o.parking, &o.probe, &o.probes)

@@ -107,7 +107,7 @@ func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, keys []key, old m
 		return 0, err
 	}
 	n, err := m.deleteEvents(ctx, t, events)
-	if err != nil || m.s.sql.DropHistory.text == "" {
+	if err != nil || !m.s.dialect.history {
 		return len(gone) + n, err
 	}
 	return len(gone) + n, t.bulk(ctx, &m.s.sql.DropHistory, history, nil)

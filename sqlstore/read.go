@@ -52,7 +52,7 @@ type readEvent struct {
 // toRead returns the statement for the events of the rows, and what to ask for: the
 // deliveries, or the events where these are known from the lease.
 func (c *claim) toRead() (*bulk, [][]any) {
-	if c.s.dialect.leaseAtOnce == nil {
+	if !c.s.dialect.leaseTellsEvents() {
 		keys := make([][]any, len(c.rows))
 		for i, row := range c.rows {
 			keys[i] = []any{row.k}
@@ -76,7 +76,7 @@ func (c *claim) fit(found map[key]readEvent, full bool) int {
 	for i := range c.rows {
 		row := &c.rows[i]
 		k := row.k
-		if c.s.dialect.leaseAtOnce != nil {
+		if c.s.dialect.leaseTellsEvents() {
 			k = row.event
 		}
 		ev, ok := found[k]

@@ -53,7 +53,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 
 // lock locks the rows of a delivery and returns its endpoint.
 func (s *Store) lock(ctx context.Context, t *txn, k key) (endpoint int64, err error) {
-	if s.dialect.forUpdate != "" {
+	if !s.dialect.oneWriter {
 		if err := t.bulk(ctx, &s.sql.LockQueue, [][]any{{k}}, ignoreRow); err != nil {
 			return 0, err
 		}

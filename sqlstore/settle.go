@@ -70,7 +70,7 @@ func (s *Store) settle(ctx context.Context, items []item, out *webhook.Settled) 
 	if len(items) == 0 {
 		return nil
 	}
-	b, err := s.settleOnce(ctx, items, s.sql.Record.text != "")
+	b, err := s.settleOnce(ctx, items, s.dialect.recordsAtOnce)
 	if errors.Is(err, errNotLeased) {
 		b, err = s.settleOnce(ctx, items, false)
 	}
@@ -153,7 +153,7 @@ func (b *settling) run(ctx context.Context, t *txn) error {
 	if err := b.touchAccounts(ctx, t, touched); err != nil {
 		return err
 	}
-	if dirty := b.dirty(); len(dirty) > 0 && b.s.dialect.forUpdate != "" {
+	if dirty := b.dirty(); len(dirty) > 0 && !b.s.dialect.oneWriter {
 		if err := b.readHealth(ctx, t, &b.s.sql.LockHealth, dirty); err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (b *settling) load(ctx context.Context, t *txn) error {
 		}
 	}
 	clear(b.loaded)
-	if b.s.dialect.forUpdate != "" {
+	if !b.s.dialect.oneWriter {
 		if err := t.bulk(ctx, &b.s.sql.LockQueue, delivered, ignoreRow); err != nil {
 			return err
 		}

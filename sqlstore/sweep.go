@@ -43,7 +43,7 @@ func (c *sweepCursor) set(after int64) {
 // sweep is how endpoints are found that have held or parked deliveries, and which of
 // them are to have some.
 type sweep struct {
-	steps []string // empty ones are none
+	steps []string
 	right func(mover) bool
 }
 
@@ -129,9 +129,6 @@ func (m *upkeep) endpointsIn(ctx context.Context, steps []string, from int64, n 
 // numsOf returns the next n endpoints that any of the statements finds.
 func numsOf(ctx context.Context, t *txn, steps []string, from int64, n int) (nums []int64, err error) {
 	for _, step := range steps {
-		if step == "" {
-			continue
-		}
 		err := t.query(ctx, step, func(r *sql.Rows) error {
 			var num int64
 			err := r.Scan(&num)
