@@ -107,6 +107,38 @@ func TestHTTPTransportSendsOnePOST(t *testing.T) {
 	assert.NotContains(t, got.Header, "Cookie")
 }
 
+// What a customer registers is what a server reads, by a delivery and by a test,
+// though it goes through the store: byte for byte, but for bytes that cannot be sent.
+func TestAURLArrivesAsItWasRegistered(t *testing.T) {
+	t.Parallel()
+	var got []string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.RequestURI) }))
+	t.Cleanup(srv.Close)
+	e, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: newTestTransport(t, loopbackConfig()), Logger: quiet})
+	require.NoError(t, err)
+	ep, _, err := e.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: srv.URL, Events: []webhook.EventType{"*"}})
+	require.NoError(t, err)
+	for raw, want := range map[string]string{
+		"/api/v4/projects/acme%2Fvoice/{env}/hook": "/api/v4/projects/acme%2Fvoice/%7Benv%7D/hook",
+		"/..%2F..%2F":                    "/..%2F..%2F",
+		"//a/../b/./%2e%2E/;c=%7e":       "//a/../b/./%2e%2E/;c=%7e",
+		"/ü/%C3%bc?q=ü%zz&a[]={b}&%41 +": "/%C3%BC/%C3%bc?q=%C3%BC%zz&a[]={b}&%41%20+",
+		"?":                              "/?",
+	} {
+		url := srv.URL + raw
+		ep, err = e.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{URL: &url, CheckReachable: true})
+		require.NoError(t, err, raw)
+		assert.Equal(t, srv.URL+want, ep.URL)
+		got = nil
+		require.NoError(t, e.Emit(t.Context(), event(t)))
+		_, err = e.DeliverDue(t.Context())
+		require.NoError(t, err)
+		_, err = e.SendTest(t.Context(), "acme", ep.ID, "test.happened")
+		require.NoError(t, err)
+		assert.Equal(t, []string{want, want}, got, raw)
+	}
+}
+
 func TestHTTPTransportReachesOnlyPublicAddressesByDefault(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a byte was sent") }))

@@ -11,6 +11,9 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
+// oddURL has in it what some layer on the way to a table could read as its own.
+const oddURL = "https://example.org/a%2Fb/..%2f;c=1/%7Benv%7D/$1/:x?d=%zz&e[]={f}|\\'\"&g=?"
+
 var endpointRules = []rule{
 	{
 		name:     "EndpointComesBackAsCreated",
@@ -127,14 +130,14 @@ var endpointRules = []rule{
 			e.applied(failure(l[0], 0))
 			counted := e.get("wh_1")
 			u := e.update("wh_1", false, func(r *webhook.EndpointRecord) {
-				r.URL, r.Events, r.Description = "https://example.org/new", []webhook.EventType{"agent.*"}, "new"
+				r.URL, r.Events, r.Description = oddURL, []webhook.EventType{"agent.*"}, "new"
 				r.Metadata, r.Headers = map[string]string{"new": "1"}, map[string]string{"New": "2"}
 				r.Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
 				r.ConsecutiveFailures, r.LastFailureAt, r.CreatedAt = 77, time.Time{}, time.Time{}
 			})
 			e.check(u.Version > counted.Version, "Version did not grow")
 			same(e, "Generation", u.Generation, was.Generation)
-			same(e, "URL", u.URL, "https://example.org/new")
+			same(e, "URL", u.URL, oddURL)
 			same(e, "ConsecutiveFailures", u.ConsecutiveFailures, 1)
 			same(e, "Status", u.Status, webhook.EndpointFailing)
 			near(e, "CreatedAt", u.CreatedAt, was.CreatedAt)
@@ -145,7 +148,7 @@ var endpointRules = []rule{
 			e.enqueue(old, agent)
 			got := e.one()
 			same(e, "event by the new subscription", got.Event.ID, "evt_agent")
-			same(e, "URL of a new lease", got.Target.URL, "https://example.org/new")
+			same(e, "URL of a new lease", got.Target.URL, oddURL)
 			same(e, "headers of a new lease", got.Target.Headers, map[string]string{"New": "2"})
 		},
 	},

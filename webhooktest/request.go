@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/mangle"
 	"github.com/ringyo-ai/webhook/memstore"
 )
@@ -63,9 +64,13 @@ type RequestConfig struct {
 // invalid configuration ends the test.
 func NewRequestWith(t testing.TB, cfg RequestConfig) *http.Request {
 	t.Helper()
-	u, err := url.Parse(cmp.Or(cfg.URL, "https://example.com/webhooks"))
+	raw := cmp.Or(cfg.URL, "https://example.com/webhooks")
+	u, err := url.Parse(raw)
 	if err == nil && u.Host == "" {
 		err = errors.New("the URL has no host")
+	}
+	if err == nil {
+		err = egress.Keep(u, raw)
 	}
 	if err != nil {
 		t.Fatalf("webhooktest: %v", err)

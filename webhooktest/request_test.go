@@ -106,6 +106,15 @@ func TestATestEventMakesATestRequest(t *testing.T) {
 	}
 }
 
+func TestTheURLOfARequestIsKeptByteForByte(t *testing.T) {
+	t.Parallel()
+	req := webhooktest.NewRequestWith(t, webhooktest.RequestConfig{
+		Secret: webhook.NewSecret(), Event: webhooktest.Sample(t, "", webhook.EventCreditsLow),
+		URL: "https://example.com/acme%2Fvoice/{env}?a=b c",
+	})
+	assert.Equal(t, "/acme%2Fvoice/%7Benv%7D?a=b%20c", req.URL.RequestURI())
+}
+
 func TestATestRequestIsByteForByteWhatSendTestSends(t *testing.T) {
 	t.Parallel()
 	clock := webhooktest.NewClock()

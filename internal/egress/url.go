@@ -63,8 +63,10 @@ func (e *Error) Error() string { return "egress: invalid url: " + string(e.Kind)
 // ParseURL returns raw in its normal form, or an [*Error]. The normal form has
 // scheme and host in lower case, no port where it is the scheme's own, and "/"
 // for an empty path; path and query are kept byte for byte, except that bytes
-// which cannot be sent are percent-encoded. Parsing the normal form again
-// returns the same. No name is resolved.
+// which cannot be sent are percent-encoded: in both what is not visible ASCII, and
+// in the path what RFC 3986 allows in no path. Parsing the normal form again
+// returns the same, and its RequestURI is what stands in the request. No name is
+// resolved.
 func (p *Policy) ParseURL(raw string) (*url.URL, error) {
 	if len(raw) > MaxURL {
 		return nil, &Error{TooLong}
@@ -90,9 +92,9 @@ func (p *Policy) ParseURL(raw string) (*url.URL, error) {
 	if strings.IndexByte(raw, '#') >= 0 {
 		return nil, &Error{Fragment}
 	}
-	n := &url.URL{Scheme: u.Scheme, Host: host + port, Path: u.Path, RawPath: u.RawPath, ForceQuery: u.ForceQuery, RawQuery: sendable(u.RawQuery)}
-	if n.Path == "" {
-		n.Path = "/"
+	n := &url.URL{Scheme: u.Scheme, Host: host + port, ForceQuery: u.ForceQuery, RawQuery: u.RawQuery}
+	if Keep(n, raw) != nil {
+		return nil, &Error{Malformed}
 	}
 	if len(n.String()) > MaxURL {
 		return nil, &Error{TooLong}
@@ -238,25 +240,51 @@ func ascii(s string) bool {
 	return true
 }
 
-// sendable percent-encodes the bytes of a query that a request line cannot
-// hold. net/url leaves them alone.
-func sendable(query string) string {
-	if !strings.ContainsFunc(query, unsendable) {
-		return query
+// Keep makes u, which net/url parsed from raw and which has a host, send path and
+// query as they stand in raw; only bytes that cannot be sent are percent-encoded.
+// What net/url keeps of a path is not enough: one byte that has to be encoded makes
+// it encode the decoded path anew, in which "%2F" has become "/".
+func Keep(u *url.URL, raw string) (err error) {
+	u.RawQuery = encode(u.RawQuery, unsendable)
+	u.RawPath = encode(rawPath(raw), unsendableInPath)
+	u.Path, err = url.PathUnescape(u.RawPath)
+	return err
+}
+
+// rawPath returns the path of raw, which has a scheme and a host, as it stands
+// there, and "/" for none.
+func rawPath(raw string) string {
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
 	}
+	_, rest, _ := strings.Cut(raw, "//")
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return "/"
+}
+
+// encode percent-encodes the bytes of s that are bad.
+func encode(s string, bad func(byte) bool) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
-	for i := range len(query) {
-		c := query[i]
-		if !unsendable(rune(c)) {
+	for i := range len(s) {
+		if c := s[i]; bad(c) {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		} else {
 			b.WriteByte(c)
-			continue
 		}
-		b.WriteByte('%')
-		b.WriteByte(hex[c>>4])
-		b.WriteByte(hex[c&15])
 	}
 	return b.String()
 }
 
-func unsendable(c rune) bool { return c <= ' ' || c >= 0x7f }
+// unsendable reports whether a request line cannot hold c. In a query browsers
+// encode hardly more either (https://url.spec.whatwg.org/#query-percent-encode-set).
+func unsendable(c byte) bool { return c <= ' ' || c >= 0x7f }
+
+// unsendableInPath adds what RFC 3986 allows in no path. Servers refuse some of it
+// (Tomcat all), browsers encode it, and net/url keeps no path that holds it. The
+// brackets are not allowed either, but nobody encodes them.
+func unsendableInPath(c byte) bool { return unsendable(c) || strings.IndexByte("\"<>\\^`{|}", c) >= 0 }

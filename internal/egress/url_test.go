@@ -120,6 +120,55 @@ func TestURLsThatAreAccepted(t *testing.T) {
 	}
 }
 
+// What stands after the host arrives as it was registered: one byte that has to be
+// encoded changes no other.
+func TestPathAndQueryAreKeptByteForByte(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"/api/v4/projects/acme%2Fvoice/{env}/hook": "/api/v4/projects/acme%2Fvoice/%7Benv%7D/hook",
+		"/..%2F..%2F":            "/..%2F..%2F",
+		"/{}/..%2F..%2f/./../.":  "/%7B%7D/..%2F..%2f/./../.",
+		"/%2e%2E/%41%7e%7B{":     "/%2e%2E/%41%7e%7B%7B",
+		"//a//%2F/":              "//a//%2F/",
+		"/a;b=1,2;c/!$&'()*+:=@": "/a;b=1,2;c/!$&'()*+:=@",
+		"/[a]/%5Bb%5D":           "/[a]/%5Bb%5D",
+		"/%C3%bc/ü/\xff/%ff%00":  "/%C3%bc/%C3%BC/%FF/%ff%00",
+		"/a b/%20/+":             "/a%20b/%20/+",
+		`/"<>\^` + "`{|}":        "/%22%3C%3E%5C%5E%60%7B%7C%7D",
+		"/-._~/%2D%2E%5F%7E":     "/-._~/%2D%2E%5F%7E",
+		"/%3Fa?b?c=%3F&d=/?":     "/%3Fa?b?c=%3F&d=/?",
+		"/%23":                   "/%23",
+		"?a=%2f{b}&c=%zz&%&a[]=": "/?a=%2f{b}&c=%zz&%&a[]=",
+		"?":                      "/?",
+		"/??":                    "/??",
+		"/a?x=ü ;y=\"":           "/a?x=%C3%BC%20;y=\"",
+		"/{a}?":                  "/%7Ba%7D?",
+		"/a@b:c//https://x/%2f{": "/a@b:c//https://x/%2f%7B",
+		"?u=https://x/{y}//z":    "/?u=https://x/{y}//z",
+	} {
+		for _, host := range []string{"https://example.com", "HTTPS://Example.COM:443", "https://[2606:4700::1111]:8443"} {
+			u, err := new(egress.Policy).ParseURL(host + raw)
+			if assert.NoError(t, err, raw) {
+				assert.Equal(t, want, u.RequestURI(), raw)
+				assert.True(t, strings.HasSuffix(u.String(), want), "%s: %s", raw, u)
+				checkNormal(t, new(egress.Policy), u)
+			}
+		}
+	}
+}
+
+// In a path half an escape means nothing, and servers refuse it.
+func TestMalformedEscapesInAPathAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/%zz", "/%", "/a%2", "/%2fb%", "/{%zz}", "/%%32"} {
+		_, err := new(egress.Policy).ParseURL("https://example.com" + path)
+		var e *egress.Error
+		if assert.ErrorAs(t, err, &e, path) {
+			assert.Equal(t, egress.Malformed, e.Kind, path)
+		}
+	}
+}
+
 func TestOnlyHTTPSByDefault(t *testing.T) { // A35
 	t.Parallel()
 	_, err := new(egress.Policy).ParseURL("http://example.com/")
@@ -158,6 +207,7 @@ func FuzzParseURL(f *testing.F) {
 		}
 	}
 	f.Add("https://example.com/a%2fb?x y#z")
+	f.Add("https://example.com/%2f{a}/..%2F?{%zz}")
 	f.Add("https://u@[::1%25x]:65536/\\?\x80")
 	p := &egress.Policy{AllowHTTP: true}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -169,6 +219,10 @@ func FuzzParseURL(f *testing.F) {
 			return
 		}
 		checkNormal(t, p, u)
+		path, slashes := decoded(raw)
+		gotPath, gotSlashes := decoded(u.String())
+		require.Equal(t, path, gotPath, raw)
+		require.Equal(t, slashes, gotSlashes, raw)
 	})
 }
 
@@ -189,4 +243,14 @@ func checkNormal(t *testing.T, p *egress.Policy, u *url.URL) {
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		require.True(t, p.Allowed(addr), s)
 	}
+}
+
+// decoded returns what the path of raw decodes to, and how many slashes stood there
+// before.
+func decoded(raw string) (path string, slashes int) {
+	rest, _, _ := strings.Cut(raw, "?")
+	_, rest, _ = strings.Cut(rest, "//")
+	_, rest, _ = strings.Cut(rest, "/")
+	path, _ = url.PathUnescape(rest)
+	return path, strings.Count(rest, "/")
 }
