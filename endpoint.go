@@ -1,6 +1,13 @@
 package webhook
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/egress"
+)
 
 // EndpointStatus is the state of an endpoint.
 type EndpointStatus string
@@ -131,4 +138,62 @@ type EndpointHealth struct {
 	Pending             int            `json:"pending"`              // deliveries due, waiting for a retry, or in flight
 	Held                int            `json:"held"`                 // deliveries waiting for the endpoint to be enabled
 	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
+}
+
+// normalizeURL returns the form of raw that is stored, or why raw is refused. The
+// Transport decides, by its CheckURL; where it has none, the strict rules of the
+// egress guard hold. What embeds an [HTTPTransport] may have a CheckURL of its own,
+// and then accept what has no normal form.
+func normalizeURL(t Transport, raw string) (string, error) {
+	c, ok := t.(interface{ CheckURL(raw string) error })
+	if !ok {
+		return parseURL(&egress.Policy{}, raw)
+	}
+	if err := c.CheckURL(raw); err != nil {
+		return "", err
+	}
+	if n, ok := t.(interface{ normalURL(raw string) string }); ok {
+		return n.normalURL(raw), nil
+	}
+	return raw, nil
+}
+
+// normalURL returns the normal form of raw, or raw where it has none. Types that
+// embed t have this method too.
+func (t *HTTPTransport) normalURL(raw string) string {
+	if normal, err := parseURL(&t.policy, raw); err == nil {
+		return normal
+	}
+	return raw
+}
+
+func parseURL(p *egress.Policy, raw string) (string, error) {
+	u, err := p.ParseURL(raw)
+	if err != nil {
+		return "", urlError(err)
+	}
+	return u.String(), nil
+}
+
+func urlError(err error) error {
+	var e *egress.Error
+	if errors.As(err, &e) {
+		return &URLError{Kind: string(e.Kind)}
+	}
+	return &URLError{Kind: string(egress.Malformed)}
+}
+
+// errCannotReach is the error of a check that was asked for and cannot be done.
+var errCannotReach = fmt.Errorf("webhook: CheckReachable is asked for, but Config.Transport has no method of that name: "+
+	"add one, or embed the *HTTPTransport instead of holding it in a field: %w", errors.ErrUnsupported)
+
+// checkReachable asks t whether anything answers under url.
+func checkReachable(ctx context.Context, t Transport, url string) error {
+	c, ok := t.(interface {
+		CheckReachable(ctx context.Context, url string) error
+	})
+	if !ok {
+		return errCannotReach
+	}
+	return c.CheckReachable(ctx, url)
 }

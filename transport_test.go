@@ -295,6 +295,7 @@ func TestHTTPConfigMistakesAreJoined(t *testing.T) {
 	cfg.DenyPrefixes = append(cfg.DenyPrefixes, netip.Prefix{})
 	cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.Timeout = -1, -1, -1
 	cfg.ResponseExcerpt, cfg.MaxIdle = 5000, -2
+	cfg.ConnMaxIdleTime, cfg.ConnMaxLifetime = -1, -2
 	cfg.TLS = &tls.Config{ServerName: "a"}
 	_, err := webhook.NewHTTPTransport(cfg)
 	var v *webhook.ValidationError
@@ -304,8 +305,44 @@ func TestHTTPConfigMistakesAreJoined(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	assert.ElementsMatch(t, []string{
-		"AllowPrefixes[2]", "DenyPrefixes[0]", "ConnectTimeout", "ResponseTimeout", "Timeout", "ResponseExcerpt", "MaxIdle", "TLS.ServerName",
+		"AllowPrefixes[2]", "DenyPrefixes[0]", "ConnectTimeout", "ResponseTimeout", "Timeout", "ConnMaxIdleTime", "ConnMaxLifetime",
+		"ResponseExcerpt", "MaxIdle", "TLS.ServerName",
 	}, fields)
+}
+
+func TestHowLongConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cfg         webhook.HTTPConfig
+		pause       time.Duration
+		sent, dials int
+	}{
+		"busy":                  {webhook.HTTPConfig{}, time.Second, 300, 1},
+		"busy beyond 5 min":     {webhook.HTTPConfig{}, time.Second, 301, 2},
+		"idle for 4 s":          {webhook.HTTPConfig{}, 4 * time.Second, 2, 2},
+		"a short lifetime":      {webhook.HTTPConfig{ConnMaxLifetime: 3 * time.Second}, time.Second, 6, 2},
+		"no lifetime":           {webhook.HTTPConfig{ConnMaxLifetime: -1}, time.Second, 1000, 1},
+		"kept idle for long":    {webhook.HTTPConfig{ConnMaxIdleTime: time.Minute}, 59 * time.Second, 5, 1},
+		"long idle, over 5 min": {webhook.HTTPConfig{ConnMaxIdleTime: time.Hour}, 5 * time.Minute, 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				dials := 0
+				c.cfg.AllowHTTP = true
+				tr := transportDialing(t, c.cfg, func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+					dials++
+					return answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil
+				})
+				for range c.sent {
+					_, err := postTo(t, tr, "http://example.com/")
+					require.NoError(t, err)
+					time.Sleep(c.pause)
+				}
+				assert.Equal(t, c.dials, dials)
+			})
+		})
+	}
 }
 
 // Such an endpoint uses up its attempts, shows why, and is disabled in the end.

@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"os"
@@ -24,7 +25,9 @@ type conn struct {
 	br     *bufio.Reader
 	limit  int64 // bytes that may be read
 	kernel *kernel
+	since  time.Time // before it was dialled
 	reused bool
+	heard  bool // something of the current answer was read
 
 	watched chan struct{} // a value when the watcher has ended
 	dead    bool          // written by the watcher: the connection is at its end
@@ -37,8 +40,8 @@ type conn struct {
 	older, newer *conn // idle ones of all keys
 }
 
-func (p *Pool) newConn(key Key, wire *Wire, stream net.Conn) *conn {
-	c := &conn{pool: p, key: key, wire: wire, stream: stream, kernel: newKernel(wire.Conn), watched: make(chan struct{}, 1)}
+func (p *Pool) newConn(key Key, since time.Time, wire *Wire, stream net.Conn) *conn {
+	c := &conn{pool: p, key: key, wire: wire, stream: stream, kernel: newKernel(wire.Conn), since: since, watched: make(chan struct{}, 1)}
 	c.br = bufio.NewReader(c)
 	return c
 }
@@ -50,7 +53,20 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.stream.Read(p[:min(int64(len(p)), c.limit)])
 	c.limit -= int64(n)
+	c.heard = c.heard || n > 0
 	return n, err
+}
+
+// aged reports whether no further request may be sent on c.
+func (c *conn) aged(now time.Time) bool {
+	return c.pool.Lifetime > 0 && now.Sub(c.since) >= c.pool.Lifetime
+}
+
+// unheard reports whether an exchange failed, by err, because the peer closed the
+// connection before it said anything: what a server does whose idle timeout ends
+// while the request is on its way. A farewell of TLS is no answer.
+func (c *conn) unheard(err error) bool {
+	return !c.heard && !isTimeout(err) && (!c.wire.heard || errors.Is(err, io.EOF))
 }
 
 // drained reports whether everything that was received is used up, and whether

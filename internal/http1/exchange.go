@@ -44,32 +44,46 @@ type Exchange struct {
 // headers of its answer. End must be called on the Exchange. When ctx ends,
 // before End, the connection is closed.
 //
-// A request is written a second time only if nothing of it left this process: the
-// connection had been closed by its peer.
+// A request is written a second time, and to a new connection, if it was written to
+// one that had been used before, and which its peer closed before a byte of the
+// answer. The peer may have read it, so requests need an id by which it can tell.
+// Other connections that were found closed, before anything was written, do not count.
 func (p *Pool) RoundTrip(ctx context.Context, call Call) (*Exchange, error) {
-	for {
-		c := p.take(call.Key)
-		if c == nil {
-			wire, stream, err := call.Dial(ctx)
-			if err != nil {
-				return nil, cause(ctx, err)
-			}
-			c = p.newConn(call.Key, wire, stream)
-			if c.spokeFirst() {
-				c.close()
-				return nil, errSpokeFirst
-			}
+	for fresh := false; ; {
+		c, err := p.connect(ctx, call, fresh)
+		if err != nil {
+			return nil, cause(ctx, err)
 		}
 		x := &Exchange{conn: c, stop: context.AfterFunc(ctx, c.close)}
-		err := x.run(call)
-		if err == nil {
+		if err = x.run(call); err == nil {
 			return x, nil
 		}
 		x.End()
-		if ctx.Err() != nil || !c.reused || c.wire.wrote {
+		if ctx.Err() != nil || !c.reused || c.wire.wrote && !c.unheard(err) {
 			return nil, cause(ctx, err)
 		}
+		fresh = c.wire.wrote
 	}
+}
+
+// connect returns an idle connection, unless it must be fresh, or a new one.
+func (p *Pool) connect(ctx context.Context, call Call, fresh bool) (*conn, error) {
+	if !fresh {
+		if c := p.take(call.Key); c != nil {
+			return c, nil
+		}
+	}
+	since := time.Now()
+	wire, stream, err := call.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := p.newConn(call.Key, since, wire, stream)
+	if c.spokeFirst() {
+		c.close()
+		return nil, errSpokeFirst
+	}
+	return c, nil
 }
 
 func cause(ctx context.Context, err error) error {
@@ -82,7 +96,7 @@ func cause(ctx context.Context, err error) error {
 // run writes the request and reads the headers of the answer.
 func (x *Exchange) run(call Call) error {
 	c := x.conn
-	c.wire.wrote, c.limit = false, c.pool.MaxHeader
+	c.wire.wrote, c.wire.heard, c.heard, c.limit = false, false, false, c.pool.MaxHeader
 	req := call.Request
 	if c.pool.MaxIdle <= 0 {
 		req.Close = true

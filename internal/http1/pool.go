@@ -21,7 +21,10 @@ type Pool struct {
 	// oldest gives way: of all, or of an owner that has more than half of them.
 	MaxIdle     int
 	IdleTimeout time.Duration // how long
-	MaxHeader   int64         // bytes of an answer's headers, 1xx included
+	// Lifetime is how long after its dial a connection takes requests, so that a
+	// name is looked up again in the end however busy it is. 0 means without end.
+	Lifetime  time.Duration
+	MaxHeader int64 // bytes of an answer's headers, 1xx included
 
 	mu     sync.Mutex
 	tops   map[Key]*conn // the latest of each key; the others hang below it
@@ -44,7 +47,7 @@ func (p *Pool) take(key Key) *conn {
 			p.remove(c)
 		}
 		p.mu.Unlock()
-		if c == nil || c.wake() {
+		if c == nil || c.wake() && !c.aged(time.Now()) {
 			return c
 		}
 		c.discard()
@@ -54,8 +57,9 @@ func (p *Pool) take(key Key) *conn {
 // put keeps c, which is clean and no longer used by its caller.
 func (p *Pool) put(c *conn) {
 	var excess *conn
+	now := time.Now()
 	p.mu.Lock()
-	if p.MaxIdle <= 0 || p.talks(c.key, time.Now()) {
+	if p.MaxIdle <= 0 || c.aged(now) || p.talks(c.key, now) {
 		excess = c
 	} else {
 		p.add(c)

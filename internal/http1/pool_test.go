@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,7 +286,7 @@ func (c deaf) Write(p []byte) (int, error) {
 	return c.written, errors.New("broken")
 }
 
-func TestOnlyWhatWasNotWrittenIsSentAgain(t *testing.T) {
+func TestARequestThatCouldNotBeWrittenIsSentAgain(t *testing.T) {
 	t.Parallel()
 	for _, written := range []int{0, 1} {
 		fail := false
@@ -293,13 +294,148 @@ func TestOnlyWhatWasNotWrittenIsSentAgain(t *testing.T) {
 		r.wrap = func(c net.Conn) net.Conn { return deaf{c, &fail, written} }
 		r.ok("a")
 		fail = true
-		_, err := r.post("a")
-		assert.Equal(t, written > 0, err != nil, "%d bytes written: %v", written, err)
-		assert.Equal(t, 2-written, r.dialled)
+		r.ok("a")
+		assert.Equal(t, 2, r.dialled, "%d bytes written", written)
 		fail = true
-		_, err = r.post("b")
+		_, err := r.post("b")
 		assert.Error(t, err, "a new connection is no reason to try another")
+		assert.Equal(t, 3, r.dialled, "%d bytes written", written)
 	}
+}
+
+// tiring serves one request of each connection, then says the last words in place of
+// an answer and closes. It counts what it reads.
+func tiring(r *rig, last string, seen *atomic.Int32) func(net.Conn) {
+	return func(c net.Conn) {
+		if r.tls {
+			c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate(r.t)}})
+		}
+		br := bufio.NewReader(c)
+		for _, text := range []string{answer, last} {
+			if !readRequest(br) {
+				return
+			}
+			seen.Add(1)
+			_, _ = io.WriteString(c, text)
+		}
+		_ = c.Close()
+	}
+}
+
+// A server whose idle timeout ends while a request is on its way says nothing to it.
+func TestARequestThatMeetsAClosingConnectionIsSentOnceMore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		tls, large bool
+		last       string
+		repeated   bool
+	}{
+		"nothing":                  {repeated: true},
+		"nothing over TLS":         {tls: true, repeated: true},
+		"nothing to a large body":  {large: true, repeated: true},
+		"a byte":                   {last: "H"},
+		"a byte over TLS":          {tls: true, last: "H"},
+		"a byte to a large body":   {large: true, last: "H"},
+		"an answer before the own": {last: "HTTP/1.1 103 Early Hints\r\n\r\n"},
+		"no HTTP":                  {last: "220 mail.example.com\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var seen atomic.Int32
+			r := newRig(t, nil)
+			r.tls, r.serve = c.tls, tiring(r, c.last, &seen)
+			post := func() error {
+				call, written := r.call("a"), 0
+				if c.large {
+					call.Written = func() { written++ }
+				}
+				x, err := r.RoundTrip(t.Context(), call)
+				if err == nil {
+					defer x.End()
+					assert.Equal(t, 200, x.StatusCode)
+				}
+				return err
+			}
+			require.NoError(t, post())
+			err := post()
+			if c.repeated {
+				require.NoError(t, err)
+				assert.Equal(t, 2, r.dialled)
+				assert.Equal(t, int32(3), seen.Load())
+				return
+			}
+			assert.Error(t, err)
+			assert.Equal(t, 1, r.dialled)
+			assert.Equal(t, int32(2), seen.Load())
+		})
+	}
+}
+
+// The repeat is one, and on a new connection: others that lie idle are of the same age.
+func TestARequestIsRepeatedOnceAtMost(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int32
+	r := newRig(t, nil)
+	r.serve = tiring(r, "", &seen)
+	var open []*http1.Exchange
+	for range 3 {
+		x, err := r.RoundTrip(t.Context(), r.call("a"))
+		require.NoError(t, err)
+		open = append(open, x)
+	}
+	for _, x := range open {
+		x.End()
+	}
+	r.serve = func(c net.Conn) { // what is dialled from now on closes at once
+		if readRequest(bufio.NewReader(c)) {
+			seen.Add(1)
+		}
+	}
+	_, err := r.post("a")
+	require.Error(t, err)
+	assert.Equal(t, 4, r.dialled)
+	assert.Equal(t, int32(5), seen.Load())
+}
+
+// However busy it is, a connection takes no request after its lifetime; one that it
+// has taken is answered.
+func TestConnectionsHaveALifetime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := time.Duration(0)
+		r := newRig(t, func(c net.Conn) {
+			for br := bufio.NewReader(c); readRequest(br); {
+				time.Sleep(slow)
+				if _, err := io.WriteString(c, answer); err != nil {
+					return
+				}
+			}
+		})
+		r.Lifetime = 5 * time.Minute
+		dials := func(want int) {
+			t.Helper()
+			r.ok("a")
+			synctest.Wait()
+			assert.Equal(t, want, r.dialled)
+		}
+		dials(1)
+		for range 9 {
+			time.Sleep(30 * time.Second)
+			dials(1)
+		}
+		time.Sleep(29 * time.Second)
+		slow = 10 * time.Second // beyond the lifetime
+		dials(1)
+		slow = 0
+		dials(2)
+		time.Sleep(59 * time.Second)
+		for range 4 {
+			dials(2)
+			time.Sleep(59 * time.Second)
+		}
+		time.Sleep(5 * time.Second) // over while it is idle
+		dials(3)
+	})
 }
 
 // In TLS, the beginning of a record is the beginning of something unasked too.

@@ -7,6 +7,7 @@ type Wire struct {
 	net.Conn
 	dry     bool     // Read returns errDry instead of asking the network
 	wrote   bool     // something of the current request was written
+	heard   bool     // something was read since
 	records *records // nil without TLS
 }
 
@@ -35,6 +36,7 @@ func (w *Wire) Read(p []byte) (int, error) {
 		return 0, errDry
 	}
 	n, err := w.Conn.Read(p)
+	w.heard = w.heard || n > 0
 	if w.records != nil {
 		w.records.pass(p[:n])
 	}

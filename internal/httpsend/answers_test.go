@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -239,30 +241,105 @@ func TestConnectionsAreReused(t *testing.T) { // B38
 	}
 }
 
-// A receiver that dies on a request gets it once, kept-alive connection or not.
-func TestARequestIsNeverSentTwice(t *testing.T) { // B34
+// A server that closes a kept-alive connection as the request arrives costs no
+// failure: the request is sent once more, on a new connection. One that does so there
+// too has failed.
+func TestAKeptAliveConnectionThatClosesUnderARequest(t *testing.T) { // B34
 	t.Parallel()
-	var requests atomic.Int32
-	url := rawServer(t, func(c net.Conn) {
-		br := bufio.NewReader(c)
-		for {
-			r, err := http.ReadRequest(br)
-			if err != nil {
+	for name, c := range map[string]struct {
+		size   int
+		reads  bool // the request, before it closes
+		resets bool
+		fails  bool // the new connection too
+	}{
+		"after the request":             {size: 10, reads: true},
+		"before the request":            {size: 10, resets: true},
+		"by a reset":                    {size: 10, reads: true, resets: true},
+		"in the middle of a large body": {size: 4 << 20, resets: true},
+		"always":                        {size: 10, reads: true, fails: true},
+		"always, by a reset":            {size: 10, reads: true, resets: true, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connections atomic.Int32
+			url := rawServer(t, func(conn net.Conn) {
+				n := connections.Add(1)
+				if c.fails && n > 1 {
+					readRequest(conn)
+					return
+				}
+				for br := bufio.NewReader(conn); ; {
+					r, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					if n > 1 {
+						continue
+					}
+					_, _ = br.Peek(1)
+					if c.reads {
+						r, _ := http.ReadRequest(br)
+						_, _ = io.Copy(io.Discard, r.Body)
+					}
+					if c.resets {
+						_ = conn.(*net.TCPConn).SetLinger(0)
+					}
+					return
+				}
+			})
+			tr := newSender(t, loopback())
+			body := bytes.Repeat([]byte("x"), c.size)
+			send := func() error {
+				_, err := tr.Send(t.Context(), httpsend.Request{URL: url, Header: http.Header{}, Body: body})
+				return err
+			}
+			require.NoError(t, send())
+			err := send()
+			assert.Equal(t, int32(2), connections.Load())
+			if c.fails {
+				assert.Equal(t, httpsend.Connection, failure(t, err).Kind)
+			} else {
+				assert.NoError(t, err)
+			}
+		})
+	}
+}
+
+// The repeat has what is left of the time, and its connection a time of its own.
+func TestTheTimeOfARepeatedRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := newSender(t, overHTTP())
+		connections := 0
+		inMemory(t, tr, func(c net.Conn) {
+			br := bufio.NewReader(c)
+			connections++
+			if connections > 1 {
+				hang(c)
 				return
 			}
-			_, _ = io.Copy(io.Discard, r.Body)
-			if requests.Add(1) == 2 {
-				return
+			for _, text := range []string{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""} {
+				r, err := http.ReadRequest(br)
+				if err == nil {
+					_, _ = io.Copy(io.Discard, r.Body)
+				}
+				if text == "" {
+					time.Sleep(4 * time.Second)
+				}
+				_, _ = io.WriteString(c, text)
 			}
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		}
+		})
+		_, err := postTo(t, tr, "http://slow.example/") // connecting takes 2 s
+		require.NoError(t, err)
+		synctest.Wait()
+		start := time.Now()
+		_, err = postTo(t, tr, "http://slow.example/")
+		assert.Equal(t, httpsend.Timeout, failure(t, err).Kind)
+		assert.Equal(t, 10*time.Second, time.Since(start), "4 + 2 + 5 s, but 10 s in all")
+		assert.Equal(t, 2, connections)
 	})
-	tr := newSender(t, loopback())
-	_, err := postTo(t, tr, url)
-	require.NoError(t, err)
-	_, err = postTo(t, tr, url)
-	assert.Equal(t, httpsend.Connection, failure(t, err).Kind)
-	assert.Equal(t, int32(2), requests.Load())
 }
 
 func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) { // A50

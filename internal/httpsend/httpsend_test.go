@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func strict() httpsend.Config {
 	return httpsend.Config{
 		ConnectTimeout: 3 * time.Second, ResponseTimeout: 5 * time.Second, Timeout: 10 * time.Second,
-		Excerpt: 1024, MaxIdle: 1000,
+		Excerpt: 1024, MaxIdle: 1000, IdleTimeout: time.Minute,
 	}
 }
 

@@ -30,7 +30,9 @@ type Config struct {
 	ResponseTimeout time.Duration // from the written request to the end of the response's headers
 	Timeout         time.Duration // for all of it
 	Excerpt         int           // bytes of the response's body that are kept, at most MaxBody
-	MaxIdle         int           // connections that are kept without being used, for 60 s; none if it is negative
+	MaxIdle         int           // connections that are kept without being used; none if it is negative
+	IdleTimeout     time.Duration // how long they are kept
+	Lifetime        time.Duration // how long after its dial a connection takes requests; without end if it is not positive
 	TLS             *tls.Config   // cloned; may be nil
 
 	// Dial makes the connections with d, which applies the Policy. It is
@@ -63,7 +65,7 @@ func New(cfg Config) *Sender {
 		answer:  cfg.ResponseTimeout,
 		total:   cfg.Timeout,
 		excerpt: max(cfg.Excerpt, 0),
-		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: time.Minute, MaxHeader: maxHeader},
+		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: cfg.IdleTimeout, Lifetime: cfg.Lifetime, MaxHeader: maxHeader},
 		dial:    cfg.Dial,
 	}
 	if s.dial == nil {

@@ -1,6 +1,7 @@
 package httpsend_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -226,6 +227,46 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			synctest.Wait()
 			assert.Zero(t, open.Load())
 		}
+	})
+}
+
+// However busy an endpoint is, its name is looked up and its address judged again.
+func TestABusyEndpointFollowsItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := overHTTP()
+		cfg.Lifetime = 5 * time.Minute
+		tr := newSender(t, cfg)
+		lookups, address := 0, "8.8.8.8:80"
+		inMemory(t, tr, func(c net.Conn) {
+			for br := bufio.NewReader(c); ; {
+				r, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+		pipe := tr.dial
+		tr.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+			lookups++
+			if err := d.ControlContext(ctx, "tcp4", address, nil); err != nil {
+				return nil, &net.OpError{Op: "dial", Err: err}
+			}
+			return pipe(ctx, d, network, addr)
+		}
+		for range 299 {
+			_, err := postTo(t, tr, "http://a.example/")
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		assert.Equal(t, 1, lookups)
+		address = "169.254.169.254:80" // the name has moved
+		time.Sleep(time.Second)
+		_, err := postTo(t, tr, "http://a.example/")
+		assert.Equal(t, httpsend.BlockedAddress, failure(t, err).Kind)
+		assert.Equal(t, 2, lookups)
 	})
 }
 
