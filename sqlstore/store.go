@@ -162,8 +162,8 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // Tx makes an Enqueuer of the caller's own transaction, for
 // [webhook.Dispatcher.EmitTx]: what it stores is there after the caller's commit
 // and never was after a rollback. tx is a *sql.Tx, or a *sql.Conn on which a
-// transaction was begun, or what sqlx and bun make of them; a pgx.Tx cannot be
-// joined, so begin on the *sql.DB. On SQLite the transaction should have begun
+// transaction was begun, or what sqlx and bun make of them; [PgxTx] makes one of a
+// pgx.Tx. On SQLite the transaction should have begun
 // with BEGIN IMMEDIATE; otherwise a write after a read can fail with SQLITE_BUSY,
 // as the caller's own statements can. After an error of EmitTx roll the
 // transaction back: part of what it stores may be in it.
