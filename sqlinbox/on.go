@@ -74,7 +74,9 @@ func (i *Inbox) beginTx(ctx context.Context) (*sqldb.OwnTx, error) {
 }
 
 // Tx is what [Inbox.Mark] needs of a transaction: a *sql.Tx, or a *sql.Conn on which a
-// transaction was begun, or what other libraries make of them.
+// transaction was begun; sqlx's and bun's Tx; of gorm's transaction
+// tx.Statement.ConnPool; for ent the *sql.Tx that its driver was made of; [PgxTx] makes
+// one of a pgx.Tx.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -91,7 +93,7 @@ func (i *Inbox) Mark(ctx context.Context, tx Tx) error {
 	if tx == nil {
 		return errTxArgument
 	}
-	return i.mark(ctx, tx)
+	return i.mark(ctx, sqldb.Transaction(tx))
 }
 
 func (i *Inbox) mark(ctx context.Context, q sqldb.Tx) error {

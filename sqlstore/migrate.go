@@ -69,6 +69,7 @@ func (s *Store) MigrateTx(ctx context.Context, tx Tx) error {
 	if s.dialect.commitsTables {
 		return fmt.Errorf("sqlstore: MySQL commits each statement of a migration by itself, call Migrate: %w", errors.ErrUnsupported)
 	}
+	tx = sqldb.Transaction(tx)
 	if err := s.checkVersion(ctx, tx); err != nil {
 		return err
 	}

@@ -162,12 +162,13 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // Tx makes an Enqueuer of the caller's own transaction, for
 // [webhook.Dispatcher.EmitTx]: what it stores is there after the caller's commit
 // and never was after a rollback. tx is a *sql.Tx, or a *sql.Conn on which a
-// transaction was begun, or what sqlx and bun make of them; [PgxTx] makes one of a
-// pgx.Tx. On SQLite the transaction should have begun
-// with BEGIN IMMEDIATE; otherwise a write after a read can fail with SQLITE_BUSY,
-// as the caller's own statements can. After an error of EmitTx roll the
-// transaction back: part of what it stores may be in it.
-func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: tx} }
+// transaction was begun; sqlx's and bun's Tx; of gorm's transaction
+// tx.Statement.ConnPool; for ent the *sql.Tx that its driver was made of; [PgxTx] makes
+// one of a pgx.Tx. Anything else must pass text and arguments on as they are. On
+// SQLite the transaction should have begun with BEGIN IMMEDIATE; otherwise a write
+// after a read can fail with SQLITE_BUSY, as the caller's own statements can. After an
+// error of EmitTx roll the transaction back: part of what it stores may be in it.
+func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: sqldb.Transaction(tx)} }
 
 // Tx is what [Store.Tx] and [Store.MigrateTx] need of a transaction.
 type Tx interface {
