@@ -31,7 +31,7 @@ import (
 //     minutes late is found like everything else.
 //
 // A Store may have more abilities than this interface. Each is an interface of
-// one method, found by type assertion; see [ConcurrencyHinter].
+// one method, found by type assertion; see [ConcurrencyHinter] and [Heartbeater].
 type Store interface {
 	EndpointStore
 	Queue
@@ -185,4 +185,16 @@ type ConcurrencyHinter interface {
 	// the store likes to see at once. Calls beyond it wait and share the next
 	// one. Without this ability the engine uses 4.
 	ConcurrencyHint() int
+}
+
+// Heartbeater is an optional ability of a [Store]: leases that end with the process
+// that has them, long before [LeaseTerms].Lease is over, when it is killed.
+type Heartbeater interface {
+	// Heartbeat begins a process, says that it lives, or ends it, and ends those of
+	// h.Dead. The row of a process and its leases end in one step: deliveries under
+	// a lease that names it are then made ready by Maintain, as after any lease.
+	// Nothing else ends a process. One whose time is over lives on when it sends a
+	// heartbeat before anybody has ended it; one that was ended never comes back,
+	// and the caller is another process from then on.
+	Heartbeat(ctx context.Context, h Heartbeat) (Heartbeaten, error)
 }

@@ -68,6 +68,43 @@ type LeaseTerms struct {
 	MaxBytes int           // bytes of their events' data in all, though one delivery always fits; 0: any number
 	Lease    time.Duration // how long the caller may keep them
 	Room     Room          // how many of each endpoint; required if Max is not 0
+
+	// Process, unless it is 0, is whose leases these are: they end with it, and
+	// after Lease at the latest. A store that is no [Heartbeater] ignores it.
+	Process ProcessID
+}
+
+// ProcessID is a process as a [Heartbeater] knows it; 0 is none.
+type ProcessID int64
+
+// Heartbeat is the argument of [Heartbeater.Heartbeat].
+type Heartbeat struct {
+	Process ProcessID // the caller; 0 begins a new process
+
+	// For is how long the caller counts as alive, by the store's clock, unless it
+	// sends another heartbeat. 0 ends it.
+	For time.Duration
+
+	// Dead are processes to end, as an earlier call returned them. One that has
+	// sent a heartbeat since, or whose time is not over, is left alone.
+	Dead []QuietProcess
+}
+
+// QuietProcess is a process that has sent no heartbeat for long.
+type QuietProcess struct {
+	Process ProcessID
+	Until   time.Time // when its time is over, by the store's clock
+}
+
+// Heartbeaten is the result of [Heartbeater.Heartbeat].
+type Heartbeaten struct {
+	// Process is the caller from now on: a new one if it was 0, or was ended. It is 0
+	// after a call that ends it.
+	Process ProcessID
+	// Quiet are other processes that have less than half of For left.
+	Quiet []QuietProcess
+	Ended int       // how many processes this call ended
+	Now   time.Time // the store's clock
 }
 
 // Room decides how many deliveries of each endpoint its owner can take on. A store

@@ -156,7 +156,7 @@ func (c *claim) probe() {
 func (c *claim) lease(d *delivery) {
 	c.load.add(d)
 	c.s.leave(d)
-	c.out.Deliveries = append(c.out.Deliveries, c.s.lease(d, c.token, c.now, c.r.Lease))
+	c.out.Deliveries = append(c.out.Deliveries, c.s.lease(d, c.token, c.now, &c.r.LeaseTerms))
 }
 
 // candidate describes the endpoint to a [webhook.Room].

@@ -158,7 +158,7 @@ func (in *intake) deliver(ev *event, ep *endpoint) {
 			in.token = newToken()
 		}
 		in.load.add(d)
-		in.out.Leased = append(in.out.Leased, s.lease(d, in.token, in.now, in.terms.Lease))
+		in.out.Leased = append(in.out.Leased, s.lease(d, in.token, in.now, &in.terms))
 		return
 	}
 	if s.pend(d, in.now) == held {

@@ -47,6 +47,8 @@ type Store struct {
 	unheard  list.List   // of *event without any delivery, by CreatedAt
 	counts   [phases]int
 
+	processes map[webhook.ProcessID]int64 // Unix nanoseconds: when the time of each is over
+
 	patterns map[webhook.EventType][]webhook.EventType // a cache of EventType.Patterns
 
 	seq        uint64 // of the newest endpoint, event or delivery
@@ -56,6 +58,7 @@ type Store struct {
 var (
 	_ webhook.Store             = (*Store)(nil)
 	_ webhook.ConcurrencyHinter = (*Store)(nil)
+	_ webhook.Heartbeater       = (*Store)(nil)
 )
 
 // New makes an empty store with default options.
@@ -69,6 +72,7 @@ func NewWith(o Options) *Store {
 		accounts:   make(map[string]*account),
 		endpoints:  make(map[string]*endpoint),
 		deliveries: make(map[string]*delivery),
+		processes:  make(map[webhook.ProcessID]int64),
 		patterns:   make(map[webhook.EventType][]webhook.EventType),
 	}
 	if s.clock == nil {

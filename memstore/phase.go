@@ -19,7 +19,7 @@ func (s *Store) leave(d *delivery) {
 		ep.held.remove(d)
 	case waiting, leased:
 		s.timers.remove(d)
-		d.token = 0
+		d.token, d.process = 0, 0
 		if ep.probed == d {
 			ep.probed = nil
 			s.place(ep)
@@ -72,9 +72,9 @@ func (s *Store) end(d *delivery, p phase, reason webhook.DeliveryReason, now tim
 }
 
 // lease enters the leased phase and returns what the caller is handed.
-func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, dur time.Duration) webhook.Leased {
-	d.token = token
-	d.due = later(now.UnixNano(), dur)
+func (s *Store) lease(d *delivery, token webhook.LeaseToken, now time.Time, t *webhook.LeaseTerms) webhook.Leased {
+	d.token, d.process = token, t.Process
+	d.due = later(now.UnixNano(), t.Lease)
 	s.enter(d, leased)
 	return webhook.Leased{
 		DeliveryID: d.id,

@@ -64,6 +64,7 @@ type delivery struct {
 	pos       int   // in the queue of its phase
 	due       int64 // Unix nanoseconds; end of the lease while leased
 	token     webhook.LeaseToken
+	process   webhook.ProcessID // whose lease it is; 0 for none
 	attempts  int
 	releases  int
 	expired   int

@@ -179,7 +179,7 @@ var brokenPause = []broken{
 var brokenProbe = []broken{
 	{rule: "OneProbeAtATime", also: []string{
 		"AnAnswerEndsThePause", "DeletingCancelsWhatIsParked", "NextInCoversProbes", "PausesGrow",
-		"RetriesKeepTheirSchedule", "TimeoutsWithinAPauseChangeNothing", "WhatIsMadePendingWaitsToo",
+		"RetriesKeepTheirSchedule", "TheProbeOfADeadProcess", "TimeoutsWithinAPauseChangeNothing", "WhatIsMadePendingWaitsToo",
 	}, fault: func(f *faulty) { // all when the pause is over
 		f.claimIn = func(*webhook.ClaimRequest) {
 			if _, paused, lasts := f.pausedNow("wh_1"); paused && !lasts {
@@ -187,7 +187,7 @@ var brokenProbe = []broken{
 			}
 		}
 	}},
-	{rule: "OneProbeAtATime", fault: func(f *faulty) { // the next one when that is settled, though its lease has ended
+	{rule: "OneProbeAtATime", also: []string{"TheProbeOfADeadProcess"}, fault: func(f *faulty) { // the next one when that is settled, though its lease has ended
 		f.claimIn = func(r *webhook.ClaimRequest) {
 			if _, paused, _ := f.pausedNow("wh_1"); paused && f.recall("probe") != nil {
 				r.Max = 0

@@ -82,7 +82,7 @@ var brokenEnqueue = []broken{
 	{rule: "HandOffHasItsBounds", also: []string{"RoomIsTakenForWhatIsLeased"}, fault: func(f *faulty) {
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { unnamed(&r.Handoff, func(int) bool { return true }) }
 	}},
-	{rule: "HandOffIsALease", also: []string{"AnAnswerEndsThePause", "EventsForAnInactiveEndpointAreHeld"}, fault: func(f *faulty) { // it has no length
+	{rule: "HandOffIsALease", also: []string{"AnAnswerEndsThePause", "EventsForAnInactiveEndpointAreHeld", "LeasesEndWithTheirProcess"}, fault: func(f *faulty) { // it has no length
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Lease = 0 }
 	}},
 	{rule: "FanOutBySubscription", fault: func(f *faulty) { // not beyond three words
@@ -212,6 +212,7 @@ var brokenClaim = []broken{
 	{rule: "ClaimIsALease", also: []string{
 		"ManyPausedDelayNobody", "NextInSaysWhenToMaintain", "OneClock", "OneProbeAtATime", "ParkedDeliveriesAreReady",
 		"SwitchingEndsThePause", "TimeoutsWithinAPauseChangeNothing",
+		"AQuietProcessLivesOn", "LeasesEndOnTimeAllTheSame", "LeasesEndWithTheirProcess",
 	}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Lease = min(r.Lease, time.Second) }
 	}},
@@ -309,7 +310,7 @@ var brokenSettle = []broken{
 	{rule: "SettleAnswersInOrder", fault: func(f *faulty) {
 		f.settleOut = func(_ []webhook.Settlement, out *webhook.Settled) { slices.Reverse(out.Results) }
 	}},
-	{rule: "StaleTokenChangesNothing", also: []string{"HandOffIsALease", "SettleAnswersInOrder"}, fault: func(f *faulty) { // any token fits
+	{rule: "StaleTokenChangesNothing", also: []string{"HandOffIsALease", "LeasesEndWithTheirProcess", "SettleAnswersInOrder"}, fault: func(f *faulty) { // any token fits
 		f.settleIn = func(s *webhook.Settlement) { s.Token = f.token(s.DeliveryID) }
 	}},
 	{rule: "DeliveredWinsFromEveryState", fault: func(f *faulty) {

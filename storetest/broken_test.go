@@ -29,7 +29,7 @@ const modelCase = "RandomHistoriesMatchTheModel"
 func TestEachCaseCanFail(t *testing.T) {
 	t.Parallel()
 	covered := map[string]bool{}
-	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenMaintain, brokenLog) {
+	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenMaintain, brokenHeartbeat, brokenLog) {
 		covered[b.rule] = true
 		t.Run(b.rule, func(t *testing.T) {
 			t.Parallel()
@@ -66,7 +66,7 @@ var brokenGeneral = []broken{
 	{rule: "NowIsUTCAndMoves", fault: func(f *faulty) {
 		f.now = func(t *time.Time) { *t = t.In(time.FixedZone("x", 3600)) }
 	}},
-	{rule: "OneClock", also: []string{"NextInSaysWhenToMaintain", "OneProbeAtATime"}, fault: func(f *faulty) {
+	{rule: "OneClock", also: []string{"LeasesEndOnTimeAllTheSame", "NextInSaysWhenToMaintain", "OneProbeAtATime"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Lease /= 2 }
 	}},
 	{rule: "BytesInAreBytesOut", fault: func(f *faulty) {

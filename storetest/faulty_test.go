@@ -46,6 +46,8 @@ type faulty struct {
 	replayIn    func(*webhook.ReplayRequest)
 	replayOut   func(webhook.ReplayRequest, *webhook.Replayed, *error)
 	statsOut    func(*webhook.QueueStats)
+	beatIn      func(*webhook.Heartbeat)
+	beatOut     func(webhook.Heartbeat, *webhook.Heartbeaten)
 	begin       func() (webhook.Enqueuer, func() error, func() error)
 
 	mu    sync.Mutex
