@@ -279,7 +279,7 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 	if err := t.bulk(ctx, &sq.Lease, leased, nil); err != nil {
 		return err
 	}
-	return t.exec(ctx, sq.InsertLease, due, c.token, joinKeys(keys))
+	return t.exec(ctx, sq.InsertLease, due, c.token, int64(c.terms.Process), joinKeys(keys))
 }
 
 // dropJunk drops the rows of the queue that have no key, if there were some.

@@ -137,6 +137,10 @@ type statements struct {
 
 	InsertLease, CutLease            string
 	DueLeases, DueWaiting            string
+	LockProcess, LockDead, Quiet     string
+	InsertProcess, SetProcess        string
+	DeleteProcess, LeasesOf          string
+	CloseLeases                      bulk
 	Expire                           bulk
 	ReadyOf, HeldOf, ParkedOf        string
 	BegunOf                          string

@@ -320,7 +320,7 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 		return err
 	}
 	if len(in.leased) > 0 {
-		if err := t.exec(ctx, sq.InsertLease, due, in.token, in.leasedKeys()); err != nil {
+		if err := t.exec(ctx, sq.InsertLease, due, in.token, int64(in.terms.Process), in.leasedKeys()); err != nil {
 			return err
 		}
 	}

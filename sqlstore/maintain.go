@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -88,7 +89,8 @@ type due struct {
 	k        key
 	endpoint int64
 	due      int64
-	attempts int // on its schedule, once it is known
+	attempts int   // on its schedule, once it is known
+	token    int64 // of the lease that is over
 }
 
 // promote makes what has become due ready, or what else its endpoint calls for.
@@ -213,7 +215,7 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 		case len(rows) == limit:
 			rest[l] = append(rest[l], d.k)
 		default:
-			rows = append(rows, due{k: d.k, endpoint: d.endpoint, due: l.due, attempts: d.attempts})
+			rows = append(rows, due{k: d.k, endpoint: d.endpoint, due: l.due, attempts: d.attempts, token: d.token})
 		}
 	})
 	if err != nil {
@@ -235,7 +237,7 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 
 // unlease moves leased deliveries to where their endpoints want them.
 func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
-	var expire, queue, cancel, queued [][]any
+	var expire, queue, cancel, queued, probes [][]any
 	for _, d := range rows {
 		status := states[d.endpoint]
 		queued = append(queued, []any{d.k})
@@ -244,6 +246,9 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 			continue
 		}
 		expire = append(expire, []any{d.k})
+		if isPaused(status) { // its probe, perhaps, whose lease may end before its time
+			probes = append(probes, []any{m.micros, d.endpoint, d.token})
+		}
 		queue = append(queue, []any{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
 	}
 	// What is leased is not in the queue. If it is all the same, that must not keep
@@ -258,6 +263,10 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 		return err
 	}
 	if err := t.bulk(ctx, &m.s.sql.Cancel, cancel, nil); err != nil {
+		return err
+	}
+	slices.SortFunc(probes, func(a, b []any) int { return cmp.Compare(a[1].(int64), b[1].(int64)) })
+	if err := t.bulk(ctx, &m.s.sql.UnsetProbes, probes, nil); err != nil {
 		return err
 	}
 	return m.s.wake(ctx, t, c.parked)

@@ -152,6 +152,8 @@ func mysqlSQL() statements {
 	s.Requeue = bulk{row: `select ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.attempts = x.attempts, d.made = x.made, d.releases = x.releases, d.status = 0, d.token = 0, d.ends_at = 0, d.expired = 0`}
+	s.CloseLeases = bulk{row: `select ? as at, ? as due, ? as token`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token set t.due = x.at`}
 	s.EndLeases = bulk{row: `select ? as due, ? as token`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token`}
 	s.InsertAttempts = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `

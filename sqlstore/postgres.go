@@ -167,6 +167,10 @@ func postgresSQL() statements {
 		from (
 			select * from unnest($1::int[], $2::int[], $3::int[], $4::uuid[]) as x (attempts, made, releases, id)` + few + `) x
 		where d.id = x.id`}
+	s.CloseLeases = bulk{kinds: "iii", text: `
+		update {p}lease l set due = x.at
+		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, due, token)` + few + `) x
+		where l.due = x.due and l.token = x.token`}
 	s.EndLeases = bulk{kinds: "ii", text: `
 		delete from {p}lease l using (select * from unnest($1::bigint[], $2::bigint[]) as x (due, token)` + few + `) x
 		where l.due = x.due and l.token = x.token`}
@@ -265,7 +269,7 @@ left join lateral (
 limit (select $6::bigint)`
 
 // postgresLease leases rows of the queue that are still there. Parameters: their keys
-// and states, the lease in microseconds, and the token.
+// and states, the lease in microseconds, the token, and the process.
 //
 // What it finds comes with the number of rows that it took out of the queue: of some
 // the delivery may be gone.
@@ -291,8 +295,8 @@ u as (
 	where d.ctid = c.at_row and d.id = c.id
 	returning d.id, d.event, d.attempts, d.releases, d.expired),
 k as (
-	insert into {p}lease (due, token, deliveries)
-	select (select now from n) + $3::bigint, $4::bigint, string_agg(uuid_send(c.id), ''::bytea)
+	insert into {p}lease (due, token, process, deliveries)
+	select (select now from n) + $3::bigint, $4::bigint, $5::bigint, string_agg(uuid_send(c.id), ''::bytea)
 	from c having count(*) > 0)
 select (select now from n), u.id::text, u.event::text, u.attempts, u.releases, u.expired from u
 union all
@@ -362,7 +366,7 @@ func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
 		err = errors.Join(row.k.Scan(id), row.event.Scan(event))
 		found[row.k] = row
 		return err
-	}, arrayOf(keys), arrayOf(states), c.terms.Lease.Microseconds(), c.token)
+	}, arrayOf(keys), arrayOf(states), c.terms.Lease.Microseconds(), c.token, int64(c.terms.Process))
 	if err == nil {
 		c.strays = taken - len(found)
 		c.keep(found)

@@ -10,8 +10,8 @@ import (
 // queue. Parameters: of each event the key, account, id, type, time, and where its
 // data begins and how long it is; of each delivery the key, event, endpoint and
 // state; of each event without one the account and key; then the lease in
-// microseconds, the token and the keys of what is handed off; accounts with the
-// versions that they must have, without which nothing is stored and nothing
+// microseconds, the token, the keys of what is handed off and the process; accounts
+// with the versions that they must have, without which nothing is stored and nothing
 // answered; and the data of all. That comes last because what follows the largest
 // parameter makes a driver's buffers grow, and copy it, once more.
 //
@@ -22,11 +22,11 @@ import (
 const postgresEnqueue = `
 with n as materialized (
 	select {clock} as now where not exists (
-		select from unnest((select $17::text[]), (select $18::bigint[])) as x (account, version)
+		select from unnest((select $18::text[]), (select $19::bigint[])) as x (account, version)
 		where x.version <> coalesce((select a.version from {p}account a where a.account = x.account), 0))),
 e as (
 	insert into {p}event (uid, account, id, type, at, created_at, data)
-	select x.uid, x.account, x.id, x.type, x.at, n.now, substring($19::bytea from x.start for x.size)
+	select x.uid, x.account, x.id, x.type, x.at, n.now, substring($20::bytea from x.start for x.size)
 	from n cross join unnest((select $1::uuid[]), (select $2::text[]), (select $3::text[]), (select $4::text[]),
 		(select $5::bigint[]), (select $6::int[]), (select $7::int[])) as x (uid, account, id, type, at, start, size)),
 v as (
@@ -42,8 +42,8 @@ q as (
 	from n cross join unnest((select $8::uuid[]), (select $10::bigint[]), (select $11::smallint[])) as x (id, endpoint, state)
 	where x.state <> 1),
 l as (
-	insert into {p}lease (due, token, deliveries)
-	select n.now + $14::bigint, $15::bigint, $16::bytea from n where length($16::bytea) > 0),
+	insert into {p}lease (due, token, deliveries, process)
+	select n.now + $14::bigint, $15::bigint, $16::bytea, $17::bigint from n where length($16::bytea) > 0),
 u as (
 	insert into {p}unmatched (account, created_at, event)
 	select x.account, n.now, x.event
@@ -101,11 +101,11 @@ func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m m
 	}
 	f := in.match(m)
 	data := len("uttti") // the place of the data among the columns
-	args := append(make([]any, 0, 20), eventArgs[:data]...)
+	args := append(make([]any, 0, 21), eventArgs[:data]...)
 	args = append(args, eventArgs[data+1:]...)
 	args = append(args, columns("uuii", f.deliveries)...)
 	args = append(args, columns("tu", f.unmatched)...)
-	args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys())
+	args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys(), int64(in.terms.Process))
 	args = append(append(args, columns("ti", versions)...), eventArgs[data])
 	return afterCommit(t.row(ctx, in.s.sql.Enqueue, args...).Scan(&in.micros))
 }

@@ -75,10 +75,18 @@ func portable() statements {
 			where probe_at > 0 and probe_at >= ? and (probe_at > ? or num > ?) and probe_at <= ?
 			order by probe_at, num limit ?`,
 		DueLeases:   `select due, token, deliveries from {p}lease where due <= ? order by due, token limit ? {skip}`,
-		InsertLease: `insert into {p}lease (due, token, deliveries) values (?, ?, ?)`,
+		InsertLease: `insert into {p}lease (due, token, process, deliveries) values (?, ?, ?, ?)`,
 		CutLease:    `update {p}lease set deliveries = ? where due = ? and token = ?`,
 		Leases:      `select due, token, deliveries from {p}lease where due > ? or due = ? and token > ? order by due, token limit ?`,
+		LeasesOf:    `select due, token from {p}lease where process = ? and due > ? order by due, token`,
 		DueWaiting:  `select id, endpoint, due from {p}queue where state = 5 and due <= ? order by due limit ? {skip}`,
+
+		LockProcess:   `select id from {p}process where id = ? {update}`,
+		LockDead:      `select id from {p}process where id = ? and alive_until = ? and alive_until <= ? {skip}`,
+		InsertProcess: `insert into {p}process (id, alive_until) values (?, ?)`,
+		SetProcess:    `update {p}process set alive_until = ? where id = ?`,
+		DeleteProcess: `delete from {p}process where id = ?`,
+		Quiet:         `select id, alive_until from {p}process where alive_until < ? and id <> ? order by id`,
 
 		OldDeliveries: `select id, event, endpoint, status, created_at, ends_at from {p}delivery where id > ? order by id limit ?`,
 		OldUnmatched: `

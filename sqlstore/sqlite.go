@@ -123,6 +123,7 @@ func sqliteSQL() statements {
 		from x where {p}delivery.id = x.id and {p}delivery.status = 1 and {p}delivery.token = x.token`}
 	s.Requeue = bulk{text: `
 		update {p}delivery set attempts = ?, made = ?, releases = ?, status = 0, token = 0, ends_at = 0, expired = 0 where id = ?`}
+	s.CloseLeases = bulk{text: `update {p}lease set due = ? where due = ? and token = ?`}
 	s.EndLeases = bulk{text: `delete from {p}lease where due = ? and token = ?`}
 	s.InsertAttempts = bulk{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}

@@ -69,6 +69,7 @@ type Store struct {
 var (
 	_ webhook.Store             = (*Store)(nil)
 	_ webhook.ConcurrencyHinter = (*Store)(nil)
+	_ webhook.Heartbeater       = (*Store)(nil)
 )
 
 // Sizes of a generation of the caches: what is used most stays, and memory does

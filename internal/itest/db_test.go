@@ -182,7 +182,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "attempt"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		if s.dialect == sqlstore.SQLite {
@@ -224,6 +224,7 @@ func (s *testStore) rewind(t testing.TB, d time.Duration) {
 		"delivery":  {"created_at", "ends_at"},
 		"queue":     {"due"},
 		"lease":     {"due"},
+		"process":   {"alive_until"},
 		"attempt":   {"at"},
 	}
 	for table, names := range columns {

@@ -76,7 +76,7 @@ func (s *testStore) fill(t testing.TB, backlog, endpoints int, waitAt string) {
 	for state, values := range map[int]string{0: "1, 0, 1", 5: waitAt + ", 5, 9000000000000000"} {
 		f.insert(t, "queue", "id, endpoint, state, due", strings.ReplaceAll(f.key, "state", fmt.Sprint(state))+", "+values, backlog)
 	}
-	f.insert(t, "lease", "due, token, deliveries", "9000000000000000, n, "+eventData(s.dialect), backlog/10)
+	f.insert(t, "lease", "due, token, process, deliveries", "9000000000000000, n, 0, "+eventData(s.dialect), backlog/10)
 	f.insert(t, "delivery", "id, event, endpoint, status, token, ends_at, created_at", strings.ReplaceAll(f.key, "state", "2")+", "+f.event+", 1, 2, 0, 1, 1", backlog)
 }
 

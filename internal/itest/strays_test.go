@@ -85,7 +85,7 @@ func TestRowsWithoutTheirCounterpart(t *testing.T) {
 			}
 		}, false},
 		{"a lease that is no list of keys", func(t *testing.T, s *testStore) {
-			s.exec(t, "insert into webhook_lease (due, token, deliveries) values (1, 1, 'abc')")
+			s.exec(t, "insert into webhook_lease (due, token, process, deliveries) values (1, 1, 0, 'abc')")
 		}, false},
 		{"queue rows whose id is no key", func(t *testing.T, s *testStore) {
 			if s.dialect != sqlstore.SQLite {

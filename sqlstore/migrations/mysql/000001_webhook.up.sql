@@ -122,12 +122,21 @@ create table if not exists webhook_queue (
 ) engine = InnoDB;
 
 -- What was leased by one call, as the deliveries' ids one behind the other, and
--- when that ends: who finds it then makes ready what is still leased.
+-- when that ends: who finds it then makes ready what is still leased. process is
+-- whose lease it is, or 0.
 create table if not exists webhook_lease (
 	due bigint not null,
 	token bigint not null,
+	process bigint not null,
 	deliveries longblob not null,
 	primary key (due, token)
+) engine = InnoDB;
+
+-- The processes that send heartbeats. Who finds one dead, after alive_until, ends
+-- its leases and removes its row in one transaction.
+create table if not exists webhook_process (
+	id bigint primary key,
+	alive_until bigint not null
 ) engine = InnoDB;
 
 -- The attempts that did not deliver.

@@ -128,13 +128,22 @@ create index webhook_queue_held on webhook_queue (endpoint, due, id) where state
 create index webhook_queue_parked on webhook_queue (endpoint, state desc, due, id) where state > 5;
 
 -- What was leased by one call, as the deliveries' ids one behind the other, and
--- when that ends: who finds it then makes ready what is still leased.
+-- when that ends: who finds it then makes ready what is still leased. process is
+-- whose lease it is, or 0.
 create table webhook_lease (
 	due integer not null,
 	token integer not null,
+	process integer not null,
 	deliveries blob not null,
 	primary key (due, token)
 ) without rowid;
+
+-- The processes that send heartbeats. Who finds one dead, after alive_until, ends
+-- its leases and removes its row in one transaction.
+create table webhook_process (
+	id integer primary key,
+	alive_until integer not null
+);
 
 -- The attempts that did not deliver.
 create table webhook_attempt (
