@@ -146,7 +146,7 @@ func (e *ValidationError) orNil() error {
 // for errors.Is and shows nothing of the URL, which may hold a password.
 type URLError struct {
 	// Kind is the reason in one word: too_long, parse, scheme, userinfo, host,
-	// host_not_ascii, host_numeric, address, port or fragment.
+	// host_not_ascii, host_numeric, address, port, port_blocked or fragment.
 	Kind string
 }
 

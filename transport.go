@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,6 +158,12 @@ type HTTPConfig struct {
 	// be made to call itself.
 	DenyPrefixes []netip.Prefix
 
+	// AllowPorts are ports that may be reached besides those of HTTP servers, which
+	// are 443; 80 with AllowHTTP; and from 1024 up all that are not known for
+	// another protocol: databases, caches, queues, mail, telephony, IRC, X11 and
+	// what else browsers refuse.
+	AllowPorts []uint16
+
 	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.
 	ConnectTimeout time.Duration
 
@@ -230,7 +237,7 @@ func newHTTPTransport(cfg httpsend.Config) *HTTPTransport {
 // sending is the same for package httpsend, once the defaults are filled in.
 func (cfg *HTTPConfig) sending() httpsend.Config {
 	return httpsend.Config{
-		Policy:          egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes},
+		Policy:          egress.Policy{AllowHTTP: cfg.AllowHTTP, Allow: cfg.AllowPrefixes, Deny: cfg.DenyPrefixes, AllowPorts: cfg.AllowPorts},
 		ConnectTimeout:  cfg.ConnectTimeout,
 		ResponseTimeout: cfg.ResponseTimeout,
 		Timeout:         cfg.Timeout,
@@ -271,6 +278,10 @@ func (cfg *HTTPConfig) fill() error {
 	}
 	prefixes("AllowPrefixes", &cfg.AllowPrefixes)
 	prefixes("DenyPrefixes", &cfg.DenyPrefixes)
+	if slices.Contains(cfg.AllowPorts, 0) {
+		wrong = append(wrong, FieldError{"AllowPorts", "holds the port 0"})
+	}
+	cfg.AllowPorts = slices.Clone(cfg.AllowPorts)
 	duration("ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
 	duration("ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
 	duration("Timeout", &cfg.Timeout, 10*time.Second)

@@ -173,6 +173,7 @@ func TestCheckURLNamesTheKind(t *testing.T) {
 		"https://2130706433/":                  "host_numeric",
 		"https://10.0.0.1/":                    "address",
 		"https://example.com:0/":               "port",
+		"https://example.com:6379/":            "port_blocked",
 		"https://example.com/#a":               "fragment",
 	} {
 		err := tr.CheckURL(raw)
@@ -235,6 +236,34 @@ func TestStoredURLsThatAreRefused(t *testing.T) { // A57
 	assert.Equal(t, "host", u.Kind)
 }
 
+// A port of another protocol is refused when it is registered, when it is checked and
+// when it was stored before, unless it is named.
+func TestPortsThatAreNotThoseOfHTTP(t *testing.T) {
+	t.Parallel()
+	cfg := webhook.HTTPConfig{AllowHTTP: true, AllowPorts: []uint16{6379}}
+	for _, port := range []string{"22", "25", "6379", "11211"} {
+		tr := transportDialing(t, webhook.HTTPConfig{AllowHTTP: true}, func(context.Context, *net.Dialer, string, string) (net.Conn, error) {
+			t.Error("dialled")
+			return nil, net.ErrClosed
+		})
+		url := "https://example.com:" + port + "/"
+		e, err := webhook.New(webhook.Config{Store: memstore.New(), Transport: tr, Logger: quiet})
+		require.NoError(t, err)
+		_, _, err = e.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: url, Events: []webhook.EventType{"*"}})
+		var refused *webhook.URLError
+		require.ErrorAs(t, err, &refused)
+		assert.Equal(t, "port_blocked", refused.Kind)
+		assert.Equal(t, "webhook: invalid url: its port is not one of HTTP servers; use 443", err.Error())
+		require.ErrorAs(t, tr.CheckReachable(t.Context(), url), &refused)
+		_, err = postTo(t, tr, url)
+		assert.Equal(t, webhook.FailureURL, transportFailure(t, err).Kind)
+		assert.Equal(t, "its port is not one of HTTP servers; use 443", transportFailure(t, err).Detail)
+		assert.Equal(t, port == "6379", newTestTransport(t, cfg).CheckURL(url) == nil)
+	}
+	_, err := webhook.NormalizeURL(&fakeTransport{}, "https://example.com:25/")
+	assert.Error(t, err, "a Transport without rules of its own has these")
+}
+
 func TestCheckReachable(t *testing.T) {
 	t.Parallel()
 	cfg := loopbackConfig()
@@ -293,6 +322,7 @@ func TestHTTPConfigMistakesAreJoined(t *testing.T) {
 	cfg := loopbackConfig()
 	cfg.AllowPrefixes = append(cfg.AllowPrefixes, cfg.AllowPrefixes[0], netip.Prefix{})
 	cfg.DenyPrefixes = append(cfg.DenyPrefixes, netip.Prefix{})
+	cfg.AllowPorts = []uint16{25, 0}
 	cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.Timeout = -1, -1, -1
 	cfg.ResponseExcerpt, cfg.MaxIdle = 5000, -2
 	cfg.ConnMaxIdleTime, cfg.ConnMaxLifetime = -1, -2
@@ -305,7 +335,7 @@ func TestHTTPConfigMistakesAreJoined(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	assert.ElementsMatch(t, []string{
-		"AllowPrefixes[2]", "DenyPrefixes[0]", "ConnectTimeout", "ResponseTimeout", "Timeout", "ConnMaxIdleTime", "ConnMaxLifetime",
+		"AllowPrefixes[2]", "DenyPrefixes[0]", "AllowPorts", "ConnectTimeout", "ResponseTimeout", "Timeout", "ConnMaxIdleTime", "ConnMaxLifetime",
 		"ResponseExcerpt", "MaxIdle", "TLS.ServerName",
 	}, fields)
 }

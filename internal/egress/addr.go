@@ -22,6 +22,8 @@ type Policy struct {
 	// not be reached at all. Deny wins. See [CheckPrefix].
 	Allow []netip.Prefix
 	Deny  []netip.Prefix
+	// AllowPorts are ports that may be reached besides those of HTTP.
+	AllowPorts []uint16
 }
 
 // CheckPrefix returns what is wrong with an element of [Policy.Allow] or
@@ -74,7 +76,7 @@ func (p *Policy) names(addr netip.Addr, guarded netip.Prefix) bool {
 // IPv4-mapped address too: package net turns one into IPv4 before it comes here.
 func (p *Policy) Control(_ context.Context, network, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil || ap.Port() == 0 {
+	if err != nil || !p.allowsPort(ap.Port()) {
 		return ErrBlocked
 	}
 	addr := ap.Addr()

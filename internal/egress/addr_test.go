@@ -18,8 +18,8 @@ func TestControlFailsClosed(t *testing.T) {
 	}{
 		{"tcp4", "8.8.8.8:443", nil},
 		{"tcp6", "[2606:4700::1111]:443", nil},
-		{"tcp4", "127.0.0.1:80", nil},
-		{"tcp6", "[::1]:80", nil},
+		{"tcp4", "127.0.0.1:443", nil},
+		{"tcp6", "[::1]:443", nil},
 		{"tcp6", "[::ffff:8.8.8.8]:443", egress.ErrBlocked}, // A12: comes as tcp4 8.8.8.8 or not at all
 		{"tcp4", "[::ffff:8.8.8.8]:443", egress.ErrBlocked}, // A12
 		{"tcp4", "[2606:4700::1111]:443", egress.ErrBlocked},
@@ -28,8 +28,8 @@ func TestControlFailsClosed(t *testing.T) {
 		{"tcp6", "[fe80::1%eth0]:443", egress.ErrBlocked},         // A19
 		{"tcp6", "[2606:4700::1111%eth0]:443", egress.ErrBlocked}, // A19
 		{"tcp4", "10.0.0.1:443", egress.ErrBlocked},               // A22
-		{"tcp", ":80", egress.ErrBlocked},                         // A34
-		{"tcp4", ":80", egress.ErrBlocked},                        // A34
+		{"tcp", ":443", egress.ErrBlocked},                         // A34
+		{"tcp4", ":443", egress.ErrBlocked},                        // A34
 		{"tcp4", "8.8.8.8:0", egress.ErrBlocked},                  // A36
 		{"tcp4", "8.8.8.8:70000", egress.ErrBlocked},              // A36
 		{"tcp4", "example.com:443", egress.ErrBlocked},            // never seen by Control

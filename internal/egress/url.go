@@ -24,6 +24,7 @@ const (
 	HostNumeric  Kind = "host_numeric"   // an IPv4 address in an unusual notation
 	Address      Kind = "address"        // an address that must not be reached
 	Port         Kind = "port"           // not within 1 to 65535
+	PortBlocked  Kind = "port_blocked"   // the port of something else than HTTP
 	Fragment     Kind = "fragment"       // something after '#'
 )
 
@@ -49,6 +50,8 @@ func (k Kind) Problem() string {
 		return "its host is not a public address"
 	case Port:
 		return "its port is not within 1 to 65535"
+	case PortBlocked:
+		return "its port is not one of HTTP servers; use 443"
 	case Fragment:
 		return "it must not hold a '#'"
 	}
@@ -85,9 +88,9 @@ func (p *Policy) ParseURL(raw string) (*url.URL, error) {
 	if kind != "" {
 		return nil, &Error{kind}
 	}
-	port, ok := normalPort(u.Scheme, u.Port())
-	if !ok {
-		return nil, &Error{Port}
+	port, kind := p.normalPort(u.Scheme, u.Port())
+	if kind != "" {
+		return nil, &Error{kind}
 	}
 	if strings.IndexByte(raw, '#') >= 0 {
 		return nil, &Error{Fragment}
@@ -143,19 +146,21 @@ func (p *Policy) host6(h string) (string, Kind) {
 	return "[" + addr.String() + "]", ""
 }
 
-// normalPort returns ":port", or "" for the scheme's own.
-func normalPort(scheme, port string) (string, bool) {
+// normalPort returns ":port", or "" for the scheme's own, or what is wrong with it.
+func (p *Policy) normalPort(scheme, port string) (string, Kind) {
 	if port == "" {
-		return "", true
+		return "", ""
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return "", false
+	switch {
+	case err != nil || n == 0:
+		return "", Port
+	case scheme == "https" && n == 443 || scheme == "http" && n == 80:
+		return "", ""
+	case !p.allowsPort(uint16(n)):
+		return "", PortBlocked
 	}
-	if scheme == "https" && n == 443 || scheme == "http" && n == 80 {
-		return "", true
-	}
-	return ":" + strconv.FormatUint(n, 10), true
+	return ":" + strconv.FormatUint(n, 10), ""
 }
 
 // endsInNumber reports whether some parser would read name as an IPv4 address:

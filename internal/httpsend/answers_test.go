@@ -358,7 +358,7 @@ func TestInvalidHeadersAreNotTheReceiversFault(t *testing.T) {
 	t.Parallel()
 	tr := newSender(t, loopback())
 	for _, h := range []http.Header{{"A": {"a\r\nX: b"}}, {"a b": {"c"}}} {
-		_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://127.0.0.1:1/", Header: h, Body: []byte("{}")})
+		_, err := tr.Send(t.Context(), httpsend.Request{URL: "http://127.0.0.1/", Header: h, Body: []byte("{}")})
 		e := failure(t, err)
 		assert.Equal(t, httpsend.Internal, e.Kind)
 		assertFixedWords(t, e)

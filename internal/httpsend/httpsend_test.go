@@ -123,7 +123,7 @@ func details() []string {
 	all := httpsend.Details()
 	for _, k := range []egress.Kind{
 		egress.TooLong, egress.Malformed, egress.Scheme, egress.Userinfo, egress.Host, egress.HostNotASCII,
-		egress.HostNumeric, egress.Address, egress.Port, egress.Fragment,
+		egress.HostNumeric, egress.Address, egress.Port, egress.PortBlocked, egress.Fragment,
 	} {
 		all = append(all, k.Problem())
 	}
