@@ -38,7 +38,7 @@ func runMemory(ctx context.Context, store, dsn string, waiting, total int) error
 	if err != nil {
 		return err
 	}
-	urls := []string{"http://127.0.0.1:1/e/0", "http://127.0.0.1:1/" + failPath + "/0"}
+	urls := []string{"http://127.0.0.1:32768/e/0", "http://127.0.0.1:32768/" + failPath + "/0"}
 	s, err := stubbed(c, true).open(ctx, urls)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func (p *Pool) take(key Key) *conn {
 			p.remove(c)
 		}
 		p.mu.Unlock()
-		if c == nil || c.wake() && !c.aged(time.Now()) {
+		if c == nil || c.wake() && !c.aged(time.Now()) && time.Since(c.idleSince) < p.IdleTimeout {
 			return c
 		}
 		c.discard()
