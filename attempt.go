@@ -52,25 +52,40 @@ type result struct {
 }
 
 // setPace takes over how the endpoint answered into the settlement.
-func (r *result) setPace(p lanes.Pace) {
-	if r.lane.Kind != lanes.Answered && r.lane.Kind != lanes.TimedOut {
+func (r *result) setPace(p lanes.Pace, pause time.Duration) {
+	switch r.lane.Kind {
+	case lanes.Answered, lanes.TimedOut, lanes.Refused:
+	default:
 		return
 	}
-	r.settlement.Pace = Pace(p)
-	if r.settlement.Pace == PacePaused {
-		r.settlement.Pause, r.settlement.MaxPause = firstPause, longestProbePause
+	s := &r.settlement
+	if s.Pace = Pace(p); s.Pace != PacePaused {
+		return
 	}
+	s.Pause, s.MaxPause = pause, max(longestProbePause, pause, r.lane.Pause)
 }
 
-// paceAlone returns what an attempt tells by itself, without those before it.
-func (f *finding) paceAlone() lanes.Pace {
-	switch {
-	case f.lane.Kind == lanes.TimedOut:
-		return lanes.Paused
-	case f.last.Duration < lanes.SlowAfter:
-		return lanes.Quick
+// setPaces takes over how the endpoints answered into the settlements of one pass,
+// without what was before it. One that took something is not paused for what it
+// refused.
+func setPaces(pass []result) {
+	takes := make(map[string]bool, len(pass))
+	for i := range pass {
+		takes[pass[i].settlement.EndpointID] = takes[pass[i].settlement.EndpointID] || pass[i].verdict == delivered
 	}
-	return lanes.Slow
+	for i := range pass {
+		r := &pass[i]
+		switch refused := r.lane.Kind == lanes.Refused; {
+		case refused && !takes[r.settlement.EndpointID]:
+			r.setPace(lanes.Paused, max(firstPause, min(r.lane.Pause, lanes.AskedAtFirst)))
+		case r.lane.Kind == lanes.TimedOut:
+			r.setPace(lanes.Paused, firstPause)
+		case r.last.Duration < lanes.SlowAfter:
+			r.setPace(lanes.Quick, 0)
+		default:
+			r.setPace(lanes.Slow, 0)
+		}
+	}
 }
 
 // attempt sends one delivery and decides what becomes of it.
@@ -226,6 +241,8 @@ func tells(last Result) lanes.Verdict {
 		return lanes.Verdict{}
 	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && last.Duration >= hanging:
 		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
+	case last.StatusCode == http.StatusTooManyRequests, last.StatusCode == http.StatusServiceUnavailable:
+		return lanes.Verdict{Kind: lanes.Refused, Pause: last.RetryAfter}
 	}
 	return lanes.Verdict{Kind: lanes.Answered}
 }

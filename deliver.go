@@ -22,9 +22,12 @@ func (e *Engine) work(j job, f *lanes.Flight[job]) {
 	}()
 	for f != nil {
 		e.attemptThen(e.life.ctx, j, func(r result) {
-			p := e.sched.Learn(f, r.lane)
+			p, pause := e.sched.Learn(f, r.lane)
 			if p != lanes.Paused || !f.Probe() || j.Attempts == 0 { // what follows its schedule makes no pause longer
-				r.setPace(p)
+				r.setPace(p, pause)
+			}
+			if r.lane.Kind == lanes.Refused && r.settlement.Outcome == OutcomeRetry && p == lanes.Paused {
+				r.settlement.Delay = max(r.settlement.Delay, pause) // an attempt before would be wasted
 			}
 			e.record(r)
 		})

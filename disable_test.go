@@ -125,7 +125,7 @@ func TestADeadEndpointIsDisabledAfter12Min36At_TheEarliest(t *testing.T) {
 func TestFiftyFirstAttemptsFailingInParallelThenRecoveryDoNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSwitch(503)
+		s := newSwitch(500)
 		r := newRig(t, s.answer)
 		ep := r.endpoint(hookURL)
 		r.start()

@@ -325,3 +325,46 @@ func TestGoodEndpointsAreServedInAnyMix(t *testing.T) {
 		})
 	}
 }
+
+// Whatever their limits, and however they ask to wait: nobody else waits with them.
+func TestEndpointsThatLimitTheirRateDelayNoOther(t *testing.T) {
+	t.Parallel()
+	for _, account := range []string{"good", "other"} {
+		t.Run("of account "+account, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t, memstore.NewWith(memstore.Options{History: 1000}))
+				n := 300
+				if race.Enabled {
+					n = 60
+				}
+				for i := range n {
+					b := &bucket{rate: 0.5 + float64(i%10), burst: 1 + float64(i%3)}
+					var mu sync.Mutex
+					w.settle(1, account, fmt.Sprint("limited", i), func() (time.Duration, int) {
+						mu.Lock()
+						defer mu.Unlock()
+						if b.take(time.Now(), 1) {
+							return 20 * time.Millisecond, 200
+						}
+						return 2 * time.Millisecond, 429 + 74*(i%2)
+					})
+				}
+				urls := w.settle(20, "good", "good", well)
+				good := traffic{account: "good", name: "good", n: 20, every: time.Second}
+				w.play(2*time.Second, good)
+				for i := range n {
+					w.emitMany(account, fmt.Sprint("limited", i), 20)
+				}
+				w.forget()
+				w.play(20*time.Second, good)
+				time.Sleep(2 * time.Second)
+				sent, p99 := w.measured(urls)
+				t.Logf("%d sent, p99 %v, most in flight %d", sent, p99, w.most)
+				assert.Equal(t, 20*20, sent)
+				assert.LessOrEqual(t, p99, moment)
+				w.stop()
+			})
+		})
+	}
+}

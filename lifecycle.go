@@ -162,12 +162,12 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	for i, leased := range deliveries {
 		wg.Go(func() {
 			e.attemptThen(ctx, job{Leased: leased, leaseEnd: leaseEnd}, func(r result) {
-				r.setPace(r.paceAlone())
 				results[i] = r
 			})
 		})
 	}
 	wg.Wait()
+	setPaces(results)
 	if len(results) > 0 {
 		err = e.settle(ctx, results, nil)
 	}

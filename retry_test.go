@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -295,4 +296,76 @@ func FuzzRetryAfter(f *testing.F) {
 		require.GreaterOrEqual(t, d, time.Duration(0))
 		require.LessOrEqual(t, d, webhook.MaxRetryAfter)
 	})
+}
+
+func TestAnEndpointThatLimitsItsRateGetsEverythingInTime(t *testing.T) {
+	t.Parallel()
+	const quickly = 20 * time.Millisecond
+	five := func(burst float64) func() limiter {
+		return func() limiter { return &bucket{rate: 5, burst: burst} }
+	}
+	for _, tt := range []struct {
+		name   string
+		of     func() limiter
+		status int
+		asks   func(time.Time) string
+		took   time.Duration
+		within time.Duration // 600 at 5/s take 120 s
+	}{
+		{"503", five(1), 503, nil, quickly, 180 * time.Second},
+		{"503, emitted in a transaction", five(1), 503, nil, quickly, 180 * time.Second},
+		{"429", five(1), 429, nil, quickly, 180 * time.Second},
+		{"429, Retry-After: 1", five(1), 429, asks("1"), quickly, 180 * time.Second},
+		{"503, Retry-After: 1", five(1), 503, asks("1"), quickly, 180 * time.Second},
+		{"429, Retry-After: 0", five(1), 429, asks("0"), quickly, 180 * time.Second},
+		{"429, Retry-After: garbage", five(1), 429, asks("soon"), quickly, 180 * time.Second},
+		{"429, Retry-After as a date", five(1), 429, func(now time.Time) string {
+			return now.Add(time.Second).UTC().Format(http.TimeFormat)
+		}, quickly, 180 * time.Second},
+		{"a burst of 20", five(20), 503, nil, quickly, 180 * time.Second},
+		{"a burst of 100, Retry-After: 1", five(100), 429, asks("1"), quickly, 180 * time.Second},
+		{"at once", five(1), 503, nil, 0, 180 * time.Second},
+		{"slow answers", five(1), 503, nil, 500 * time.Millisecond, 180 * time.Second},
+		{"100 in 20 s", func() limiter { return &window{most: 100, period: 20 * time.Second} }, 429, nil, quickly, 6 * time.Minute},
+		{"300 in a minute", func() limiter { return &window{most: 300, period: time.Minute} }, 429, nil, quickly, 6 * time.Minute},
+		{"300 in a minute, Retry-After", func() limiter { return &window{most: 300, period: time.Minute} }, 429, func(now time.Time) string {
+			return fmt.Sprint(60 - now.Second())
+		}, quickly, 180 * time.Second},
+		{"5 in any second", func() limiter { return &sliding{most: 5, period: time.Second} }, 429, asks("1"), quickly, 180 * time.Second},
+		{"50 in any 10 s", func() limiter { return &sliding{most: 50, period: 10 * time.Second} }, 429, nil, quickly, 180 * time.Second},
+		{"one at a time", func() limiter { return together(1) }, 503, nil, 200 * time.Millisecond, 180 * time.Second},
+		{"two at a time", func() limiter { return together(2) }, 429, nil, 400 * time.Millisecond, 180 * time.Second},
+		{"429, Retry-After: huge", five(1), 429, asks("31536000"), quickly, 24 * time.Hour},
+		{"503, Retry-After: beyond all numbers", five(1), 503, asks("99999999999999999999999"), quickly, 24 * time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &limited{limiter: tt.of(), status: tt.status, retryAfter: tt.asks, took: tt.took, taken: map[string]int{}, refused: map[string]int{}}
+				r := newRig(t, l.answer, func(c *webhook.Config) { c.Jitter = 0 })
+				ep := r.endpoint("https://example.com/limited")
+				r.start()
+				begin := time.Now()
+				if strings.HasSuffix(tt.name, "transaction") {
+					sometx := r.store.Begin()
+					for range 600 {
+						require.NoError(t, r.EmitTx(context.Background(), sometx, event(t)))
+					}
+					require.NoError(t, sometx.Commit())
+					r.Wake()
+				} else {
+					r.emit(600)
+				}
+				for len(r.deliveries(ep.ID, webhook.DeliveryPending)) > 0 && time.Since(begin) < tt.within {
+					time.Sleep(time.Second)
+				}
+				all, most := l.refusals()
+				t.Logf("%s: %d arrived, the last after %v; %d refused, one %d times", tt.name, len(l.taken), l.last.Sub(begin), all, most)
+				assert.Equal(t, 600, len(r.deliveries(ep.ID, webhook.DeliveryDelivered)))
+				assert.Zero(t, len(r.deliveries(ep.ID, webhook.DeliveryExhausted)))
+				assert.NotEqual(t, webhook.EndpointInactive, r.get(ep.ID).Status)
+				r.stop()
+			})
+		})
+	}
 }

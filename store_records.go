@@ -141,8 +141,8 @@ const (
 	PaceQuick
 	// PaceSlow means that it answers, but takes longer.
 	PaceSlow
-	// PacePaused means that it did not answer in time, and that deliveries to it
-	// wait; see [Settlement].
+	// PacePaused means that it did not answer in time, or answers that it takes no
+	// more for now, and that deliveries to it wait; see [Settlement].
 	PacePaused
 )
 

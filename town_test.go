@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -157,6 +158,13 @@ func (w *town) emit(account, name string, i int, data any, tx bool) {
 	w.engine.Wake()
 }
 
+// emitMany emits n events at once for the first endpoint of a name.
+func (w *town) emitMany(account, name string, n int) {
+	for range n {
+		w.emit(account, name, 0, nil, false)
+	}
+}
+
 // traffic is a group of endpoints that get an event each in every period.
 type traffic struct {
 	account, name string
@@ -212,3 +220,122 @@ func (w *town) sent(url string) int {
 	n, _ := w.measured([]string{url})
 	return n
 }
+
+// limiter decides whether a request that comes now is taken.
+type limiter interface {
+	take(now time.Time, flying int) bool
+}
+
+// bucket is a token bucket: so many requests each second, and burst at once.
+type bucket struct {
+	rate, burst, tokens float64
+	last                time.Time
+}
+
+func (b *bucket) take(now time.Time, _ int) bool {
+	if b.last.IsZero() {
+		b.tokens = b.burst
+	} else {
+		b.tokens = min(b.burst, b.tokens+b.rate*now.Sub(b.last).Seconds())
+	}
+	b.last = now
+	if b.tokens < 0.999999 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// window takes so many requests in each period.
+type window struct {
+	n, most int
+	period  time.Duration
+	began   time.Time
+}
+
+func (w *window) take(now time.Time, _ int) bool {
+	if at := now.Truncate(w.period); !at.Equal(w.began) {
+		w.began, w.n = at, 0
+	}
+	if w.n >= w.most {
+		return false
+	}
+	w.n++
+	return true
+}
+
+// sliding takes a request when fewer than most came in the period before it, whether
+// they were taken or not.
+type sliding struct {
+	came   []time.Time
+	most   int
+	period time.Duration
+}
+
+func (s *sliding) take(now time.Time, _ int) bool {
+	for len(s.came) > 0 && now.Sub(s.came[0]) >= s.period {
+		s.came = s.came[1:]
+	}
+	s.came = append(s.came, now)
+	return len(s.came) <= s.most
+}
+
+// together takes so many requests at once.
+type together int
+
+func (n together) take(_ time.Time, flying int) bool { return flying <= int(n) }
+
+// limited is a receiver behind a limiter.
+type limited struct {
+	limiter
+	status     int
+	retryAfter func(now time.Time) string
+	took       time.Duration // for a request that is taken
+
+	mu      sync.Mutex
+	flying  int
+	taken   map[string]int
+	refused map[string]int
+	last    time.Time
+}
+
+func (l *limited) answer(_ context.Context, r *webhook.Request) (*webhook.Response, error) {
+	l.mu.Lock()
+	l.flying++
+	ok := l.take(time.Now(), l.flying)
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.flying--
+		l.mu.Unlock()
+	}()
+	id := r.Header.Get("Webhook-Id")
+	if ok {
+		time.Sleep(l.took)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.taken[id]++
+		l.last = time.Now()
+		return &webhook.Response{StatusCode: 200}, nil
+	}
+	time.Sleep(2 * time.Millisecond)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused[id]++
+	h := http.Header{}
+	if l.retryAfter != nil {
+		h.Set("Retry-After", l.retryAfter(time.Now()))
+	}
+	return &webhook.Response{StatusCode: l.status, Header: h}, nil
+}
+
+func (l *limited) refusals() (all, most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.refused {
+		all, most = all+n, max(most, n)
+	}
+	return all, most
+}
+
+func asks(s string) func(time.Time) string { return func(time.Time) string { return s } }

@@ -23,7 +23,9 @@
 //
 // A pace for each endpoint. One that did not answer in time has one slot, holds
 // nothing in memory, and is left alone for as long as its verdict says. All
-// endpoints of that kind together use at most half of the slow pool.
+// endpoints of that kind together use at most half of the slow pool. One that refuses
+// what comes too fast gets fewer attempts at once, and a gap between two of them that
+// becomes longer with each refusal, and shorter again with each answer.
 //
 // The package knows nothing of webhooks. All methods are safe for concurrent use.
 package lanes

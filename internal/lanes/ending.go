@@ -66,16 +66,18 @@ func (s *Scheduler[J]) watch() {
 }
 
 // Learn takes in what an attempt that has ended tells of its endpoint, and returns
-// the pace of that. The attempt keeps its place until [Scheduler.Next].
-func (s *Scheduler[J]) Learn(f *Flight[J], v Verdict) Pace {
+// the pace of that, and the pause that begins if it is paused. The attempt keeps its
+// place until [Scheduler.Next].
+func (s *Scheduler[J]) Learn(f *Flight[J], v Verdict) (p Pace, pause time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := f.lane
-	s.repace(l, func() { l.learn(v, f.began, time.Now(), s.cfg.PerEndpoint) })
-	if l.pace == Paused {
+	now := time.Now()
+	s.repace(l, func() { pause = l.learn(v, f.began, now, s.cfg.PerEndpoint) })
+	if l.pace == Paused || v.Kind == Refused && (len(l.queue) > l.slots || !now.Add(pausing).After(l.next)) {
 		s.takeBack(l)
 	}
-	return l.pace
+	return l.pace, pause
 }
 
 // Next ends an attempt and returns what the goroutine that made it is to do next,
@@ -111,6 +113,7 @@ func (s *Scheduler[J]) done(f *Flight[J]) {
 	if s.open {
 		s.nudge(l, f.pool)
 	}
+	s.arm(l)
 	s.forget(l, now)
 }
 
@@ -118,7 +121,7 @@ func (s *Scheduler[J]) done(f *Flight[J]) {
 // for.
 func (s *Scheduler[J]) nudge(l *lane[J], p pool) {
 	a := l.account
-	known := l.backlog && len(l.queue) <= l.slots
+	known := l.backlog && len(l.queue) <= l.slots && !l.waits(time.Now().Add(lookAhead))
 	l.backlog = l.backlog && !known
 	if p != quickPool {
 		for _, slow := range [...]pool{slowPool, badPool, trialPool} {
@@ -161,6 +164,7 @@ func (s *Scheduler[J]) Recall(endpoint string) []J {
 	}
 	values := s.empty(l)
 	l.until = time.Time{}
+	l.unlimit()
 	l.sendable()
 	s.forget(l, time.Now())
 	return values
@@ -174,6 +178,7 @@ func (s *Scheduler[J]) Close() []J {
 	var rest []J
 	for _, l := range s.lanes {
 		rest = append(rest, s.empty(l)...)
+		l.unlimit()
 	}
 	if s.tick != nil {
 		s.tick.Stop()

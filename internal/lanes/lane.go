@@ -23,7 +23,7 @@ const (
 	Quick
 	// Slow means that it answers, but takes longer.
 	Slow
-	// Paused means that it did not answer in time.
+	// Paused means that it did not answer in time, or refuses what is sent for long.
 	Paused
 )
 
@@ -33,8 +33,10 @@ type Kind int
 const (
 	// Nothing is told by an attempt that was not made, or that failed on our side.
 	Nothing Kind = iota
-	// Answered in time, whatever the answer.
+	// Answered in time, whatever the answer, but for Refused.
 	Answered
+	// Refused means that the endpoint answered that it takes no more for now.
+	Refused
 	// TimedOut means that no answer came in time.
 	TimedOut
 	// Withheld means that the attempt was not made, since nothing can be sent to the
@@ -47,7 +49,7 @@ type Verdict struct {
 	Kind Kind
 	// Pause is for how long nothing new is taken on for the endpoint, if the attempt
 	// was withheld, or was not answered and nothing else that was sent meanwhile
-	// was.
+	// was. If it was refused, it is what the endpoint asked for, 0 for nothing.
 	Pause time.Duration
 }
 
@@ -91,6 +93,8 @@ type lane[J any] struct {
 	answered time.Time // latest answer
 	last     time.Time // end of the latest attempt
 	ready    bool      // in a ring of its account
+
+	limit
 }
 
 // held is what this process has of the endpoint, or may get.
@@ -121,6 +125,10 @@ func (l *lane[J]) room(now time.Time) int {
 	switch {
 	case now.Before(l.until), now.Before(l.hold):
 		return 0
+	case l.waits(now.Add(lookAhead)):
+		return 0
+	case l.gap > 0 && l.pace != Paused:
+		most = min(most*queueFactor, most+int(lookAhead/l.gap))
 	case l.pace == Quick:
 		most *= queueFactor
 	}
@@ -128,33 +136,43 @@ func (l *lane[J]) room(now time.Time) int {
 }
 
 // startable reports whether an attempt could begin, if there is a place for it.
-func (l *lane[J]) startable() bool { return len(l.queue) > 0 && l.inFlight < l.slots }
+func (l *lane[J]) startable() bool {
+	return len(l.queue) > 0 && l.inFlight < l.slots && (l.gap == 0 || !l.waits(time.Now()))
+}
 
-// learn takes in an attempt that began at the given time and has ended now.
-func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) {
+// learn takes in an attempt that began at the given time and has ended now. It
+// returns the pause that begins with it.
+func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) (pause time.Duration) {
 	l.last = now
 	switch v.Kind {
 	case Answered:
 		l.sendable()
 		switch {
+		case l.gap > 0:
+			l.accept(now.Sub(began), now, full)
 		case l.pace == Unknown:
 			l.slots = full
 		case l.slots < full:
 			l.slots = min(full, 2*l.slots)
 		}
 		l.pace, l.until, l.answered = Slow, time.Time{}, now
-		if now.Sub(began) < SlowAfter {
+		if now.Sub(began) < SlowAfter && l.gap == 0 {
 			l.pace = Quick
 		}
+	case Refused:
+		l.sendable()
+		return l.refuse(v, began, now)
 	case Withheld:
 		l.hold, l.withheld = now.Add(v.Pause), true
 	case TimedOut:
 		if l.answered.After(began) { // it lives
 			l.pace, l.slots = Slow, max(1, l.slots/2)
-			return
+			return 0
 		}
 		l.pace, l.slots, l.until = Paused, 1, now.Add(v.Pause)
+		return v.Pause
 	}
+	return 0
 }
 
 // sendable ends the time for which nothing could be sent, if that is why nothing new

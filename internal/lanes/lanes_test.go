@@ -486,3 +486,111 @@ func TestNothingIsTakenOnThatCannotBeSentOrRecorded(t *testing.T) {
 		})
 	}
 }
+
+func TestAnEndpointThatRefusesGetsWhatItTakes(t *testing.T) {
+	t.Parallel()
+	for _, every := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second} {
+		t.Run(every.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var next time.Time
+				taken, refused := 0, 0
+				b := newBench(t, func(string) lanes.Verdict {
+					time.Sleep(5 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					if now := time.Now(); !now.Before(next) {
+						next = now.Add(every)
+						taken++
+						return answered
+					}
+					refused++
+					return lanes.Verdict{Kind: lanes.Refused}
+				})
+				length := 200 * every
+				for begin := time.Now(); time.Since(begin) < length; {
+					b.take("a", "one", lanes.Quick, 10, 1)
+					pass(5 * time.Millisecond)
+				}
+				mu.Lock()
+				t.Logf("%d taken, %d refused", taken, refused)
+				assert.Greater(t, taken, 130, "of 200")
+				assert.Less(t, refused, 50)
+				mu.Unlock()
+				b.end()
+			})
+		})
+	}
+}
+
+func TestAnEndpointThatTakesAllAgainIsQuickAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var refuses atomic.Bool
+		var sent atomic.Int64
+		b := newBench(t, func(string) lanes.Verdict {
+			time.Sleep(20 * time.Millisecond)
+			sent.Add(1)
+			if refuses.Load() {
+				return lanes.Verdict{Kind: lanes.Refused}
+			}
+			return answered
+		})
+		play := func(d time.Duration) int64 {
+			before := sent.Load()
+			for begin := time.Now(); time.Since(begin) < d; pass(5 * time.Millisecond) {
+				b.take("a", "one", lanes.Quick, 10, 1)
+			}
+			return sent.Load() - before
+		}
+		full := play(10 * time.Second)
+		refuses.Store(true)
+		assert.Less(t, play(5*time.Second), int64(20), "the gap grows while it refuses")
+		refuses.Store(false)
+		play(30 * time.Second)
+		assert.Greater(t, play(10*time.Second), full*9/10)
+		b.end()
+	})
+}
+
+func TestAPauseThatAnEndpointAsksForIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ asks, first, second time.Duration }{
+		{0, 0, 0},
+		{time.Second, time.Second, time.Second},
+		{45 * time.Second, 45 * time.Second, 45 * time.Second},
+		{time.Hour, time.Minute, time.Minute}, // forgotten meanwhile: the store makes it longer
+	} {
+		t.Run(tt.asks.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var began []time.Time
+				b := newBench(t, func(string) lanes.Verdict {
+					mu.Lock()
+					began = append(began, time.Now())
+					mu.Unlock()
+					return lanes.Verdict{Kind: lanes.Refused, Pause: tt.asks}
+				})
+				for i := range 3 {
+					for b.take("a", "one", lanes.Slow, 1, 1) == 0 {
+						pass(time.Millisecond)
+					}
+					for begun := 0; begun <= i; {
+						pass(time.Millisecond)
+						mu.Lock()
+						begun = len(began)
+						mu.Unlock()
+					}
+				}
+				mu.Lock()
+				require.Len(t, began, 3)
+				assert.InDelta(t, tt.first, began[1].Sub(began[0]), float64(250*time.Millisecond))
+				assert.InDelta(t, tt.second, began[2].Sub(began[1]), float64(250*time.Millisecond))
+				mu.Unlock()
+				b.end()
+			})
+		})
+	}
+}

@@ -51,7 +51,8 @@ func (r *Room[J]) Take(c Candidate, n int) int {
 		got = min(got, s.fits(r.most, l, c.Size))
 	}
 	s.promise(l, got, c.Size)
-	l.backlog = got < n && !l.idle()
+	l.backlog = got < n && (!l.idle() || l.waits(now))
+	s.arm(l)
 	if got == 0 {
 		s.forget(l, now)
 		return 0

@@ -211,6 +211,7 @@ func (s *Scheduler[J]) forget(l *lane[J], now time.Time) {
 }
 
 func (s *Scheduler[J]) drop(l *lane[J]) {
+	l.unlimit()
 	delete(s.lanes, l.id)
 	if l.account.lanes--; l.account.lanes == 0 {
 		delete(s.accounts, l.account.id)
@@ -239,6 +240,7 @@ func (s *Scheduler[J]) enlist(l *lane[J]) {
 	if !l.ready && l.startable() {
 		s.queues[poolOf(l.pace)].enlist(l)
 	}
+	s.arm(l)
 }
 
 // dispatch begins what can begin, each in a goroutine of its own.
@@ -270,6 +272,9 @@ func (s *Scheduler[J]) begin() (f *Flight[J], value J) {
 		s.occupy(l.account, p, 1)
 		s.flying++
 		l.inFlight++
+		if l.gap > 0 {
+			l.next = f.began.Add(l.gap)
+		}
 		if p == quickPool {
 			s.quick.push(f)
 			s.watch()

@@ -82,7 +82,8 @@ func (m *sim) work(w *work, f *lanes.Flight[*work]) {
 		if !answered {
 			v = lanes.Verdict{Kind: lanes.TimedOut, Pause: time.Second}
 		}
-		m.learned(p, m.s.Learn(f, v))
+		pace, _ := m.s.Learn(f, v)
+		m.learned(p, pace)
 		w, f = m.s.Next(f)
 	}
 }
