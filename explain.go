@@ -91,6 +91,10 @@ func (x *explainer) signature() string {
 		return "the body is not a whole event, with id, event, timestamp and data: if it is the data alone or another part, verify the whole body as it came; " +
 			"if it comes from a service whose events look like this" + x.otherSecret()
 	}
+	if !json.Valid(x.body) {
+		return "the body is not JSON, as events are: something on the way printed, converted or replaced it: verify the bytes that came on the wire; " +
+			"if it comes from a service whose events look like this" + x.otherSecret()
+	}
 	return "most likely the secret is of another endpoint than the one that sent this" + x.claims() +
 		", or was rotated since; if it is the right one, " + x.doubts()
 }
@@ -110,7 +114,7 @@ func (x *explainer) doubts() string {
 	if doubts := mangle.Doubts(x.body); doubts != "" {
 		return "the body was parsed and encoded again: it " + doubts
 	}
-	return "something on the way changed the body or the headers"
+	return "something on the way changed the body or the headers, which a test event shows best"
 }
 
 // search tries what may have been done to the body.

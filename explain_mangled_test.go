@@ -88,6 +88,11 @@ func TestExplainRecognisesJSONThatWasEncodedAgain(t *testing.T) {
 		"JavaScript, digits lost":             {`{"a":12345678901234567890}`, compact(`{"a":12345678901234567000}`)},
 		"PHP, digits lost":                    {`{"a":12345678901234567890}`, compact(`{"a":1.2345678901234567e+19}`)},
 		"JavaScript, keys to the front":       {`{"b":1,"a":3,"7":2}`, compact(`{"7":2,"b":1,"a":3}`)},
+		"JavaScript, minus zero":              {`{"a":-0,"b":-0.0,"c":0.0}`, compact(`{"a":0,"b":0,"c":0}`)},
+		"Laravel, empty texts":                {`{"a":"","b":1.0,"c":""}`, compact(`{"a":null,"b":1,"c":null}`)},
+		"many numbers beside empty values":    {`{"a":[],"b":null,"n":[1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,10.0,11.0,12.0]}`, compact(`{"a":[],"b":null,"n":[1,2,3,4,5,6,7,8,9,10,11,12]}`)},
+		"Gson, a null left out":               {`{"a":null,"b":"<"}`, compact(`{"b":"\u003c"}`)},
+		"PHP, a text that lost its spaces":    {`{"a":" x/y "}`, compact(`{"a":"x\/y"}`)},
 		"JavaScript, spaced, with a lost key": {`{"a":1,"a":2}`, spaced(`{"a": 2}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,8 +244,33 @@ func TestExplainRecognisesBodiesInOtherForms(t *testing.T) {
 		"a multipart form": {func(s string) string {
 			return "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n" + s + "\r\n--x--\r\n"
 		}, "multipart"},
-		"XML":                        {func(string) string { return "<event><id>evt_1</id></event>" }, "XML"},
-		"Latin-1, and encoded again": {func(s string) string { return single(spacedHead) + single(`{"name": "Zoë & “Jo”", "n": 1.0}}`) }, "Latin-1"},
+		"a list without brackets":     {numbers(","), "list of bytes"},
+		"signed bytes of Java":        {signedBytes, "list of bytes"},
+		"a byte slice in Go's syntax": {func(s string) string { return fmt.Sprintf("%#v", []byte(s)) }, "hexadecimal"},
+		"hexadecimal with spaces":     {func(s string) string { return fmt.Sprintf("% x", s) }, "hexadecimal"},
+		"hexadecimal of .NET":         {func(s string) string { return strings.ReplaceAll(fmt.Sprintf("% X", s), " ", "-") }, "hexadecimal"},
+		"quoted by Go":                {func(s string) string { return strings.ReplaceAll(strconv.Quote(s), "ë", `\xc3\xab`) }, "JSON string"},
+		"slashes of PHP":              {func(s string) string { return strings.NewReplacer(`"`, `\"`, "Jo", `J\'o`).Replace(s) }, "JSON string"},
+		"escapes of Python":           {func(s string) string { return strings.ReplaceAll(s, "ë", `\xeb`) }, "not JSON's"},
+		"fields of a form":            {func(string) string { return "id=evt_1&event=acme.thing&data%5Bname%5D=Zo%C3%AB" }, "as a form"},
+		"an array in PHP's syntax":    {func(string) string { return "array (\n  'id' => 'evt_1',\n)" }, "what PHP prints"},
+		"an array of serialize":       {func(string) string { return `a:1:{s:2:"id";s:5:"evt_1";}` }, "what PHP prints"},
+		"a stream of PHP":             {func(string) string { return "Resource id #5" }, "what PHP prints"},
+		"data of Ruby":                {func(string) string { return `{"name"=>"Zoë"}` }, "what Ruby prints"},
+		"parameters of Rails":         {func(string) string { return `#<ActionController::Parameters {"id"=>"evt_1"}>` }, "what Ruby prints"},
+		"data of Java":                {func(string) string { return `{name=Zoë, n=1.0}` }, "what Java prints"},
+		"a reader of Java":            {func(string) string { return `java.io.BufferedReader@1b6d3586` }, "what Java prints"},
+		"a map of Elixir":             {func(string) string { return `%{"id" => "evt_1"}` }, "what Elixir prints"},
+		"an object of PowerShell":     {func(string) string { return `@{id=evt_1; event=acme.thing}` }, "what PowerShell prints"},
+		"a byte[] of .NET":            {func(string) string { return `System.Byte[]` }, "what .NET prints"},
+		"a value of Rust":             {func(string) string { return `Object {"id": String("evt_1")}` }, "what Rust prints"},
+		"a struct of Go":              {func(string) string { return `&{evt_1 acme.thing}` }, "what Go prints"},
+		"a stream of Python":          {func(string) string { return `<_io.BytesIO object at 0x7f3a>` }, "what Python prints"},
+		"a Buffer, cut short":         {func(string) string { return `<Buffer 7b 22 69 ... 99 more bytes>` }, "what Node prints"},
+		"None":                        {func(string) string { return `None` }, "is Python's None"},
+		"something else":              {func(string) string { return `OK` }, "is not JSON"},
+		"XML":                         {func(string) string { return "<event><id>evt_1</id></event>" }, "XML"},
+		"Latin-1, and encoded again":  {func(s string) string { return single(spacedHead) + single(`{"name": "Zoë & “Jo”", "n": 1.0}}`) }, "Latin-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -298,6 +328,15 @@ func indexed(s string) string {
 		fmt.Fprintf(&b, `,"%d":%d`, i, c)
 	}
 	return "{" + b.String()[1:] + "}"
+}
+
+// signedBytes is Arrays.toString of Java.
+func signedBytes(s string) string {
+	var all []string
+	for _, c := range []byte(s) {
+		all = append(all, strconv.Itoa(int(int8(c)))) // #nosec G115 -- as Java has it
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }
 
 // pythonBytes is str(body) of Python.

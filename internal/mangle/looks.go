@@ -3,33 +3,78 @@ package mangle
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // printed are the beginnings of what languages print for a value that is not text.
 var printed = []struct{ prefix, says string }{
-	{"[object ", "is what JavaScript prints for an object: something parsed it, and then made a text of the result; " + onTheWire},
-	{"{'", "is what Python prints for a dict: something parsed it, and then made a text of the result; " + onTheWire},
-	{`{"id"=>`, "is what Ruby prints for a hash: something parsed it, and then made a text of the result; " + onTheWire},
-	{"{id=", "is what Java prints for a map: something parsed it, and then made a text of the result; " + onTheWire},
-	{"map[", "is what Go prints for a map: something parsed it, and then made a text of the result; " + onTheWire},
+	{"[object ", printedBy("JavaScript", "an object")},
+	{"{'", printedBy("Python", "a dict")},
+	{"%{", printedBy("Elixir", "a map")},
+	{"@{", printedBy("PowerShell", "an object")},
+	{"map[", printedBy("Go", "a map")},
+	{"&{", printedBy("Go", "a struct")},
+	{"0xc0", printedBy("Go", "a pointer")},
+	{"Object {", printedBy("Rust", "a JSON value")},
 	{"[B@", "is what Java prints for a byte[]: make a String of it, or better, verify the bytes"},
-	{"Array", "is what PHP prints for an array: something parsed it, and then made a text of the result; " + onTheWire},
+	{"System.", printedBy(".NET", "an object")},
+	{"java.", printedBy("Java", "an object")},
+	{"org.", printedBy("Java", "an object")},
+	{"#<", printedBy("Ruby", "an object")},
+	{"Array", printedBy("PHP", "an array")},
+	{"array", printedBy("PHP", "an array")},
+	{"a:", printedBy("PHP", "an array (serialize)")},
+	{"object(", printedBy("PHP", "an object")},
+	{"Resource id", printedBy("PHP", "a stream")},
+	{"<Buffer ", printedBy("Node", "a Buffer")},
 	{"undefined", "is JavaScript's undefined: nothing read the body, or read it before; " + onTheWire},
 	{"null", "is null: nothing read the body, or read it before; " + onTheWire},
+	{"None", "is Python's None: nothing read the body, or read it before; " + onTheWire},
 	{"POST ", "is the whole request with its headers: verify what follows the empty line"},
 	{"--", "is a multipart form: something put the body into one; " + onTheWire},
-	{"<", "is HTML or XML: it was converted, or is another request's"},
 }
 
-// looks returns what body looks like that it was not sent as, or "".
-func (s *Search) looks(body []byte) string {
+func printedBy(language, what string) string {
+	return "is what " + language + " prints for " + what + ": something parsed or wrapped it, and then made a text of the result; " + onTheWire
+}
+
+// looksPrinted knows what a beginning alone does not tell.
+func looksPrinted(body []byte) string {
 	for _, p := range printed {
 		if bytes.HasPrefix(body, []byte(p.prefix)) {
 			return p.says
 		}
+	}
+	name, rest, equals := bytes.Cut(body, []byte("="))
+	switch {
+	case bytes.HasPrefix(body, []byte("<")) && bytes.Contains(body, []byte(" object at 0x")):
+		return printedBy("Python", "an object")
+	case bytes.HasPrefix(body, []byte("<")):
+		return "is HTML or XML: it was converted, or is another request's"
+	case bytes.HasPrefix(name, []byte(`{"`)) && bytes.HasPrefix(rest, []byte(">")):
+		return printedBy("Ruby", "a hash")
+	case equals && len(name) > 1 && name[0] == '{' && !bytes.ContainsAny(name, `" :`):
+		return printedBy("Java", "a map")
+	case isFormOfFields(body):
+		return "was written as a form, with a field for each of its own: " + onTheWire
+	}
+	return ""
+}
+
+// isFormOfFields reports whether body is an event that a form was made of.
+func isFormOfFields(body []byte) bool {
+	values, err := url.ParseQuery(string(body))
+	return err == nil && values.Has("id") && values.Has("event")
+}
+
+// looks returns what body looks like that it was not sent as, or "".
+func (s *Search) looks(body []byte) string {
+	if says := looksPrinted(body); says != "" {
+		return says
 	}
 	event, isEvent := s.Event(body)
 	switch {
@@ -41,6 +86,8 @@ func (s *Search) looks(body []byte) string {
 		return "was decoded as Latin-1 or Windows-1252 and encoded as UTF-8 (ë became Ã«): verify the bytes that came"
 	case isCutOff(body):
 		return "is cut off: it ends in the middle, at a limit of a buffer or a proxy; read all of it"
+	case bytes.Contains(body, []byte(`\x`)) && !json.Valid(body):
+		return `has escapes such as \xeb, which are not JSON's: a language printed it; ` + onTheWire
 	case isEvent && !event.AsSent:
 		return "was parsed and encoded again, as it has not the form in which events are sent: " + onTheWire
 	}
@@ -61,7 +108,35 @@ func Doubts(body []byte) string {
 	if root == nil || len(body) > MaxBody {
 		return ""
 	}
-	return root.doubts()
+	if d := root.doubts(); d != "" {
+		return d
+	}
+	if hasNeedlessEscapes(body) {
+		return `has escapes such as \/ or \u0026 for characters that need none, as PHP, Rails, Gson and others write them`
+	}
+	return ""
+}
+
+// hasNeedlessEscapes reports whether JSON has an escape that it need not have, and that
+// this library, and JavaScript, do not write.
+func hasNeedlessEscapes(body []byte) bool {
+	for {
+		_, rest, found := bytes.Cut(body, []byte{'\\'})
+		if !found {
+			return false
+		}
+		body = rest[1:]
+		if rest[0] == '/' {
+			return true
+		}
+		if rest[0] != 'u' {
+			continue
+		}
+		code, _ := strconv.ParseUint(string(rest[1:5]), 16, 16)
+		if r := rune(code); r >= ' ' && r != '\u2028' && r != '\u2029' && !utf16.IsSurrogate(r) {
+			return true
+		}
+	}
 }
 
 func (n *node) doubts() string {

@@ -72,7 +72,7 @@ var hypotheses = []hypothesis{
 	{name: "base64", undo: fromBase64, wrap: true, says: "is base64, as AWS Lambda, API Gateway (isBase64Encoded) and Vercel hand bodies over: decode it, and verify the result"},
 	{name: "hexadecimal", undo: fromHex, wrap: true, says: "is written in hexadecimal: decode it, and verify the result"},
 	{name: "string", undo: fromString, wrap: true, says: "was encoded as a JSON string, with quotes or backslashes: verify the text that the string stands for, or better the bytes that came"},
-	{name: "bytes", undo: fromBytes, wrap: true, says: "is a printed list of bytes (JSON.stringify of a Buffer, fmt.Sprint of a []byte, str of Python's bytes): verify the bytes themselves"},
+	{name: "bytes", undo: fromBytes, wrap: true, says: "is a printed list of bytes (JSON.stringify of a Buffer, fmt.Sprint of a []byte, Arrays.toString, str of Python's bytes): verify the bytes themselves"},
 	{name: "fields", undo: fromFields, wrap: true, says: "is a JSON value with the body in one of its fields, such as the event of a Lambda function or the item of a workflow: verify that field, as text and not parsed"},
 	{name: "form fields", undo: fromForm, wrap: true, says: "was read as a form or percent-encoded: " + onTheWire},
 	{name: "entities", undo: fromEntities, wrap: true, says: "has HTML entities such as &quot; in it, a filter against injections rewrote it: " + onTheWire},
@@ -81,7 +81,7 @@ var hypotheses = []hypothesis{
 	{name: "UTF-16", undo: fromUTF16, wrap: true, says: "was encoded as UTF-16: verify the bytes that came, which are UTF-8"},
 	{name: "decoded as Latin-1", undo: fromLatin1Text, wrap: true, says: "was decoded as Latin-1 or Windows-1252 and encoded as UTF-8 (ë became Ã«): verify the bytes that came"},
 	{name: "encoded as Latin-1", undo: fromLatin1Bytes, wrap: true, says: "was encoded as Latin-1 or Windows-1252: verify the bytes that came, which are UTF-8"},
-	{name: "numbers", undo: renumbered, says: "was parsed and encoded again, with its numbers or empty objects in another form: " + onTheWire},
+	{name: "numbers", undo: renumbered, says: "was parsed and encoded again, with its numbers or empty values in another form: " + onTheWire},
 }
 
 const onTheWire = "verify the bytes that came on the wire, before anything parses or rewrites them"

@@ -20,8 +20,11 @@ type leaf struct {
 	forms []string // the first is as it came
 }
 
+func (l leaf) isNumber() bool { return l.forms[0] != "[]" && l.forms[0] != "null" }
+
 // renumbered has numbers as other languages write them: JavaScript makes 1 of 1.0,
-// 1000 of 1e3 and 19.9 of 19.90, Python 1000.0 of 1e3, PHP [] of {}.
+// 1000 of 1e3, 0 of -0 and 19.9 of 19.90, Python 1000.0 of 1e3, PHP [] of {}, Laravel
+// null of an empty text.
 func renumbered(s subject) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, d := range s.documents() {
@@ -58,8 +61,11 @@ func (n *node) leaves(all []leaf) []leaf {
 
 // formsOf returns the literal and its other forms.
 func formsOf(literal string) []string {
-	if literal == "[]" {
+	switch literal {
+	case "[]":
 		return []string{literal, "{}"}
+	case "null":
+		return []string{literal, `""`}
 	}
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil {
@@ -83,6 +89,10 @@ func formsOf(literal string) []string {
 		add(plain + ".00")
 	case !whole:
 		add(plain + "0")
+	}
+	if f == 0 {
+		add("-0")
+		add("-0.0")
 	}
 	if strings.HasSuffix(plain, "00") || !exact || strings.HasPrefix(strings.TrimPrefix(plain, "-"), "0.0") || strings.ContainsAny(literal, "eE") {
 		for _, form := range exponents(f) {
@@ -114,12 +124,19 @@ func exponents(f float64) (forms []string) {
 func variations(leaves []leaf) iter.Seq[struct{}] {
 	return func(yield func(struct{}) bool) {
 		set := func(i, form int) { leaves[i].n.text = leaves[i].forms[min(form, len(leaves[i].forms)-1)] }
-		for form := range 4 { // all alike: as they came, then plain, .0 and .00
-			for i := range leaves {
-				set(i, form)
-			}
-			if !yield(struct{}{}) {
-				return
+		// All alike: numbers as they came, then plain, .0 and .00; and empty values.
+		for others := range 2 {
+			for form := range 4 {
+				for i := range leaves {
+					if leaves[i].isNumber() {
+						set(i, form)
+					} else {
+						set(i, others)
+					}
+				}
+				if !yield(struct{}{}) {
+					return
+				}
 			}
 		}
 		for i := range leaves {

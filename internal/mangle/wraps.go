@@ -52,18 +52,20 @@ func fromBase64(s subject) iter.Seq[[]byte] {
 }
 
 func fromHex(s subject) iter.Seq[[]byte] {
-	b, err := hex.DecodeString(strings.TrimPrefix(string(bytes.TrimSpace(s.body)), `\x`)) // as PostgreSQL writes bytea
+	text := strings.NewReplacer(`\x`, "", "0x", "", "[]byte{", "", "<Buffer ", "", ">", "", "}", "", ", ", "", " ", "", "-", "").Replace(string(bytes.TrimSpace(s.body)))
+	b, err := hex.DecodeString(text)
 	if err != nil || len(b) < 2 {
 		return one(nil)
 	}
 	return one(b)
 }
 
-// fromString decodes a JSON string, with its quotes or without them.
+// fromString decodes a JSON string, with its quotes or without them, and one that
+// another language quoted.
 func fromString(s subject) iter.Seq[[]byte] {
 	text := bytes.TrimSpace(s.body)
 	switch {
-	case len(text) > 0 && text[0] == '"':
+	case len(text) > 1 && text[0] == '"':
 	case bytes.Contains(text, []byte(`\"`)) && !json.Valid(text):
 		text = slices.Concat([]byte{'"'}, text, []byte{'"'})
 	default:
@@ -71,20 +73,20 @@ func fromString(s subject) iter.Seq[[]byte] {
 	}
 	var inner string
 	if json.Unmarshal(text, &inner) != nil {
-		return one(nil)
+		return one(unquoted(text))
 	}
 	return one([]byte(inner))
 }
 
-// fromBytes reads {"type":"Buffer","data":[1,2]}, [1,2], {"0":1,"1":2}, [1 2] and
-// b'…'.
+// fromBytes reads {"type":"Buffer","data":[1,2]}, [1,2], {"0":1,"1":2}, [1 2], 1,2
+// and b'…'.
 func fromBytes(s subject) iter.Seq[[]byte] {
 	text := bytes.TrimSpace(s.body)
 	if len(text) < 2 {
 		return one(nil)
 	}
 	if text[0] == 'b' && (text[1] == '\'' || text[1] == '"') {
-		return one(fromPython(text))
+		return one(unquoted(text[1:]))
 	}
 	var buffer struct{ Data []octet }
 	if text[0] == '{' && json.Unmarshal(text, &buffer) == nil && buffer.Data != nil {
@@ -92,6 +94,9 @@ func fromBytes(s subject) iter.Seq[[]byte] {
 	}
 	if root := parse(text); root != nil && root.kind == '{' {
 		return one(root.indexed())
+	}
+	if len(bytes.Trim(text, "0123456789,")) == 0 {
+		text = slices.Concat([]byte{'['}, text, []byte{']'})
 	}
 	if text[0] != '[' {
 		return one(nil)
@@ -104,8 +109,9 @@ func fromBytes(s subject) iter.Seq[[]byte] {
 	return one(nil)
 }
 
-// octet is a number of a list: encoding/json would read a []byte as base64.
-type octet uint8
+// octet is a number of a list: encoding/json would read a []byte as base64. Java's are
+// signed.
+type octet int16
 
 func join(list []octet) []byte {
 	if len(list) < 2 {
@@ -113,7 +119,10 @@ func join(list []octet) []byte {
 	}
 	out := make([]byte, len(list))
 	for i, v := range list {
-		out[i] = byte(v)
+		if v < -128 || v > 255 {
+			return nil
+		}
+		out[i] = byte(v) // #nosec G115 -- two's complement is meant
 	}
 	return out
 }
@@ -131,10 +140,9 @@ func (n *node) indexed() []byte {
 	return out
 }
 
-// fromPython reads the representation of Python's bytes.
-func fromPython(text []byte) (out []byte) {
-	quote := text[1]
-	rest := string(bytes.TrimSuffix(text[2:], []byte{quote}))
+// unquoted undoes the escapes of Python, Go and PHP. The text begins with a quote.
+func unquoted(text []byte) (out []byte) {
+	rest := string(bytes.TrimSuffix(text[1:], text[:1]))
 	for rest != "" {
 		if strings.HasPrefix(rest, `\'`) || strings.HasPrefix(rest, `\"`) {
 			out, rest = append(out, rest[1]), rest[2:]
