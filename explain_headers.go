@@ -95,7 +95,10 @@ func (x *explainer) invalid() string {
 // form recognises header values of other schemes under the names of ours, and
 // those that were written in another way.
 func (x *explainer) form() string {
-	if x.v.scheme.header != "" {
+	if name := x.v.scheme.header; name != "" {
+		if strings.ContainsAny(x.header.Get(name), " \t") {
+			return name + " has white space, and the form t=…,v1=… has none: pass it on as it came"
+		}
 		return ""
 	}
 	id, ts, sig := x.header.Get(headerID), x.header.Get(headerTimestamp), x.header.Get(headerSignature)

@@ -68,7 +68,7 @@ func signedLike(t *testing.T, h http.Header, body []byte, secrets ...webhook.Sec
 		if again.Get("Webhook-Timestamp") != h.Get("Webhook-Timestamp") {
 			return false
 		}
-		for _, item := range strings.Fields(h.Get("Webhook-Signature")) {
+		for _, item := range strings.Split(h.Get("Webhook-Signature"), " ") {
 			if item == again.Get("Webhook-Signature") {
 				return true
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -197,4 +198,23 @@ func TestOneEventForManyEndpointsIsAllOrNothing(t *testing.T) { // C12
 	assert.Zero(t, pending(), "nothing after a rollback")
 	r.emit(1)
 	assert.EqualValues(t, endpoints, pending())
+}
+
+// A stranger can send an empty body of unknown length: its signature does not match,
+// and nobody else may be blamed.
+func TestAnEmptyBodyOfUnknownLengthIsNotSigned(t *testing.T) {
+	t.Parallel()
+	s := mustSecret(t, exampleSecret)
+	v := noonVerifier(t, s)
+	empty := func(signed string) error {
+		req := httpRequest(t, signedAt(t, noon, signed, s))
+		req.Body, req.ContentLength = http.NoBody, -1
+		_, err := v.VerifyRequest(req)
+		return err
+	}
+	err := empty(callBody)
+	require.ErrorIs(t, err, webhook.ErrSignature)
+	require.ErrorIs(t, err, webhook.ErrBodyConsumed, "or it was read before")
+	assert.Contains(t, v.Explain(nil, http.Header{}, err), "empty or was read before")
+	require.ErrorIs(t, empty(""), webhook.ErrMalformedEvent, "signed, so it was sent so")
 }

@@ -130,7 +130,6 @@ func TestTimestampedHeaderForms(t *testing.T) {
 	for value, want := range map[string]error{
 		good:                                   nil,
 		sig + "," + ts:                         nil,
-		ts + ", " + sig:                        nil,
 		ts + "," + bad + "," + sig + "," + bad: nil,
 		ts + ",v0=abc,v2=def,x," + sig:         nil,
 		"," + good + ",":                       nil,
@@ -148,6 +147,10 @@ func TestTimestampedHeaderForms(t *testing.T) {
 		ts + ",v1=" + strings.Repeat("é", 32):              webhook.ErrSignature,
 		sig:                                                webhook.ErrInvalidHeader,
 		ts + "," + good:                                    webhook.ErrInvalidHeader, // two timestamps
+		ts + ", " + sig:                                    webhook.ErrInvalidHeader, // white space
+		ts + " ," + sig:                                    webhook.ErrInvalidHeader,
+		good + "\t":                                        webhook.ErrInvalidHeader,
+		good + ", " + good:                                 webhook.ErrInvalidHeader, // two headers, joined
 		"t=," + sig:                                        webhook.ErrInvalidHeader,
 		"t=0" + ts[2:] + "," + sig:                         webhook.ErrInvalidHeader,
 		"t=+" + ts[2:] + "," + sig:                         webhook.ErrInvalidHeader,

@@ -250,7 +250,9 @@ func single(header http.Header, key string) (string, bool) {
 //
 // The errors are those of [Verify], for which the status is 401; [ErrBodyTooLarge]
 // beyond MaxBody, for which it is 413; [ErrBodyConsumed] if something read the
-// body before; [ErrBodyRead] if reading failed; and [ErrMalformedEvent] for a body
+// body before, which is both this and [ErrSignature], so 401, for a body of unknown
+// length that is empty, since it may have been sent so; [ErrBodyRead] if reading
+// failed; and [ErrMalformedEvent] for a body
 // that is properly signed and no event. After the three about the body, what is
 // left in r.Body is undefined. What the body announces itself to be, in
 // Content-Type and Content-Encoding, does not matter: the signature covers the
@@ -275,10 +277,25 @@ func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
 		io.Closer
 	}{bytes.NewReader(body), r.Body}
 	if err := v.Verify(body, r.Header); err != nil {
+		if err == ErrSignature && len(body) == 0 && r.ContentLength < 0 {
+			err = errEmptyOrRead
+		}
 		return Event{}, err
 	}
 	return v.parse(body, r.Header)
 }
+
+// errEmptyOrRead is the error of a body of unknown length that is empty: a stranger can
+// send one, and one that was read before looks like it.
+var errEmptyOrRead error = &emptyOrRead{}
+
+type emptyOrRead struct{}
+
+func (*emptyOrRead) Error() string {
+	return ErrSignature.Error() + ": the body is empty, or was read before; verify before any middleware parses it"
+}
+
+func (*emptyOrRead) Is(target error) bool { return target == ErrSignature || target == ErrBodyConsumed }
 
 // checkPresent refuses a request that lacks a header of s.
 func (s Scheme) checkPresent(header http.Header) error {
@@ -324,8 +341,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	// A body of unknown length is never empty here: a webhook has one.
-	return bytes.Clone(b.Bytes()), consumedUnless(n >= r.ContentLength && (n > 0 || r.ContentLength == 0))
+	return bytes.Clone(b.Bytes()), consumedUnless(n >= r.ContentLength)
 }
 
 // bodyPool has the buffers that bodies are read into. A body without an announced

@@ -1,11 +1,13 @@
 package receive_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -188,4 +190,36 @@ func TestTheQueueDoesNotBoundMiddleware(t *testing.T) {
 	}))
 	assert.Equal(t, http.StatusOK, serve(m, callCompleted("evt_1").request()).Code)
 	assert.Equal(t, 2, inner)
+}
+
+// What a stranger sends is no fault of the server, whatever its form.
+func TestAStrangersRequestIsNeverAServerError(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(newReceiver(t, nil))
+	defer s.Close()
+	signed := callCompleted("evt_1").request().Header
+	head := "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+		"Webhook-Id: " + signed.Get("Webhook-Id") + "\r\nWebhook-Timestamp: " + signed.Get("Webhook-Timestamp") +
+		"\r\nWebhook-Signature: " + signed.Get("Webhook-Signature") + "\r\n"
+	const chunked = "Transfer-Encoding: chunked\r\n\r\n"
+	for name, c := range map[string]struct {
+		text string
+		want int
+	}{
+		"no body at all":            {head + "\r\n", 401},
+		"a length of 0":             {head + "Content-Length: 0\r\n\r\n", 401},
+		"an empty chunked body":     {head + chunked + "0\r\n\r\n", 401},
+		"the same with a trailer":   {head + "Trailer: A\r\n" + chunked + "0\r\nA: b\r\n\r\n", 401},
+		"one chunk":                 {head + chunked + "2\r\n{}\r\n0\r\n\r\n", 401},
+		"a chunk that is no number": {head + chunked + "x\r\n", 400},
+	} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, c.text)
+		require.NoError(t, err)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, name)
+		assert.Equal(t, c.want, res.StatusCode, name)
+		_ = conn.Close()
+	}
 }

@@ -17,7 +17,8 @@ import (
 //
 //	200  handled, handled before, queued, a test, or a type without a handler
 //	400  verified, but not an event; or the body broke off
-//	401  the signature, its headers or its timestamp are not in order
+//	401  the signature, its headers or its timestamp are not in order; or the body
+//	     is empty and no length was announced
 //	405  not a POST
 //	408  the body took longer than ReadTimeout
 //	409  a duplicate of this event is being handled at this moment

@@ -28,8 +28,8 @@ func TestControlFailsClosed(t *testing.T) {
 		{"tcp6", "[fe80::1%eth0]:443", egress.ErrBlocked},         // A19
 		{"tcp6", "[2606:4700::1111%eth0]:443", egress.ErrBlocked}, // A19
 		{"tcp4", "10.0.0.1:443", egress.ErrBlocked},               // A22
-		{"tcp", ":443", egress.ErrBlocked},                         // A34
-		{"tcp4", ":443", egress.ErrBlocked},                        // A34
+		{"tcp", ":443", egress.ErrBlocked},                        // A34
+		{"tcp4", ":443", egress.ErrBlocked},                       // A34
 		{"tcp4", "8.8.8.8:0", egress.ErrBlocked},                  // A36
 		{"tcp4", "8.8.8.8:70000", egress.ErrBlocked},              // A36
 		{"tcp4", "example.com:443", egress.ErrBlocked},            // never seen by Control

@@ -33,15 +33,16 @@ const (
 // spoil the others.
 type List struct {
 	text string
-	sep  byte // besides spaces and tabs
+	sep  byte // the only separator; several are like one
 }
 
 // Standard returns the list in the header webhook-signature. ok is false if that is
-// longer than 4 KiB, in which nothing is looked for.
+// longer than 4 KiB, in which nothing is looked for. Spaces alone separate its items, as
+// the specification of Standard Webhooks says: between tabs or commas nothing is found.
 func Standard(header string) (l List, ok bool) { return newList(header, ' ') }
 
-// Timestamped returns the list in a header of the form t=…,v1=…. ok is false if that
-// is longer than 4 KiB.
+// Timestamped returns the list in a header of the form t=…,v1=…, which has commas and
+// no white space. ok is false if that is longer than 4 KiB.
 func Timestamped(header string) (l List, ok bool) { return newList(header, ',') }
 
 func newList(text string, sep byte) (l List, ok bool) {
@@ -62,24 +63,20 @@ func (l List) HoldsTimestamped() bool { return l.holds("v1=", hexSize) }
 // expected to have, which spares looking for its end: a separator inside does no
 // harm, since what is as long and holds one is no signature, and overlaps none.
 func cutItem(list string, sep byte, size int) (item, rest string) {
-	for list != "" && separates(list[0], sep) {
+	for list != "" && list[0] == sep {
 		list = list[1:]
 	}
 	switch {
 	case len(list) == size:
 		return list, ""
-	case len(list) > size && separates(list[size], sep):
+	case len(list) > size && list[size] == sep:
 		return list[:size], list[size+1:]
 	}
-	for i := range len(list) {
-		if separates(list[i], sep) {
-			return list[:i], list[i+1:]
-		}
+	if i := strings.IndexByte(list, sep); i >= 0 {
+		return list[:i], list[i+1:]
 	}
 	return list, ""
 }
-
-func separates(c, sep byte) bool { return c == ' ' || c == '\t' || c == sep }
 
 // holds reports whether an item has this prefix and this length.
 func (l List) holds(prefix string, size int) bool {
@@ -112,8 +109,12 @@ func (l List) match(want []byte) int {
 	return match
 }
 
-// Timestamp returns the value of the item t. ok is false unless there is exactly one.
+// Timestamp returns the value of the item t. ok is false unless there is exactly one,
+// and no white space in the list: another reader might strip it and find a second one.
 func (l List) Timestamp() (value string, ok bool) {
+	if strings.ContainsAny(l.text, " \t") {
+		return "", false
+	}
 	found := 0
 	for rest := l.text; rest != ""; {
 		var item string
