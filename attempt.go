@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/safe"
@@ -38,6 +40,7 @@ type finding struct {
 	answered bool // whatever the answer says
 	last     Result
 	detail   string
+	location string        // of a redirect, in the peer's words
 	err      error         // for the operator alone
 	body     []byte        // the beginning of the answer's
 	lane     lanes.Verdict // what it tells of the endpoint's pace
@@ -207,16 +210,17 @@ func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
 
 // judge names what happened in the library's own words.
 func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
-	f := finding{last: Result{Duration: took}, err: err, body: excerpt(resp)}
+	f := finding{last: Result{Duration: took}, err: withoutPath(err), body: excerpt(resp)}
 	var te *TransportError
 	switch {
 	case err == nil:
 		f.last.StatusCode, f.answered = resp.StatusCode, true
 		f.last.Failure, f.detail = statusFailure(resp.StatusCode)
+		f.location = location(resp.Header, f.last.Failure)
 		f.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, e.clock.Time())
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
-		f.last.Failure, f.detail = te.Kind, storable(te.Detail)
-		if len(te.Kind) > maxFailureKind || storable(string(te.Kind)) != string(te.Kind) {
+		f.last.Failure, f.detail = te.Kind, storable(te.Detail, maxDetail)
+		if len(te.Kind) > maxFailureKind || storable(string(te.Kind), maxDetail) != string(te.Kind) {
 			f.last.Failure = FailureConnection
 		}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -268,10 +272,38 @@ const (
 	maxDetail      = 1024
 )
 
-// storable makes a Transport's words fit for every store: valid UTF-8 without
-// control characters, and not long.
-func storable(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), maxDetail)], "?")
+// location returns where a redirect leads, in the peer's words, so that the URL can be
+// registered that it names: at most as long as one may be.
+func location(h http.Header, f FailureKind) string {
+	if v := h["Location"]; f == FailureRedirect && len(v) > 0 {
+		return storable(v[0], egress.MaxURL)
+	}
+	return ""
+}
+
+// withoutPath leaves of the URL in an error of net/http scheme and host alone: a path
+// can be a secret, and errors come into logs.
+func withoutPath(err error) error {
+	if te, ok := err.(*TransportError); ok {
+		light := *te
+		light.Err = withoutPath(te.Err)
+		return &light
+	}
+	ue, ok := err.(*url.Error)
+	if !ok {
+		return err
+	}
+	u, failed := url.Parse(ue.URL)
+	if failed != nil || u.Host == "" {
+		u = &url.URL{}
+	}
+	return &url.Error{Op: ue.Op, URL: (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), Err: ue.Err}
+}
+
+// storable makes words of a Transport or a peer fit for every store: valid UTF-8
+// without control characters, and of at most so many bytes.
+func storable(s string, longest int) string {
+	s = strings.ToValidUTF8(s[:min(len(s), longest)], "?")
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'

@@ -140,6 +140,20 @@ type EndpointHealth struct {
 	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
 }
 
+// TestResult is what came of a test event.
+type TestResult struct {
+	EventID    string      // not stored: GetEvent does not know it
+	Delivered  bool        // answered 2xx
+	StatusCode int         // 0: no answer
+	Failure    FailureKind // empty: delivered
+	Detail     string      // fixed words, safe to show
+	Duration   time.Duration
+	// Location is where a redirect leads, as in [AttemptInfo].
+	Location string
+	// ResponseBody is the beginning of the answer's body: bytes of the peer.
+	ResponseBody []byte
+}
+
 // normalizeURL returns the form of raw that is stored, or why raw is refused. The
 // Transport decides, by its CheckURL; where it has none, the strict rules of the
 // egress guard hold. What embeds an [HTTPTransport] may have a CheckURL of its own,

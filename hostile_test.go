@@ -3,9 +3,13 @@ package webhook_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -217,4 +221,72 @@ func TestAnEmptyBodyOfUnknownLengthIsNotSigned(t *testing.T) {
 	require.ErrorIs(t, err, webhook.ErrBodyConsumed, "or it was read before")
 	assert.Contains(t, v.Explain(nil, http.Header{}, err), "empty or was read before")
 	require.ErrorIs(t, empty(""), webhook.ErrMalformedEvent, "signed, so it was sent so")
+}
+
+// Where a redirect leads is said by tests and hooks, in the peer's words.
+func TestWhereARedirectLeadsIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status    int
+		locations []string
+		want      string
+	}{
+		"absolute":          {301, []string{"https://www.example.com/hook/"}, "https://www.example.com/hook/"},
+		"relative":          {308, []string{"/hook/"}, "/hook/"},
+		"none":              {302, nil, ""},
+		"long":              {302, []string{strings.Repeat("a", 9000)}, strings.Repeat("a", 2048)},
+		"control, no UTF-8": {307, []string{"/\x1b[31m\xff\n"}, "/?[31m??"},
+		"two":               {302, []string{"/a", "/b"}, "/a"},
+		"of a success":      {201, []string{"/made"}, ""},
+		"of a failure":      {500, []string{"/made"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			told := make(chan webhook.AttemptInfo, 1)
+			r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
+				return &webhook.Response{StatusCode: c.status, Header: http.Header{"Location": c.locations}}, nil
+			}, func(cfg *webhook.Config) {
+				cfg.Hooks.OnAttempt = func(_ context.Context, a webhook.AttemptInfo) { told <- a }
+			})
+			ep := r.endpoint("https://example.com/")
+			test, err := r.SendTest(t.Context(), "acme", ep.ID, "test.happened")
+			require.NoError(t, err)
+			assert.Equal(t, c.want, test.Location)
+			r.emit(1)
+			_, err = r.DeliverDue(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, c.want, (<-told).Location)
+		})
+	}
+}
+
+// A path can be a secret: what net/http says of a request is told without it.
+func TestErrorsShowOfAURLTheHostAlone(t *testing.T) {
+	t.Parallel()
+	const secret = "https://hooks.example.com/services/T0/S3CRET?token=S3CRET"
+	failed := &url.Error{Op: "Post", URL: secret, Err: io.ErrUnexpectedEOF}
+	for name, err := range map[string]error{
+		"of net/http":    failed,
+		"in another":     &webhook.TransportError{Kind: webhook.FailureConnection, Err: failed},
+		"that is no URL": &url.Error{Op: "Post", URL: ":S3CRET", Err: io.ErrUnexpectedEOF},
+	} {
+		told := make(chan webhook.AttemptInfo, 1)
+		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) { return nil, err }, func(cfg *webhook.Config) {
+			cfg.Hooks.OnAttempt = func(_ context.Context, a webhook.AttemptInfo) { told <- a }
+		})
+		r.endpoint(secret)
+		r.emit(1)
+		_, failed := r.DeliverDue(t.Context())
+		require.NoError(t, failed)
+		a := <-told
+		require.ErrorIs(t, a.Err, io.ErrUnexpectedEOF, name)
+		text := a.Err.Error()
+		if inner := errors.Unwrap(a.Err); inner != nil {
+			text += inner.Error()
+		}
+		assert.NotContains(t, text, "S3CRET", name)
+		if name == "of net/http" {
+			assert.Contains(t, text, `Post "https://hooks.example.com": unexpected EOF`)
+		}
+	}
 }

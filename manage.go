@@ -393,18 +393,6 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 	}, nil
 }
 
-// TestResult is what came of a test event.
-type TestResult struct {
-	EventID    string      // not stored: GetEvent does not know it
-	Delivered  bool        // answered 2xx
-	StatusCode int         // 0: no answer
-	Failure    FailureKind // empty: delivered
-	Detail     string      // fixed words, safe to show
-	Duration   time.Duration
-	// ResponseBody is the beginning of the answer's body: bytes of the peer.
-	ResponseBody []byte
-}
-
 // SendTest sends a sample event of the given type, known or not, to an endpoint, even an
 // inactive one, at once and signed like any other, and returns what came back. It is not
 // stored, not retried and never counts. That the endpoint did not take it is a result and
@@ -445,6 +433,6 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 	f := e.judge(resp, err, time.Since(begin))
 	return TestResult{
 		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,
-		Failure: f.last.Failure, Detail: f.detail, Duration: f.last.Duration, ResponseBody: f.body,
+		Failure: f.last.Failure, Detail: f.detail, Duration: f.last.Duration, Location: f.location, ResponseBody: f.body,
 	}, nil
 }
