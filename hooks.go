@@ -51,7 +51,7 @@ type AttemptInfo struct {
 	StatusCode int           // 0: no answer
 	Failure    FailureKind   // empty: success
 	Detail     string        // fixed words
-	Location   string        // of a redirect: what the peer says is its place, at most 2 KiB; show it as the peer's words, and follow it never
+	Location   string        // where a redirect leads, in the words of the peer; at most 2 KiB, never followed
 	Err        error         // cause of a failure to connect or send, for the operator alone; may hold addresses
 	Duration   time.Duration // of the attempt
 	NextIn     time.Duration // pause before the next attempt, if Status is pending
