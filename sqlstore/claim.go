@@ -31,7 +31,7 @@ type claim struct {
 	probes  []probe                   // of rows, at paused endpoints
 	locked  map[int64]bool            // of both, while they are leased
 	idle    []int64                   // paused endpoints whose probe is due, and that have nothing to send
-	met     []int64                   // endpoints that have ready rows but are not active
+	met     []number                  // endpoints that have ready rows but are not active
 	key     queueKey                  // scanned last
 	strays  int                       // rows of the queue that were dropped, since their delivery is gone
 	damaged map[int64]*webhook.Target // endpoints of which what a claim asks for cannot be read
@@ -252,7 +252,7 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		states[row.k] = row.state
 	}
 	found := make(map[key]claimed, len(c.rows))
-	err := t.bulk(ctx, &sq.LockRows, oneEach(c.keys()), func(r *sql.Rows) error {
+	err := t.queryAll(ctx, sq.LockRows.of(c.keys()), func(r *sql.Rows) error {
 		row, err := scanLocked(r)
 		if state, chosen := states[row.k]; chosen && state == row.state {
 			found[row.k] = row
@@ -269,14 +269,11 @@ func (c *claim) lease(ctx context.Context, t *txn) error {
 		return nil
 	}
 	due, keys := later(c.seen.micros, c.terms.Lease), c.keys()
-	leased := make([][]any, len(keys))
+	leased := make([]leasing, len(keys))
 	for i, k := range keys {
-		leased[i] = []any{due, c.token, k}
+		leased[i] = leasing{lease{due, c.token}, k}
 	}
-	if err := t.bulk(ctx, &sq.DeleteQueue, oneEach(keys), nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &sq.Lease, leased, nil); err != nil {
+	if err := t.execAll(ctx, sq.DeleteQueue.of(keys), sq.Lease.of(leased)); err != nil {
 		return err
 	}
 	return t.exec(ctx, sq.InsertLease, due, c.token, int64(c.terms.Process), joinKeys(keys))
@@ -308,18 +305,18 @@ func (c *claim) dropStrays(ctx context.Context, t *txn, found map[key]claimed) e
 			missing = append(missing, k)
 		}
 	}
-	var strays [][]any
-	err := t.bulk(ctx, &c.s.sql.Undelivered, oneEach(missing), func(r *sql.Rows) error {
+	var strays []key
+	err := t.queryAll(ctx, c.s.sql.Undelivered.of(missing), func(r *sql.Rows) error {
 		var k key
 		err := r.Scan(&k)
-		strays = append(strays, []any{k})
+		strays = append(strays, k)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	c.strays = len(strays)
-	return t.bulk(ctx, &c.s.sql.DeleteQueue, strays, nil)
+	return t.execAll(ctx, c.s.sql.DeleteQueue.of(strays))
 }
 
 // scanLocked reads a row of the queue with what its delivery tells.
@@ -334,15 +331,6 @@ func scanLocked(r *sql.Rows) (row claimed, err error) {
 	return row, err
 }
 
-// oneEach returns rows of one value.
-func oneEach[T any](values []T) [][]any {
-	rows := make([][]any, len(values))
-	for i, v := range values {
-		rows[i] = []any{v}
-	}
-	return rows
-}
-
 // giveBack puts rows that are leased but cannot be handed out where they were.
 func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
 	byKey := make(map[key]claimed, len(rows))
@@ -354,12 +342,14 @@ func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
 	slices.SortFunc(keys, compareKeys)
 	n := 0
 	err := c.s.write(ctx, func(t *txn) error {
-		var mine, queue, probes [][]any
+		var mine []key
+		var queue []queuePlace
+		var probes []probeTime
 		err := readDeliveries(ctx, t, &c.s.sql.LockDeliveries, keys, func(d loggedDelivery) {
 			if d.status == statusLeased && d.token == c.token {
 				row := byKey[d.k]
-				mine = append(mine, []any{d.k})
-				queue = append(queue, []any{d.k, row.endpoint, row.state, row.due})
+				mine = append(mine, d.k)
+				queue = append(queue, queuePlace{d.k, row.endpoint, row.state, row.due})
 			}
 		})
 		if err != nil {
@@ -368,16 +358,11 @@ func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
 		n = len(mine)
 		for _, p := range c.probes {
 			if _, back := byKey[p.k]; back {
-				probes = append(probes, []any{c.seen.micros, p.num, c.token})
+				probes = append(probes, probeTime{c.seen.micros, c.token, p.num})
 			}
 		}
-		if err := t.bulk(ctx, &c.s.sql.GiveBack, mine, nil); err != nil {
-			return err
-		}
-		if err := t.bulk(ctx, &c.s.sql.InsertQueue, queue, nil); err != nil {
-			return err
-		}
-		return t.bulk(ctx, &c.s.sql.UnsetProbes, probes, nil)
+		sq := c.s.sql
+		return t.execAll(ctx, sq.GiveBack.of(mine), sq.InsertQueue.of(queue), sq.UnsetProbes.of(probes))
 	})
 	if err == nil {
 		c.s.leases.settle(map[int64]int{c.token: n}, nil)
@@ -389,11 +374,7 @@ func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
 // the same: whoever inserted them did not see the change. It is a hint, and
 // repeated by the next claim that meets them.
 func (c *claim) flag(ctx context.Context) {
-	rows := make([][]any, len(c.met))
-	for i, num := range c.met {
-		rows[i] = []any{num}
-	}
-	err := c.s.write(ctx, func(t *txn) error { return t.bulk(ctx, &c.s.sql.SetMoving, rows, nil) })
+	err := c.s.write(ctx, func(t *txn) error { return t.execAll(ctx, c.s.sql.SetMoving.of(c.met)) })
 	c.seen.moving = c.seen.moving || err == nil
 }
 

@@ -55,8 +55,8 @@ type dialect struct {
 
 	check func(*sql.DB) error // asked by New
 	begin func(context.Context, *Store) (*ownTxn, error)
-	// bulk runs one statement for many rows; scan reads what it returns.
-	bulk func(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error
+	// bulk runs a statement for many rows; scan, if there is one, reads what it returns.
+	bulk func(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error
 	// insertEvents stores the events whose ids are new and marks them.
 	insertEvents func(ctx context.Context, t *txn, in *intake) error
 	// enqueue does an Enqueue in one step, if it can; optional.
@@ -80,16 +80,6 @@ type dialect struct {
 // once they are leased.
 func (d *dialect) leaseTellsEvents() bool { return d.leaseAtOnce != nil }
 
-// bulk is a statement for many rows. text holds %ROWS% where the rows belong,
-// each written as row and separated by sep; with arrays, or one row at a time,
-// it holds none. kinds has a letter for each column: i integer, t text, u a
-// key, b bytes. The first same values, alike in all rows, stand once before them
-// (bulkChunks).
-type bulk struct {
-	text, row, sep, kinds string
-	same                  int
-}
-
 // statements are the texts of one dialect. In them {p} stands before a table's
 // name, {update} and {skip} are the locking clauses, and ? is a placeholder.
 type statements struct {
@@ -104,64 +94,86 @@ type statements struct {
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
 	EndpointsAfter, LockSecrets, SetSecrets             string
-	InsertSubscriptions, Targets                        bulk
 
-	InsertEvents, ReadEvents, DropEvents bulk
-	Versions, Match, Idle                bulk
-	InsertDeliveries, InsertQueue        bulk
-	InsertUnmatched                      bulk
-	Enqueue, Delivered, MatchAll         string // PostgreSQL
+	InsertSubscriptions bulk[subscription]
+	Targets             bulk[number]
 
-	Pick, PickStep, Unlease       string // in the dialect's own way
-	RestOf, LastEndpoint          string
-	LeaseAtOnce                   string // PostgreSQL
-	PickRows, Lease, Events       bulk
-	PickStates, Inserted, Leased  bulk // MySQL
-	LockRows, Undelivered         bulk
-	GiveBack                      bulk
-	DropJunk                      string // SQLite
-	ProbesDue                     string
-	ProbeRows, LockProbes         bulk
-	SetProbes, UnsetProbes        bulk
-	EndProbes, Wake, Begun        bulk
-	Look                          string
-	LockQueue, LockDeliveries     bulk
-	DeleteQueue, Finish, Requeue  bulk
-	InsertAttempts, EndLeases     bulk
-	Health, LockHealth, SetHealth bulk
-	SetMoving                     bulk
-	Changing, Record              bulk // SQLite
-	HistoryEnd, AddHistory        string
-	SetHistoryEnd                 string
-	InsertHistory, DropHistory    bulk
+	InsertEvents       bulk[createdEvent]
+	InsertMarked       bulk[markedEvent] // MySQL
+	Inserted           bulk[key]         // MySQL
+	ReadEvents         bulk[key]
+	DropEvents         bulk[key]
+	Versions           bulk[accountName]
+	Match              bulk[topic]
+	Idle               bulk[number]
+	InsertDeliveries   bulk[createdDelivery]
+	InsertQueue        bulk[queuePlace]
+	InsertUnmatched    bulk[unmatched]
+	Enqueue, Delivered string // PostgreSQL
+	MatchAll           string // PostgreSQL
 
-	InsertLease, CutLease            string
-	DueLeases, DueWaiting            string
-	LockProcess, LockDead, Quiet     string
-	InsertProcess, SetProcess        string
-	DeleteProcess, LeasesOf          string
-	CloseLeases                      bulk
-	Expire                           bulk
-	ReadyOf, HeldOf, ParkedOf        string
-	BegunOf                          string
-	HeldStep, ParkedStep, BegunStep  string
-	ReadyStep                        string
-	Moving, ClearMoving              string
-	EndpointStates, MoveRows, Cancel bulk
+	Pick, PickStep, Unlease string // in the dialect's own way
+	RestOf, LastEndpoint    string
+	PickStates              bulk[number] // MySQL
+	PickRows                bulk[pick]
+	LockRows, Undelivered   bulk[key]
+	Lease                   bulk[leasing]
+	LeaseAtOnce             string // PostgreSQL
+	Leased, Events          bulk[key]
+	GiveBack                bulk[key]
+	DropJunk                string // SQLite
+
+	Look, ProbesDue        string
+	ProbeRows              bulk[stateOf]
+	LockProbes, EndProbes  bulk[endpointAt]
+	SetProbes, UnsetProbes bulk[probeTime]
+	Wake                   bulk[waking]
+	Begun                  bulk[number]
+
+	LockQueue, LockDeliveries bulk[key]
+	DeleteQueue               bulk[key]
+	Finish                    bulk[finish]
+	Requeue                   bulk[requeue]
+	InsertAttempts            bulk[loggedAttempt]
+	EndLeases                 bulk[lease]
+	Health, LockHealth        bulk[number]
+	SetHealth                 bulk[healthChange]
+	SetMoving                 bulk[number]
+	Changing                  bulk[successOf] // SQLite
+	Record                    bulk[success]   // SQLite
+
+	HistoryEnd, SetHistoryEnd  string // SQLite, as the next ones
+	AddHistory                 string
+	InsertHistory, DropHistory bulk[listed]
+
+	InsertLease, CutLease              string
+	DueLeases, DueWaiting              string
+	LockProcess, LockDead, Quiet       string
+	InsertProcess, SetProcess          string
+	DeleteProcess, LeasesOf            string
+	CloseLeases                        bulk[closing]
+	ReadyOf, HeldOf, ParkedOf, BegunOf string
+	HeldStep, ParkedStep, BegunStep    string
+	ReadyStep                          string
+	Moving, ClearMoving                string
+	Expire                             bulk[key]
+	EndpointStates                     bulk[number]
+	MoveRows                           bulk[newState]
+	Cancel                             bulk[cancellation]
 
 	OldDeliveries, OldUnmatched      string
-	DeleteAttempts, DeleteDeliveries bulk
-	LockEvents, Unreferenced         bulk
-	DropUnmatched                    bulk
+	DeleteAttempts, DeleteDeliveries bulk[key]
+	LockEvents, Unreferenced         bulk[key]
+	DropUnmatched                    bulk[unmatched]
 
-	GetEvent, Attempts                      string
+	GetEvent, Attempts, Delivery            string
 	EndpointsFrom, EventsOf, UnmatchedOf    string
-	Delivery                                string
-	DeliveriesOf, KeepSent, Restart         bulk
 	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf, Leases               string
-	ReadLeased                              bulk
+	DeliveriesOf                            bulk[eventOf]
+	KeepSent, Restart                       bulk[key]
+	ReadLeased                              bulk[key]
 }
 
 // render fills in what depends on the store's options.
@@ -192,141 +204,9 @@ func forTexts(v reflect.Value, f func(string) string) {
 		switch p := v.Field(i).Addr().Interface().(type) {
 		case *string:
 			*p = f(*p)
-		case *bulk:
-			p.text, p.row = f(p.text), f(p.row)
+		case interface{ stmt() *stmt }:
+			b := p.stmt()
+			b.text, b.row = f(b.text), f(b.row)
 		}
 	}
-}
-
-// bulk runs a statement for all rows, if there are any.
-func (t *txn) bulk(ctx context.Context, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	return t.s.dialect.bulk(ctx, t, b, rows, scan)
-}
-
-// chunks are the numbers of rows of one statement in bulkChunks: few, so that
-// each can be prepared once.
-var chunks = [...]int{32, 8, 1}
-
-// bulkChunks runs the statement for several rows at once, in few sizes. Where
-// there is no network in between, most of the price of a small statement is
-// everything around it.
-func bulkChunks(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	if b.row == "" {
-		return bulkEach(ctx, t, b, rows, scan)
-	}
-	return inChunks(rows, func(part [][]any) error {
-		if text := t.s.chunkText(b, len(part)); scan == nil {
-			return t.exec(ctx, text, flat(b, part)...)
-		} else {
-			return t.query(ctx, text, scan, flat(b, part)...)
-		}
-	})
-}
-
-func inChunks(rows [][]any, f func([][]any) error) error {
-	for _, n := range chunks {
-		for ; len(rows) >= n; rows = rows[n:] {
-			if err := f(rows[:n]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// flat returns the values of rows one after the other.
-func flat(b *bulk, rows [][]any) []any {
-	args := make([]any, 0, len(rows)*len(rows[0]))
-	args = append(args, rows[0][:b.same]...)
-	for _, row := range rows {
-		args = append(args, row[b.same:]...)
-	}
-	return args
-}
-
-// chunkText returns the statement for n rows, made once.
-func (s *Store) chunkText(b *bulk, n int) string {
-	type of struct {
-		b *bulk
-		n int
-	}
-	text, ok := s.chunkTexts.Load(of{b, n})
-	if !ok {
-		text = strings.Replace(b.text, "%ROWS%", b.row+strings.Repeat(b.sep+b.row, n-1), 1)
-		s.chunkTexts.Store(of{b, n}, text)
-	}
-	return text.(string)
-}
-
-// bulkEach runs the statement once for each row.
-func bulkEach(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	for _, row := range rows {
-		var err error
-		if scan == nil {
-			err = t.exec(ctx, b.text, row...)
-		} else {
-			err = t.query(ctx, b.text, scan, row...)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Bounds of one statement of bulkRows. MySQL's protocol allows 65,535
-// parameters, and its servers packets of 1 MiB at the least; a row above that
-// goes alone.
-const (
-	maxParameters = 16_000
-	maxPacket     = 512 << 10
-)
-
-// bulkRows writes the rows into the text of the statement as parameters.
-func bulkRows(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	for len(rows) > 0 {
-		n, args := fill(rows)
-		text := strings.Replace(b.text, "%ROWS%", b.row+strings.Repeat(b.sep+b.row, n-1), 1)
-		var err error
-		if scan == nil {
-			err = t.exec(ctx, text, args...)
-		} else {
-			err = t.query(ctx, text, scan, args...)
-		}
-		if err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
-
-// fill takes as many rows as one statement holds and returns their values.
-func fill(rows [][]any) (n int, args []any) {
-	size := 0
-	for ; n < len(rows); n++ {
-		row := 0
-		for _, v := range rows[n] {
-			row += sizeOf(v)
-		}
-		if n > 0 && (size+row > maxPacket || len(args)+len(rows[n]) > maxParameters) {
-			break
-		}
-		size += row
-		args = append(args, rows[n]...)
-	}
-	return n, args
-}
-
-func sizeOf(v any) int {
-	switch v := v.(type) {
-	case string:
-		return len(v)
-	case []byte:
-		return len(v)
-	}
-	return 8
 }

@@ -125,11 +125,11 @@ func disabledReason(r webhook.DisabledReason) string {
 func (s *Store) subscribe(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord) error {
 	types := slices.Clone(r.Events)
 	slices.Sort(types)
-	var rows [][]any
+	var rows []subscription
 	for _, typ := range slices.Compact(types) {
-		rows = append(rows, []any{r.AccountID, string(typ), num})
+		rows = append(rows, subscription{topic{r.AccountID, typ}, num})
 	}
-	return t.bulk(ctx, &s.sql.InsertSubscriptions, rows, nil)
+	return t.execAll(ctx, s.sql.InsertSubscriptions.of(rows))
 }
 
 // GetEndpoint implements [webhook.EndpointStore].

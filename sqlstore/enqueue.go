@@ -230,14 +230,14 @@ func (in *intake) run(ctx context.Context, t *txn) error {
 // leaves a caller's transaction usable.
 func (in *intake) compare(ctx context.Context, t *txn) error {
 	byKey := make(map[key]*newEvent)
-	var rows [][]any
+	var keys []key
 	for _, ev := range in.events {
 		if !ev.fresh {
 			byKey[ev.k] = ev
-			rows = append(rows, []any{ev.k})
+			keys = append(keys, ev.k)
 		}
 	}
-	err := t.bulk(ctx, &in.s.sql.ReadEvents, rows, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, in.s.sql.ReadEvents.of(keys), func(r *sql.Rows) error {
 		var k key
 		var old webhook.EventRecord
 		var at int64
@@ -268,17 +268,17 @@ func (in *intake) compare(ctx context.Context, t *txn) error {
 
 // drop takes out what was inserted for groups that failed.
 func (in *intake) drop(ctx context.Context, t *txn) error {
-	var rows [][]any
+	var keys []key
 	for _, ev := range in.events {
 		switch {
 		case !ev.fresh && !ev.found:
 			return errInvisible
 		case ev.fresh && !ev.wanted(in.errs):
-			rows = append(rows, []any{ev.k})
+			keys = append(keys, ev.k)
 			ev.fresh = false
 		}
 	}
-	return t.bulk(ctx, &in.s.sql.DropEvents, rows, nil)
+	return t.execAll(ctx, in.s.sql.DropEvents.of(keys))
 }
 
 // errInvisible means that an id is used by something that this transaction
@@ -296,27 +296,24 @@ func (in *intake) fanOut(ctx context.Context, t *txn) error {
 		return err
 	}
 	due := later(in.micros, in.terms.Lease)
-	deliveries, queue, unmatched := make([][]any, len(f.deliveries)), make([][]any, 0, len(f.deliveries)), make([][]any, len(f.unmatched))
+	deliveries, queue := make([]createdDelivery, len(f.deliveries)), make([]queuePlace, 0, len(f.deliveries))
 	for i, d := range f.deliveries {
-		k, event, endpoint, state := d[0], d[1], d[2], d[3]
-		if state == int64(stateHanded) {
-			deliveries[i] = []any{k, event, endpoint, statusLeased, in.token, due, in.micros}
+		deliveries[i] = createdDelivery{k: d.k, event: d.event, endpoint: d.endpoint, status: statusQueued, created: in.micros}
+		if d.state == stateHanded {
+			deliveries[i].status, deliveries[i].token, deliveries[i].ends = statusLeased, in.token, due
 			continue
 		}
-		deliveries[i] = []any{k, event, endpoint, statusQueued, int64(0), int64(0), in.micros}
-		queue = append(queue, []any{k, endpoint, state, in.micros})
+		queue = append(queue, queuePlace{d.k, d.endpoint, d.state, in.micros})
 	}
+	without := make([]unmatched, len(f.unmatched))
 	for i, u := range f.unmatched {
-		unmatched[i] = []any{u[0], in.micros, u[1]}
+		without[i] = unmatched{u.account, in.micros, u.event}
 	}
 	sq := in.s.sql
 	if err := in.s.insertDeliveries(ctx, t, deliveries); err != nil {
 		return err
 	}
-	if err := t.bulk(ctx, &sq.InsertQueue, queue, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &sq.InsertUnmatched, unmatched, nil); err != nil {
+	if err := t.execAll(ctx, sq.InsertQueue.of(queue), sq.InsertUnmatched.of(without)); err != nil {
 		return err
 	}
 	if len(in.leased) > 0 {
@@ -390,22 +387,22 @@ func (in *intake) hasRoom(ev *newEvent, sub subscriber) bool {
 
 // park makes the parked ones among new deliveries ready, if there is nothing else to
 // probe their endpoints with: see parkedAt.
-func (in *intake) park(ctx context.Context, t *txn, deliveries [][]any) error {
-	var nums []int64
+func (in *intake) park(ctx context.Context, t *txn, deliveries []newDelivery) error {
+	var nums []number
 	asked := make(map[int64]bool)
 	for _, d := range deliveries {
-		if num := d[2].(int64); d[3] == int64(stateParked) && !asked[num] {
-			asked[num] = true
-			nums = append(nums, num)
+		if d.state == stateParked && !asked[d.endpoint] {
+			asked[d.endpoint] = true
+			nums = append(nums, number(d.endpoint))
 		}
 	}
 	if len(nums) == 0 {
 		return nil
 	}
 	states, err := in.s.parkedAt(ctx, t, nums)
-	for _, d := range deliveries {
-		if d[3] == int64(stateParked) {
-			d[3] = states[d[2].(int64)]
+	for i, d := range deliveries {
+		if d.state == stateParked {
+			deliveries[i].state = states[d.endpoint]
 		}
 	}
 	return err

@@ -46,21 +46,17 @@ type healthRow struct {
 func (h *health) reset() { *h = health{healthRow: h.read, read: h.read} }
 
 // readHealth reads the endpoints of what was loaded, or those given.
-func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk, nums []int64) error {
+func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk[number], nums []number) error {
 	if nums == nil {
 		b.health = make(map[int64]*health)
 		for _, d := range b.loaded {
 			if b.health[d.endpoint] == nil {
 				b.health[d.endpoint] = &health{}
-				nums = append(nums, d.endpoint)
+				nums = append(nums, number(d.endpoint))
 			}
 		}
 	}
-	rows := make([][]any, len(nums))
-	for i, num := range nums {
-		rows[i] = []any{num}
-	}
-	return t.bulk(ctx, q, rows, func(r *sql.Rows) error {
+	return t.queryAll(ctx, q.of(nums), func(r *sql.Rows) error {
 		var h healthRow
 		err := r.Scan(&h.num, &h.id, &h.account, &h.status, &h.version, &h.generation, &h.reason, &h.disabledAt,
 			&h.failures, &h.since, &h.triggered, &h.success, &h.failure,
@@ -168,27 +164,22 @@ func (b *settling) list(h *health) {
 
 // dirty returns the endpoints that change, in the order in which they are to be
 // locked.
-func (b *settling) dirty() []int64 {
-	var nums []int64
+func (b *settling) dirty() []number {
+	var nums []number
 	for num, h := range b.health {
 		if h.healthRow != h.read {
-			nums = append(nums, num)
+			nums = append(nums, number(num))
 		}
 	}
 	slices.Sort(nums)
 	return nums
 }
 
-func (b *settling) healthRows() [][]any {
-	var rows [][]any
+func (b *settling) healthChanges() []healthChange {
+	var rows []healthChange
 	for _, num := range b.dirty() {
-		h := b.health[num]
-		moving := boolNumber(h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status))
-		rows = append(rows, []any{
-			h.status, moving, h.version, h.generation, h.reason, h.disabledAt,
-			h.failures, h.since, h.triggered, h.success, h.failure,
-			int(h.pace), h.pauses, h.pausedUntil, h.probeAt, h.probeToken, num,
-		})
+		h := b.health[int64(num)]
+		rows = append(rows, healthChange{h, h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status)})
 	}
 	return rows
 }

@@ -71,17 +71,17 @@ func (s *Store) beat(ctx context.Context, t *txn, h webhook.Heartbeat, out *webh
 // read through all that is leased, which is little: no index is kept for something
 // that happens after a crash.
 func (s *Store) endProcess(ctx context.Context, t *txn, id webhook.ProcessID, out *webhook.Heartbeaten) error {
-	var leases [][]any
+	var leases []closing
 	err := t.query(ctx, s.sql.LeasesOf, func(r *sql.Rows) error {
 		var l lease
 		err := r.Scan(&l.due, &l.token)
-		leases = append(leases, []any{t.micros, l.due, l.token})
+		leases = append(leases, closing{t.micros, l})
 		return err
 	}, int64(id), t.micros)
 	if err != nil {
 		return err
 	}
-	if err := t.bulk(ctx, &s.sql.CloseLeases, leases, nil); err != nil {
+	if err := t.execAll(ctx, s.sql.CloseLeases.of(leases)); err != nil {
 		return err
 	}
 	out.Ended++

@@ -10,15 +10,9 @@ import (
 // are not in it yet.
 const historyLag = 2048
 
-// insertDeliveries inserts rows of InsertDeliveries, which begin with key, event
-// and endpoint.
-func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows [][]any) error {
-	// What runs a statement may write its own form of the keys.
-	keys := make([]key, len(rows))
-	for i, row := range rows {
-		keys[i] = row[0].(key)
-	}
-	if err := t.bulk(ctx, &s.sql.InsertDeliveries, rows, nil); err != nil {
+// insertDeliveries inserts new deliveries.
+func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows []createdDelivery) error {
+	if err := t.execAll(ctx, s.sql.InsertDeliveries.of(rows)); err != nil {
 		return err
 	}
 	if len(rows) == 0 || !s.dialect.history {
@@ -29,13 +23,13 @@ func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows [][]any) erro
 		return err
 	}
 	// The clock of another process, whose deliveries were added, may be ahead.
-	var late [][]any
-	for i, k := range keys {
-		if bytes.Compare(k[:], end) <= 0 {
-			late = append(late, []any{rows[i][2], k})
+	var late []listed
+	for _, d := range rows {
+		if bytes.Compare(d.k[:], end) <= 0 {
+			late = append(late, listed{d.endpoint, d.k})
 		}
 	}
-	if err := t.bulk(ctx, &s.sql.InsertHistory, late, nil); err != nil {
+	if err := t.execAll(ctx, s.sql.InsertHistory.of(late)); err != nil {
 		return err
 	}
 	if s.unlisted.Add(int64(len(rows)-len(late))) < historyLag {

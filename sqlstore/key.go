@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -73,10 +72,14 @@ func (k key) id() string {
 	return string(hex.AppendEncode(b, k[:]))
 }
 
-func compareKeys(a, b key) int { return bytes.Compare(a[:], b[:]) }
+// keyBytes returns a key as a parameter of bytes.
+func keyBytes(k key) any { return k[:] }
 
-// Value implements driver.Valuer, for databases that hold keys as bytes.
-func (k key) Value() (driver.Value, error) { return k[:], nil }
+// keyHex returns a key as a parameter of hexadecimal text, which is that of a UUID
+// too.
+func keyHex(k key) any { return hex.EncodeToString(k[:]) }
+
+func compareKeys(a, b key) int { return bytes.Compare(a[:], b[:]) }
 
 // Scan implements sql.Scanner, for 16 bytes and for the text of a UUID.
 func (k *key) Scan(src any) error {

@@ -166,12 +166,8 @@ type loggedDelivery struct {
 }
 
 // readDeliveries reads deliveries by a statement of LockDeliveries' form.
-func readDeliveries(ctx context.Context, t *txn, b *bulk, keys []key, take func(loggedDelivery)) error {
-	rows := make([][]any, len(keys))
-	for i, k := range keys {
-		rows[i] = []any{k}
-	}
-	return t.bulk(ctx, b, rows, func(r *sql.Rows) error {
+func readDeliveries(ctx context.Context, t *txn, b *bulk[key], keys []key, take func(loggedDelivery)) error {
+	return t.queryAll(ctx, b.of(keys), func(r *sql.Rows) error {
 		var d loggedDelivery
 		err := r.Scan(&d.k, &d.endpoint, &d.status, &d.token, &d.ends, &d.attempts, &d.made, &d.releases)
 		take(d)

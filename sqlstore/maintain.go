@@ -181,7 +181,7 @@ func (m *upkeep) expire(ctx context.Context, left *int) error {
 		if err := m.unlease(ctx, t, rows, states, &c); err != nil {
 			return err
 		}
-		return t.bulk(ctx, &m.s.sql.EndLeases, over, nil)
+		return t.execAll(ctx, m.s.sql.EndLeases.of(over))
 	})
 	m.promoted(err, &c, left)
 	return err
@@ -194,7 +194,7 @@ const lookFactor = 4
 // expired returns the deliveries that are still leased, at most limit, and the
 // leases that nothing is left of then. One of which something is left is cut to
 // that.
-func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit int, c *moved) (rows []due, over [][]any, err error) {
+func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit int, c *moved) (rows []due, over []lease, err error) {
 	of := make(map[leasedKey]lease)
 	var keys []key
 	for i, l := range leases {
@@ -224,7 +224,7 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 	for _, l := range leases {
 		left := rest[l.lease]
 		if len(left) == 0 {
-			over = append(over, []any{l.due, l.token})
+			over = append(over, l.lease)
 			continue
 		}
 		c.more = true
@@ -237,57 +237,46 @@ func (m *upkeep) expired(ctx context.Context, t *txn, leases []leaseRow, limit i
 
 // unlease moves leased deliveries to where their endpoints want them.
 func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int64]int, c *moved) error {
-	var expire, queue, cancel, queued, probes [][]any
+	var expire, queued []key
+	var queue []queuePlace
+	var cancel []cancellation
+	var probes []probeTime
 	for _, d := range rows {
 		status := states[d.endpoint]
-		queued = append(queued, []any{d.k})
+		queued = append(queued, d.k)
 		if c.cancels(status) {
-			cancel = append(cancel, m.cancelled(d.k))
+			cancel = append(cancel, cancellation{m.micros, d.k})
 			continue
 		}
-		expire = append(expire, []any{d.k})
+		expire = append(expire, d.k)
 		if isPaused(status) { // its probe, perhaps, whose lease may end before its time
-			probes = append(probes, []any{m.micros, d.endpoint, d.token})
+			probes = append(probes, probeTime{m.micros, d.token, d.endpoint})
 		}
-		queue = append(queue, []any{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
+		queue = append(queue, queuePlace{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
 	}
+	sq := m.s.sql
+	slices.SortFunc(probes, func(a, b probeTime) int { return cmp.Compare(a.endpoint, b.endpoint) })
 	// What is leased is not in the queue. If it is all the same, that must not keep
 	// everything else that has expired from getting there.
-	if err := t.bulk(ctx, &m.s.sql.DeleteQueue, queued, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &m.s.sql.Expire, expire, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &m.s.sql.InsertQueue, queue, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &m.s.sql.Cancel, cancel, nil); err != nil {
-		return err
-	}
-	slices.SortFunc(probes, func(a, b []any) int { return cmp.Compare(a[1].(int64), b[1].(int64)) })
-	if err := t.bulk(ctx, &m.s.sql.UnsetProbes, probes, nil); err != nil {
+	err := t.execAll(ctx, sq.DeleteQueue.of(queued), sq.Expire.of(expire), sq.InsertQueue.of(queue), sq.Cancel.of(cancel),
+		sq.UnsetProbes.of(probes))
+	if err != nil {
 		return err
 	}
 	return m.s.wake(ctx, t, c.parked)
 }
 
-// cancelled returns a row of Cancel.
-func (m *upkeep) cancelled(k key) []any {
-	return []any{statusCancelled, m.micros, string(webhook.ReasonEndpointDeleted), k}
-}
-
 // statesOf returns the statuses of the rows' endpoints.
 func (m *upkeep) statesOf(ctx context.Context, t *txn, rows []due) (map[int64]int, error) {
 	states := make(map[int64]int)
-	var nums [][]any
+	var nums []number
 	for _, d := range rows {
 		if _, asked := states[d.endpoint]; !asked {
 			states[d.endpoint] = endpointGone
-			nums = append(nums, []any{d.endpoint})
+			nums = append(nums, number(d.endpoint))
 		}
 	}
-	err := t.bulk(ctx, &m.s.sql.EndpointStates, nums, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, m.s.sql.EndpointStates.of(nums), func(r *sql.Rows) error {
 		mv, err := scanMover(r, true)
 		states[mv.num] = mv.status
 		return err
@@ -350,23 +339,20 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 	if err := m.readAttempts(ctx, t, rows, states); err != nil {
 		return err
 	}
-	var move, ended, finish [][]any
+	var move []newState
+	var ended []key
+	var cancel []cancellation
 	for _, d := range rows {
 		status := states[d.endpoint]
 		if c.cancels(status) {
-			ended = append(ended, []any{d.k})
-			finish = append(finish, m.cancelled(d.k))
+			ended = append(ended, d.k)
+			cancel = append(cancel, cancellation{m.micros, d.k})
 			continue
 		}
-		move = append(move, []any{c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.k})
+		move = append(move, newState{c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.k})
 	}
-	if err := t.bulk(ctx, &m.s.sql.MoveRows, move, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &m.s.sql.Cancel, finish, nil); err != nil {
-		return err
-	}
-	if err := t.bulk(ctx, &m.s.sql.DeleteQueue, ended, nil); err != nil {
+	sq := m.s.sql
+	if err := t.execAll(ctx, sq.MoveRows.of(move), sq.Cancel.of(cancel), sq.DeleteQueue.of(ended)); err != nil {
 		return err
 	}
 	return m.s.wake(ctx, t, c.parked)

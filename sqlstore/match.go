@@ -69,20 +69,20 @@ func (in *intake) topics() []topic {
 	return list
 }
 
-// patternRows returns the topics that endpoints of the new events' topics may be
-// subscribed to, as rows.
-func patternRows(topics []topic) [][]any {
-	rows := make([][]any, 0, 3*len(topics))
+// patterns returns the topics that endpoints of the new events' topics may be
+// subscribed to.
+func patterns(topics []topic) []topic {
+	list := make([]topic, 0, 3*len(topics))
 	seen := make(map[topic]bool, 3*len(topics))
 	for _, t := range topics {
 		for _, p := range t.typ.Patterns() {
 			if at := (topic{t.account, p}); !seen[at] {
 				seen[at] = true
-				rows = append(rows, []any{at.account, string(at.typ)})
+				list = append(list, at)
 			}
 		}
 	}
-	return rows
+	return list
 }
 
 // matches returns who wants the new events, within a transaction: it asks which
@@ -103,7 +103,7 @@ func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 		}
 	}
 	found := make(map[topic][]subscriber)
-	err = t.bulk(ctx, &in.s.sql.Match, patternRows(missing), func(r *sql.Rows) error {
+	err = t.queryAll(ctx, in.s.sql.Match.of(patterns(missing)), func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
 		err := sub.scan(r, &at)
@@ -123,14 +123,14 @@ func (in *intake) matches(ctx context.Context, t *txn) (matches, error) {
 // endpoint has none.
 func (in *intake) versions(ctx context.Context, t *txn, topics []topic) (map[string]int64, error) {
 	versions := make(map[string]int64, len(topics))
-	rows := make([][]any, 0, len(topics))
+	accounts := make([]accountName, 0, len(topics))
 	for _, tp := range topics {
 		if _, asked := versions[tp.account]; !asked {
 			versions[tp.account] = 0
-			rows = append(rows, []any{tp.account})
+			accounts = append(accounts, accountName(tp.account))
 		}
 	}
-	err := t.bulk(ctx, &in.s.sql.Versions, rows, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, in.s.sql.Versions.of(accounts), func(r *sql.Rows) error {
 		var account string
 		var version int64
 		err := r.Scan(&account, &version)
@@ -185,15 +185,15 @@ func (in *intake) knownMatches(topics []topic) (matches, bool) {
 // freshMatches asks the database who wants the new events, and remembers it. It
 // is of PostgreSQL.
 func (in *intake) freshMatches(ctx context.Context, t *txn, topics []topic) (matches, error) {
-	accounts, asked := make([]any, 0, len(topics)), make(map[string]bool, len(topics))
+	accounts, asked := make([]accountName, 0, len(topics)), make(map[string]bool, len(topics))
 	for _, t := range topics {
 		if !asked[t.account] {
 			asked[t.account] = true
-			accounts = append(accounts, t.account)
+			accounts = append(accounts, accountName(t.account))
 		}
 	}
 	found, versions := make(map[topic][]subscriber), make(map[string]int64)
-	args := append(columns("tt", patternRows(topics)), arrayOf(accounts))
+	args := append(arraysOf(patterns(topics)).args(), arraysOf(accounts).args()...)
 	err := t.query(ctx, in.s.sql.MatchAll, func(r *sql.Rows) error {
 		var at topic
 		var sub subscriber
@@ -244,17 +244,17 @@ func (s *Store) heardPace(num int64, p webhook.Pace) {
 	}
 }
 
-// versionRows returns the accounts' versions that matches depend on, as rows. ok
+// versions returns the accounts' versions that matches depend on. ok
 // is false when they are of different versions of one account.
-func (m matches) versionRows() (rows [][]any, ok bool) {
+func (m matches) versions() (rows []accountVersion, ok bool) {
 	versions := make(map[string]int64, len(m))
-	rows = make([][]any, 0, len(m))
+	rows = make([]accountVersion, 0, len(m))
 	for t, mt := range m {
 		v, known := versions[t.account]
 		switch {
 		case !known:
 			versions[t.account] = mt.version
-			rows = append(rows, []any{t.account, mt.version})
+			rows = append(rows, accountVersion{t.account, mt.version})
 		case v != mt.version:
 			return nil, false
 		}
@@ -262,15 +262,15 @@ func (m matches) versionRows() (rows [][]any, ok bool) {
 	return rows, true
 }
 
-// fanned is what the new events lead to, as rows.
+// fanned is what the new events lead to.
 type fanned struct {
-	deliveries [][]any // key, event, endpoint, state
-	unmatched  [][]any // account, event
+	deliveries []newDelivery
+	unmatched  []eventWithout
 }
 
 // match decides on the deliveries of the new events, and on the state of each.
 func (in *intake) match(m matches) (f fanned) {
-	f.deliveries = make([][]any, 0, len(in.events))
+	f.deliveries = make([]newDelivery, 0, len(in.events))
 	for _, ev := range in.events {
 		if !ev.fresh {
 			continue
@@ -278,10 +278,10 @@ func (in *intake) match(m matches) (f fanned) {
 		wanting := m[topic{ev.rec.AccountID, ev.rec.Type}].subs
 		for _, sub := range wanting {
 			k := newKey()
-			f.deliveries = append(f.deliveries, []any{k, ev.k, sub.num, in.place(k, ev, sub)})
+			f.deliveries = append(f.deliveries, newDelivery{k, ev.k, sub.num, in.place(k, ev, sub)})
 		}
 		if len(wanting) == 0 {
-			f.unmatched = append(f.unmatched, []any{ev.rec.AccountID, ev.k})
+			f.unmatched = append(f.unmatched, eventWithout{ev.rec.AccountID, ev.k})
 		}
 	}
 	return f

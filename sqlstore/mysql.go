@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"strings"
 
 	"github.com/ringyo-ai/webhook/internal/sqldb"
@@ -14,9 +13,9 @@ var mysql = dialect{
 	concurrency:   4,
 	statements:    mysqlSQL(),
 	begin:         beginServer,
-	bulk:          bulkHex,
+	bulk:          bulkRows,
 	commitsTables: true,
-	keyArg:        func(k key) any { return k[:] },
+	keyArg:        keyBytes,
 	insertEvents:  insertEventsWithOrigin,
 	visit:         visitGroups,
 
@@ -47,100 +46,100 @@ func mysqlSQL() statements {
 	s.DueWaiting = `
 		select id, endpoint, due from {p}queue force index (timer) where state = 5 and due <= ? order by due limit ? {skip}`
 
-	s.InsertSubscriptions = bulk{row: `(?, ?, ?)`, sep: `, `, text: `insert into {p}subscription (account, type, endpoint) values %ROWS%`}
-	s.Targets = bulk{row: `?`, sep: `, `, text: `
+	s.InsertSubscriptions = bulk[subscription]{row: `(?, ?, ?)`, sep: `, `, text: `insert into {p}subscription (account, type, endpoint) values %ROWS%`}
+	s.Targets = bulk[number]{row: `?`, sep: `, `, text: `
 		select num, ` + targetColumns + ` from {p}endpoint where num in (%ROWS%)`}
 
-	s.InsertEvents = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
+	s.InsertMarked = bulk[markedEvent]{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}event (uid, account, id, type, at, created_at, data, origin) values %ROWS%
 		on duplicate key update uid = {p}event.uid`}
-	s.Inserted = bulk{row: `unhex(?)`, sep: `, `, text: `select uid, origin from {p}event where uid in (%ROWS%)`}
-	s.ReadEvents = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.Inserted = bulk[key]{row: `unhex(?)`, sep: `, `, text: `select uid, origin from {p}event where uid in (%ROWS%)`}
+	s.ReadEvents = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select uid, account, id, type, at, data from {p}event where uid in (%ROWS%)`}
-	s.DropEvents = bulk{row: `select unhex(?) as uid`, sep: ` union all `, text: `
+	s.DropEvents = bulk[key]{row: `select unhex(?) as uid`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}event t force index (primary) on t.uid = x.uid`}
-	s.InsertUnmatched = bulk{row: `(?, ?, unhex(?))`, sep: `, `, text: `
+	s.InsertUnmatched = bulk[unmatched]{row: `(?, ?, unhex(?))`, sep: `, `, text: `
 		insert into {p}unmatched (account, created_at, event) values %ROWS%`}
-	s.DropUnmatched = bulk{row: `select ? as account, ? as created_at, unhex(?) as event`, sep: ` union all `, text: `
+	s.DropUnmatched = bulk[unmatched]{row: `select ? as account, ? as created_at, unhex(?) as event`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}unmatched t force index (primary)
 		on t.account = x.account and t.created_at = x.created_at and t.event = x.event`}
-	s.Versions = bulk{row: `?`, sep: `, `, text: `select account, version from {p}account where account in (%ROWS%)`}
-	s.Match = bulk{row: `(?, ?)`, sep: `, `, text: `
+	s.Versions = bulk[accountName]{row: `?`, sep: `, `, text: `select account, version from {p}account where account in (%ROWS%)`}
+	s.Match = bulk[topic]{row: `(?, ?)`, sep: `, `, text: `
 		select s.account, s.type, p.num, p.id, p.status, p.pace, p.version
 		from {p}subscription s join {p}endpoint p on p.num = s.endpoint and p.status <> 0
 		where (s.account, s.type) in (%ROWS%)`}
-	s.Idle = bulk{row: `?`, sep: `, `, text: `select num from {p}endpoint where num in (%ROWS%) and probe_at = 0`}
-	s.InsertDeliveries = bulk{row: `(unhex(?), unhex(?), ?, ?, ?, ?, ?)`, sep: `, `, text: `
+	s.Idle = bulk[number]{row: `?`, sep: `, `, text: `select num from {p}endpoint where num in (%ROWS%) and probe_at = 0`}
+	s.InsertDeliveries = bulk[createdDelivery]{row: `(unhex(?), unhex(?), ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at) values %ROWS%`}
-	s.InsertQueue = bulk{row: `(unhex(?), ?, ?, ?)`, sep: `, `, text: `
+	s.InsertQueue = bulk[queuePlace]{row: `(unhex(?), ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}queue (id, endpoint, state, due) values %ROWS%`}
 
 	s.Pick = `
 		select endpoint from {p}queue where state = 0 and endpoint > ?
 		group by state, endpoint order by state, endpoint limit ?`
-	s.PickStates = bulk{row: `?`, sep: `, `, text: `
+	s.PickStates = bulk[number]{row: `?`, sep: `, `, text: `
 		select num, id, account, status, version, pace, moving, probe_at from {p}endpoint where num in (%ROWS%)`}
-	s.PickRows = bulk{
+	s.PickRows = bulk[pick]{
 		row: `(select id, endpoint, due from {p}queue force index (ready)
 			where state = 0 and endpoint = ? order by due, id limit ?)`,
 		sep: ` union all `, text: `%ROWS%`,
 	}
-	s.Lease = bulk{row: `select ? as ends_at, ? as token, unhex(?) as id`, sep: ` union all `, text: `
+	s.Lease = bulk[leasing]{row: `select ? as ends_at, ? as token, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 1, d.ends_at = x.ends_at, d.token = x.token`}
-	s.LockRows = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.LockRows = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select q.id, q.state, d.attempts, d.releases, d.expired
 		from {p}queue q force index (primary) straight_join {p}delivery d force index (primary) on d.id = q.id
 		where q.id in (%ROWS%) order by q.id for update skip locked`}
-	s.Leased = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.Leased = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from (%ROWS%) x left join {p}delivery d force index (primary) on d.id = x.id
 		left join {p}event e force index (primary) on e.uid = d.event`}
-	s.Undelivered = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.Undelivered = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		select q.id from (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id
 		left join {p}delivery d force index (primary) on d.id = x.id where d.id is null`}
-	s.GiveBack = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.GiveBack = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 0, d.token = 0, d.ends_at = 0`}
 
-	s.ProbeRows = bulk{
+	s.ProbeRows = bulk[stateOf]{
 		row: `(select endpoint, id, state, due from {p}queue force index (ready)
 			where state = ? and endpoint = ? order by due, id limit 1)`,
 		sep: ` union all `, text: `%ROWS%`,
 	}
-	s.LockProbes = bulk{row: `(num = ? and status > 3 and probe_at <= ?)`, sep: ` or `, text: `
+	s.LockProbes = bulk[endpointAt]{row: `(probe_at <= ? and num = ? and status > 3)`, sep: ` or `, text: `
 		select num from {p}endpoint force index (primary) where %ROWS% order by num for update skip locked`}
-	s.SetProbes = bulk{row: `select ? as at, ? as token, ? as num`, sep: ` union all `, text: `
+	s.SetProbes = bulk[probeTime]{row: `select ? as at, ? as token, ? as num`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
 		set p.probe_at = x.at, p.probe_token = x.token`}
-	s.UnsetProbes = bulk{row: `select ? as at, ? as num, ? as token`, sep: ` union all `, text: `
+	s.UnsetProbes = bulk[probeTime]{row: `select ? as at, ? as token, ? as num`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num and p.probe_token = x.token
 		set p.probe_at = x.at, p.probe_token = 0`}
-	s.EndProbes = bulk{row: `select ? as now, ? as num`, sep: ` union all `, text: `
+	s.EndProbes = bulk[endpointAt]{row: `select ? as now, ? as num`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
 			and not exists (select 1 from {p}queue q where q.state = 7 and q.endpoint = x.num)
 			and (p.paused_until > x.now or not exists (select 1 from {p}queue q where q.state = 6 and q.endpoint = x.num))
 		set p.probe_at = case when p.paused_until > x.now then p.paused_until else 0 end, p.probe_token = 0`}
-	s.Wake = bulk{row: `select ? as now, ? as begun, ? as num`, sep: ` union all `, text: `
+	s.Wake = bulk[waking]{row: `select ? as now, ? as begun, ? as num`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
 			and (p.status <= 3 or p.probe_at = 0 or x.begun = 1 and p.probe_token = 0 and p.probe_at > x.now)
 		set p.moving = case when p.status > 3 then p.moving else 1 end,
 			p.probe_at = case when p.status <= 3 then p.probe_at
 				when x.begun = 0 and p.paused_until > x.now then p.paused_until else x.now end`}
-	s.Begun = bulk{row: `?`, sep: `, `, text: `
+	s.Begun = bulk[number]{row: `?`, sep: `, `, text: `
 		select endpoint from {p}queue force index (ready) where state = 7 and endpoint in (%ROWS%) group by state, endpoint`}
 
-	s.LockQueue = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.LockQueue = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select id from {p}queue force index (primary) where id in (%ROWS%) order by id for update`}
-	s.LockDeliveries = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.LockDeliveries = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery force index (primary)
 		where id in (%ROWS%) order by id for update`}
-	s.ReadLeased = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.ReadLeased = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery force index (primary)
 		where id in (%ROWS%)`}
-	s.DeleteQueue = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.DeleteQueue = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}queue t force index (primary) on t.id = x.id`}
-	s.Finish = bulk{
+	s.Finish = bulk[finish]{
 		row: `select ? as status, ? as ends_at, ? as attempts, ? as made, ? as reason, ? as sent_id, ? as sent_at,
 			? as sent_duration, ? as sent_code, cast(? as binary) as sent_body, unhex(?) as id`,
 		sep: ` union all `, text: `
@@ -149,19 +148,19 @@ func mysqlSQL() statements {
 			d.reason = x.reason, d.sent_id = x.sent_id, d.sent_at = x.sent_at, d.sent_duration = x.sent_duration,
 			d.sent_code = x.sent_code, d.sent_body = x.sent_body`,
 	}
-	s.Requeue = bulk{row: `select ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `, text: `
+	s.Requeue = bulk[requeue]{row: `select ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.attempts = x.attempts, d.made = x.made, d.releases = x.releases, d.status = 0, d.token = 0, d.ends_at = 0, d.expired = 0`}
-	s.CloseLeases = bulk{row: `select ? as at, ? as due, ? as token`, sep: ` union all `, text: `
+	s.CloseLeases = bulk[closing]{row: `select ? as at, ? as due, ? as token`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token set t.due = x.at`}
-	s.EndLeases = bulk{row: `select ? as due, ? as token`, sep: ` union all `, text: `
+	s.EndLeases = bulk[lease]{row: `select ? as due, ? as token`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token`}
-	s.InsertAttempts = bulk{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
+	s.InsertAttempts = bulk[loggedAttempt]{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
-	s.Health = bulk{row: `?`, sep: `, `, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
-	s.LockHealth = bulk{row: `?`, sep: `, `, text: `
+	s.Health = bulk[number]{row: `?`, sep: `, `, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
+	s.LockHealth = bulk[number]{row: `?`, sep: `, `, text: `
 		select ` + healthColumns + ` from {p}endpoint force index (primary) where num in (%ROWS%) order by num for update`}
-	s.SetHealth = bulk{
+	s.SetHealth = bulk[healthChange]{
 		row: `select ? as status, ? as moving, ? as version, ? as generation, ? as reason, ? as disabled_at,
 			? as failures, ? as since, ? as triggered, ? as success, ? as failure,
 			? as pace, ? as pauses, ? as paused_until, ? as probe_at, ? as probe_token, ? as num`,
@@ -174,15 +173,15 @@ func mysqlSQL() statements {
 			p.pace = x.pace, p.pauses = x.pauses, p.paused_until = x.paused_until,
 			p.probe_at = x.probe_at, p.probe_token = x.probe_token`,
 	}
-	s.SetMoving = bulk{row: `?`, sep: `, `, text: `update {p}endpoint set moving = 1 where num in (%ROWS%)`}
+	s.SetMoving = bulk[number]{row: `?`, sep: `, `, text: `update {p}endpoint set moving = 1 where num in (%ROWS%)`}
 
-	s.EndpointStates = bulk{row: `?`, sep: `, `, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
-	s.MoveRows = bulk{row: `select ? as state, unhex(?) as id`, sep: ` union all `, text: `
+	s.EndpointStates = bulk[number]{row: `?`, sep: `, `, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
+	s.MoveRows = bulk[newState]{row: `select ? as state, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = x.state`}
-	s.Expire = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.Expire = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.expired = d.expired + 1, d.status = 0, d.token = 0, d.ends_at = 0`}
-	s.Cancel = bulk{row: `select ? as status, ? as ends_at, ? as reason, unhex(?) as id`, sep: ` union all `, text: `
+	s.Cancel = bulk[cancellation]{row: `select ? as status, ? as ends_at, ? as reason, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = x.status, d.ends_at = x.ends_at, d.reason = x.reason, d.token = 0`}
 	s.HeldStep = `
@@ -191,21 +190,21 @@ func mysqlSQL() statements {
 	s.ParkedStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 6")
 	s.BegunStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 7")
 
-	s.DeleteAttempts = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.DeleteAttempts = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}attempt t force index (primary) on t.delivery = x.id`}
-	s.DeleteDeliveries = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.DeleteDeliveries = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}delivery t force index (primary) on t.id = x.id`}
-	s.LockEvents = bulk{row: `unhex(?)`, sep: `, `, text: `select uid from {p}event force index (primary) where uid in (%ROWS%) order by uid for update`}
-	s.Unreferenced = bulk{row: `unhex(?)`, sep: `, `, text: `
+	s.LockEvents = bulk[key]{row: `unhex(?)`, sep: `, `, text: `select uid from {p}event force index (primary) where uid in (%ROWS%) order by uid for update`}
+	s.Unreferenced = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select e.uid from {p}event e where e.uid in (%ROWS%)
 		and not exists (select 1 from {p}delivery d where d.event = e.uid)`}
-	s.DeliveriesOf = bulk{row: `(unhex(?), ?)`, sep: `, `, text: `
+	s.DeliveriesOf = bulk[eventOf]{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
-	s.KeepSent = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.KeepSent = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
 		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id and d.sent_id is not null`}
-	s.Restart = bulk{row: `select unhex(?) as id`, sep: ` union all `, text: `
+	s.Restart = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = 0, d.token = 0, d.ends_at = 0, d.attempts = 0, d.releases = 0, d.expired = 0, d.reason = '',
 			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_body = null`}
@@ -213,33 +212,21 @@ func mysqlSQL() statements {
 	return s
 }
 
-// bulkHex is bulkRows with keys as hexadecimal text.
-func bulkHex(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	for _, row := range rows {
-		for i, v := range row {
-			if k, ok := v.(key); ok {
-				row[i] = hex.EncodeToString(k[:])
-			}
-		}
-	}
-	return bulkRows(ctx, t, b, rows, scan)
-}
-
 // insertEventsWithOrigin stores the events whose ids are new. The number of
 // affected rows means little here, so that each row names the call that inserted
 // it.
 func insertEventsWithOrigin(ctx context.Context, t *txn, in *intake) error {
 	origin := newToken()
-	rows, keys := make([][]any, len(in.events)), make([][]any, len(in.events))
+	rows, keys := make([]markedEvent, len(in.events)), make([]key, len(in.events))
 	for i, ev := range in.events {
-		rows[i] = append(ev.row(in.micros), origin)
-		keys[i] = []any{ev.k}
+		rows[i] = markedEvent{createdEvent{ev, in.micros}, origin}
+		keys[i] = ev.k
 	}
-	if err := t.bulk(ctx, &in.s.sql.InsertEvents, rows, nil); err != nil {
+	if err := t.execAll(ctx, in.s.sql.InsertMarked.of(rows)); err != nil {
 		return err
 	}
 	byKey := in.byKey()
-	return t.bulk(ctx, &in.s.sql.Inserted, keys, func(r *sql.Rows) error {
+	return t.queryAll(ctx, in.s.sql.Inserted.of(keys), func(r *sql.Rows) error {
 		var k key
 		var by int64
 		err := r.Scan(&k, &by)

@@ -74,14 +74,14 @@ func (b *settling) setPaces() {
 // findProbes finds out when the next probes are due: at once if a delivery waits for
 // it that was attempted before, or when the pause is over.
 func (b *settling) findProbes(ctx context.Context, t *txn) error {
-	var nums [][]any
+	var nums []number
 	for num, h := range b.health {
 		if h.reprobe {
 			h.probeAt = h.pausedUntil
-			nums = append(nums, []any{num})
+			nums = append(nums, number(num))
 		}
 	}
-	return t.bulk(ctx, &b.s.sql.Begun, nums, func(r *sql.Rows) error {
+	return t.queryAll(ctx, b.s.sql.Begun.of(nums), func(r *sql.Rows) error {
 		var num int64
 		err := r.Scan(&num)
 		if h := b.health[num]; h != nil && h.reprobe {

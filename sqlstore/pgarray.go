@@ -4,34 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 )
-
-// uuid returns the key as the text of a UUID.
-func (k key) uuid() string { return hex.EncodeToString(k[:]) }
-
-// bulkArrays passes each column as the text of an array, which every driver
-// sends as it is. Bytes, whose text would be twice their size, go as one
-// parameter for all rows, followed by where each begins and how long it is.
-func bulkArrays(ctx context.Context, t *txn, b *bulk, rows [][]any, scan func(*sql.Rows) error) error {
-	for len(rows) > 0 {
-		n := arrayRows(rows)
-		args := columns(b.kinds, rows[:n])
-		rows = rows[n:]
-		var err error
-		if scan == nil {
-			err = t.exec(ctx, b.text, args...)
-		} else {
-			err = t.query(ctx, b.text, scan, args...)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Bounds of one statement: a gigabyte is the limit of PostgreSQL.
 const (
@@ -39,110 +14,139 @@ const (
 	maxBytes = 16 << 20
 )
 
-func arrayRows(rows [][]any) int {
-	size := 0
-	for n, row := range rows {
-		for _, v := range row {
-			size += sizeOf(v)
+// bulkArrays passes each column as an array.
+func bulkArrays(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error {
+	for done, all := 0, b.rows.len(); done < all; {
+		a := encodeArrays(b, done)
+		if err := t.run(ctx, b.text, scan, a.args()); err != nil {
+			return err
 		}
-		if n > 0 && (n == maxArray || size > maxBytes) {
-			return n
-		}
+		done += a.rows
 	}
-	return len(rows)
+	return nil
 }
 
-func columns(kinds string, rows [][]any) []any {
-	args := make([]any, 0, len(kinds)+2)
-	var places []any
-	for i := range kinds {
-		if kinds[i] == 'b' {
-			var data any
-			data, places = joined(i, rows)
-			args = append(args, data)
-			continue
-		}
-		var b strings.Builder
-		b.Grow(columnSize(i, rows))
-		b.WriteByte('{')
-		for j, row := range rows {
-			if j > 0 {
-				b.WriteByte(',')
-			}
-			writeElement(&b, row[i])
-		}
-		b.WriteByte('}')
-		args = append(args, b.String())
-	}
-	return append(args, places...)
+// arrays is an encoder for statements whose parameters are columns: each is the text
+// of an array, which every driver sends as it is. Bytes, whose text would be twice
+// their size, are two arrays, of where they begin and of how many they are, in one
+// parameter for all rows, which is the last one.
+type arrays struct {
+	columns []*strings.Builder
+	at      int // the next column of the row
+	rows    int
+	blobs   [][]byte
+	place   int // of the next bytes, counted from 1 as in SQL
+	bytes   int // about how many the rows have
 }
 
-// columnSize returns about how long the text of a column is, so that it is
-// written in one piece.
-func columnSize(col int, rows [][]any) int {
-	n := 2
-	for _, row := range rows {
-		switch v := row[col].(type) {
-		case string:
-			n += len(v) + 3
-		case key:
-			n += 2*len(v) + 1
-		default:
-			n += 18
+// arraysOf encodes the rows. If there are none it makes empty arrays, for which a
+// row without values has to be one that can be encoded.
+func arraysOf[R row](rows []R) *arrays {
+	if len(rows) > 0 {
+		return encodeArrays(batch{rows: rowList[R](rows)}, 0)
+	}
+	a := encodeArrays(batch{rows: make(rowList[R], 1)}, 0)
+	for _, c := range a.columns {
+		c.Reset()
+	}
+	return a
+}
+
+// encodeArrays takes as many rows as one statement holds.
+func encodeArrays(b batch, from int) *arrays {
+	a := &arrays{place: 1}
+	for n := min(maxArray, b.rows.len()-from); a.rows < n && a.bytes < maxBytes; {
+		a.at = 0
+		b.rows.encode(from+a.rows, a)
+		if a.rows++; a.rows == 1 {
+			a.reserve(n - 1)
 		}
 	}
-	return n
+	return a
 }
 
-// joined returns the bytes of one column in one piece, and arrays of the places
-// and sizes. Places count from 1, as in SQL.
-func joined(col int, rows [][]any) (data []byte, places []any) {
-	total := 0
-	for _, row := range rows {
-		total += len(row[col].([]byte))
+// mostReserved bounds what a column takes for rows that it has not seen.
+const mostReserved = 64 << 10
+
+// reserve makes room for n rows like the first one.
+func (a *arrays) reserve(n int) {
+	for _, c := range a.columns {
+		c.Grow(min(n*(c.Len()+2), mostReserved))
 	}
-	data = make([]byte, 0, total)
-	start, size := make([]any, len(rows)), make([]any, len(rows))
-	for j, row := range rows {
-		v := row[col].([]byte)
-		start[j], size[j] = len(data)+1, len(v)
-		data = append(data, v...)
-	}
-	return data, []any{arrayOf(start), arrayOf(size)}
 }
 
-// arrayOf returns the text of an array.
-func arrayOf(values []any) string {
-	var b strings.Builder
-	b.Grow(8*len(values) + 2)
-	b.WriteByte('{')
-	for i, v := range values {
-		if i > 0 {
-			b.WriteByte(',')
+// column returns the next column of the row, after what separates its elements.
+func (a *arrays) column() *strings.Builder {
+	if a.at == len(a.columns) {
+		a.columns = append(a.columns, &strings.Builder{})
+	}
+	c := a.columns[a.at]
+	a.at++
+	if c.Len() == 0 {
+		c.WriteByte('{')
+	} else {
+		c.WriteByte(',')
+	}
+	return c
+}
+
+func (a *arrays) key(k key) {
+	var digits [2 * len(k)]byte
+	hex.Encode(digits[:], k[:])
+	a.column().Write(digits[:])
+	a.bytes += len(k)
+}
+
+func (a *arrays) num(n int64) {
+	var digits [20]byte
+	a.column().Write(strconv.AppendInt(digits[:0], n, 10))
+	a.bytes += 8
+}
+
+func (a *arrays) text(s string) {
+	writeQuoted(a.column(), s)
+	a.bytes += len(s)
+}
+
+func (a *arrays) null() { a.column().WriteString("null") }
+
+func (a *arrays) blob(b []byte) {
+	a.num(int64(a.place))
+	a.num(int64(len(b)))
+	a.blobs = append(a.blobs, b)
+	a.place += len(b)
+	a.bytes += len(b)
+}
+
+// args returns all parameters.
+func (a *arrays) args() []any {
+	args := a.texts()
+	if a.blobs != nil {
+		args = append(args, a.data())
+	}
+	return args
+}
+
+// texts returns the texts of the columns.
+func (a *arrays) texts() []any {
+	args := make([]any, len(a.columns), len(a.columns)+1)
+	for i, c := range a.columns {
+		if c.Len() == 0 {
+			c.WriteByte('{')
 		}
-		writeElement(&b, v)
+		c.WriteByte('}')
+		args[i] = c.String()
 	}
-	b.WriteByte('}')
-	return b.String()
+	return args
 }
 
-func writeElement(b *strings.Builder, v any) {
-	var digits [2 * len(key{})]byte
-	switch v := v.(type) {
-	case nil:
-		b.WriteString("null")
-	case int64:
-		b.Write(strconv.AppendInt(digits[:0], v, 10))
-	case int:
-		b.Write(strconv.AppendInt(digits[:0], int64(v), 10))
-	case key:
-		hex.Encode(digits[:], v[:])
-		b.Write(digits[:])
-	case string:
-		writeQuoted(b, v)
-	default:
-		writeQuoted(b, fmt.Sprint(v))
+// data returns the bytes of all rows, concatenated.
+func (a *arrays) data() []byte {
+	data := make([]byte, 0, a.place-1)
+	for _, b := range a.blobs {
+		data = append(data, b...)
 	}
+	return data
 }
 
 // writeQuoted writes a text element: see "Array Value Input" in PostgreSQL's

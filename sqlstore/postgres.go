@@ -17,7 +17,7 @@ var postgres = dialect{
 	statements:   postgresSQL(),
 	begin:        beginServer,
 	bulk:         bulkArrays,
-	keyArg:       func(k key) any { return k.uuid() },
+	keyArg:       keyHex,
 	insertEvents: insertEventsReturning,
 	enqueue:      enqueueAtOnce,
 	settle:       settleDelivered,
@@ -46,32 +46,32 @@ func postgresSQL() statements {
 	s.HasSchema = sqldb.HasTable(sqldb.Postgres, "{p}schema")
 	s.Clock = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 
-	s.InsertSubscriptions = bulk{kinds: "tti", text: `
+	s.InsertSubscriptions = bulk[subscription]{text: `
 		insert into {p}subscription (account, type, endpoint)
 		select * from unnest($1::text[], $2::text[], $3::bigint[])`}
-	s.Targets = bulk{kinds: "i", text: `
+	s.Targets = bulk[number]{text: `
 		select p.num, p.id, p.account, p.url, p.headers, p.secrets, p.version, p.generation
 		from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 
-	s.InsertEvents = bulk{kinds: "utttiib", text: `
+	s.InsertEvents = bulk[createdEvent]{text: `
 		insert into {p}event (uid, account, id, type, at, created_at, data)
-		select x.uid, x.account, x.id, x.type, x.at, x.created_at, substring($7::bytea from x.start for x.size)
-		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $8::int[], $9::int[])
+		select x.uid, x.account, x.id, x.type, x.at, x.created_at, substring($9::bytea from x.start for x.size)
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::int[])
 			as x (uid, account, id, type, at, created_at, start, size)
 		on conflict (uid) do nothing returning uid`}
-	s.ReadEvents = bulk{kinds: "u", text: `
+	s.ReadEvents = bulk[key]{text: `
 		select e.uid, e.account, e.id, e.type, e.at, e.data from ` + someKeys + ` join {p}event e on e.uid = x.id`}
-	s.DropEvents = bulk{kinds: "u", text: `delete from {p}event e using ` + someKeys + ` where e.uid = x.id`}
-	s.InsertUnmatched = bulk{kinds: "tiu", text: `
+	s.DropEvents = bulk[key]{text: `delete from {p}event e using ` + someKeys + ` where e.uid = x.id`}
+	s.InsertUnmatched = bulk[unmatched]{text: `
 		insert into {p}unmatched (account, created_at, event) select * from unnest($1::text[], $2::bigint[], $3::uuid[])`}
-	s.DropUnmatched = bulk{kinds: "tiu", text: `
+	s.DropUnmatched = bulk[unmatched]{text: `
 		delete from {p}unmatched u using (
 			select * from unnest($1::text[], $2::bigint[], $3::uuid[]) as x (account, created_at, event)` + few + `) x
 		where u.account = x.account and u.created_at = x.created_at and u.event = x.event`}
-	s.Versions = bulk{kinds: "t", text: `
+	s.Versions = bulk[accountName]{text: `
 		select a.account, a.version from unnest($1::text[]) as x (account)
 		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`}
-	s.Match = bulk{kinds: "tt", text: `
+	s.Match = bulk[topic]{text: `
 		select x.account, x.type, p.num, p.id, p.status, p.pace, p.version
 		from unnest($1::text[], $2::text[]) as x (account, type)
 		cross join lateral (
@@ -83,57 +83,57 @@ func postgresSQL() statements {
 		select a.account, '', 0, '', 0, 0, a.version
 		from unnest((select $3::text[])) as x (account)
 		cross join lateral (select * from {p}account a where a.account = x.account limit 1) a`
-	s.Idle = bulk{kinds: "i", text: `select p.num from ` + someNums + ` join {p}endpoint p on p.num = x.num where p.probe_at = 0`}
-	s.InsertDeliveries = bulk{kinds: "uuiiiii", text: `
+	s.Idle = bulk[number]{text: `select p.num from ` + someNums + ` join {p}endpoint p on p.num = x.num where p.probe_at = 0`}
+	s.InsertDeliveries = bulk[createdDelivery]{text: `
 		insert into {p}delivery (id, event, endpoint, status, token, ends_at, created_at)
 		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])`}
-	s.InsertQueue = bulk{kinds: "uiii", text: `
+	s.InsertQueue = bulk[queuePlace]{text: `
 		insert into {p}queue (id, endpoint, state, due)
 		select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[])`}
 
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
-	s.Events = bulk{kinds: "u", text: `
+	s.Events = bulk[key]{text: `
 		select x.id, x.id, e.id, e.account, e.type, e.at, e.created_at, e.data
 		from (select k.id from unnest($1::uuid[]) as k (id)` + few + `) x
 		left join lateral (select * from {p}event e where e.uid = x.id limit 1) e on true`}
-	s.GiveBack = bulk{kinds: "u", text: `
+	s.GiveBack = bulk[key]{text: `
 		update {p}delivery d set status = 0, token = 0, ends_at = 0 from ` + someKeys + ` where d.id = x.id`}
 
-	s.ProbeRows = bulk{kinds: "ii", text: `
+	s.ProbeRows = bulk[stateOf]{text: `
 		select q.endpoint, q.id, q.state, q.due
 		from (select * from unnest($1::smallint[], $2::bigint[]) as x (state, num)` + few + `) x
 		cross join lateral (
 			select * from {p}queue q where q.state > 5 and q.state = x.state and q.endpoint = x.num
 			order by q.due, q.id limit 1) q`}
-	s.LockProbes = bulk{kinds: "ii", text: `
+	s.LockProbes = bulk[endpointAt]{text: `
 		select p.num from (
-			select * from unnest($1::bigint[], $2::bigint[]) as x (num, now) order by 1` + few + `) x
+			select * from unnest($1::bigint[], $2::bigint[]) as x (now, num) order by 2` + few + `) x
 		cross join lateral (
 			select * from {p}endpoint p where p.num = x.num and p.status > 3 and p.probe_at <= x.now
 			limit 1 for update skip locked) p`}
-	s.SetProbes = bulk{kinds: "iii", text: `
+	s.SetProbes = bulk[probeTime]{text: `
 		update {p}endpoint p set probe_at = x.at, probe_token = x.token
 		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, token, num)` + few + `) x
 		where p.num = x.num`}
-	s.UnsetProbes = bulk{kinds: "iii", text: `
+	s.UnsetProbes = bulk[probeTime]{text: `
 		update {p}endpoint p set probe_at = x.at, probe_token = 0
-		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, num, token)` + few + `) x
+		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, token, num)` + few + `) x
 		where p.num = x.num and p.probe_token = x.token`}
-	s.EndProbes = bulk{kinds: "ii", text: `
+	s.EndProbes = bulk[endpointAt]{text: `
 		update {p}endpoint p set probe_at = case when p.paused_until > x.now then p.paused_until else 0 end, probe_token = 0
 		from (
 			select x.*, (select q.state from {p}queue q where q.state > 5 and q.endpoint = x.num order by q.state desc limit 1) as state
 			from unnest($1::bigint[], $2::bigint[]) as x (now, num)` + few + `) x
 		where p.num = x.num and (x.state is null or x.state = 6 and p.paused_until > x.now)`}
-	s.Wake = bulk{kinds: "iii", text: `
+	s.Wake = bulk[waking]{text: `
 		update {p}endpoint p set moving = case when p.status > 3 then p.moving else 1 end,
 			probe_at = case when p.status <= 3 then p.probe_at
 				when x.begun = 0 and p.paused_until > x.now then p.paused_until else x.now end
 		from (select * from unnest($1::bigint[], $2::int[], $3::bigint[]) as x (now, begun, num)` + few + `) x
 		where p.num = x.num
 		and (p.status <= 3 or p.probe_at = 0 or x.begun = 1 and p.probe_token = 0 and p.probe_at > x.now)`}
-	s.Begun = bulk{kinds: "i", text: `
+	s.Begun = bulk[number]{text: `
 		select q.endpoint from ` + someNums + `
 		cross join lateral (select q.endpoint from {p}queue q where q.state > 5 and q.state = 7 and q.endpoint = x.num limit 1) q`}
 	s.Unlease = `
@@ -142,51 +142,51 @@ func postgresSQL() statements {
 			from ` + someKeys + ` where d.id = x.id and d.status = 1 and d.token = $2 returning d.id, d.endpoint)
 		insert into {p}queue (id, endpoint, state, due) select d.id, d.endpoint, 0, {clock} from d`
 
-	s.LockQueue = bulk{kinds: "u", text: `
+	s.LockQueue = bulk[key]{text: `
 		select q.id from ` + someKeys + `
 		cross join lateral (select q.id from {p}queue q where q.id = x.id limit 1 for update) q`}
 	const logged = `d.id, d.endpoint, d.status, d.token, d.ends_at, d.attempts, d.made, d.releases`
-	s.ReadLeased = bulk{kinds: "u", text: `select ` + logged + ` from ` + someKeys + ` join {p}delivery d on d.id = x.id`}
-	s.LockDeliveries = bulk{kinds: "u", text: `
+	s.ReadLeased = bulk[key]{text: `select ` + logged + ` from ` + someKeys + ` join {p}delivery d on d.id = x.id`}
+	s.LockDeliveries = bulk[key]{text: `
 		select ` + logged + ` from ` + someKeys + `
 		cross join lateral (select * from {p}delivery d where d.id = x.id limit 1 for update) d`}
-	s.DeleteQueue = bulk{kinds: "u", text: `delete from {p}queue q using ` + someKeys + ` where q.id = x.id`}
-	s.Finish = bulk{kinds: "iiiittiiibu", text: `
+	s.DeleteQueue = bulk[key]{text: `delete from {p}queue q using ` + someKeys + ` where q.id = x.id`}
+	s.Finish = bulk[finish]{text: `
 		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
 			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code,
-			sent_body = case when x.sent_id is not null then substring($10::bytea from x.start for x.size) end
+			sent_body = case when x.sent_id is not null then substring($13::bytea from x.start for x.size) end
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
-				$8::bigint[], $9::int[], $11::uuid[], $12::int[], $13::int[])
-			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, id, start, size)` + few + `) x
+				$8::bigint[], $9::int[], $10::int[], $11::int[], $12::uuid[])
+			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, start, size, id)` + few + `) x
 		where d.id = x.id`}
-	s.Requeue = bulk{kinds: "iiiu", text: `
+	s.Requeue = bulk[requeue]{text: `
 		update {p}delivery d set attempts = x.attempts, made = x.made, releases = x.releases,
 			status = 0, token = 0, ends_at = 0, expired = 0
 		from (
 			select * from unnest($1::int[], $2::int[], $3::int[], $4::uuid[]) as x (attempts, made, releases, id)` + few + `) x
 		where d.id = x.id`}
-	s.CloseLeases = bulk{kinds: "iii", text: `
+	s.CloseLeases = bulk[closing]{text: `
 		update {p}lease l set due = x.at
 		from (select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (at, due, token)` + few + `) x
 		where l.due = x.due and l.token = x.token`}
-	s.EndLeases = bulk{kinds: "ii", text: `
+	s.EndLeases = bulk[lease]{text: `
 		delete from {p}lease l using (select * from unnest($1::bigint[], $2::bigint[]) as x (due, token)` + few + `) x
 		where l.due = x.due and l.token = x.token`}
-	s.InsertAttempts = bulk{kinds: "uitiiittb", text: `
+	s.InsertAttempts = bulk[loggedAttempt]{text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 		select x.delivery, x.number, x.id, x.at, x.duration, x.status, x.failure, x.detail,
-			substring($9::bytea from x.start for x.size)
+			substring($11::bytea from x.start for x.size)
 		from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::text[],
-			$10::int[], $11::int[])
+			$9::int[], $10::int[])
 			as x (delivery, number, id, at, duration, status, failure, detail, start, size)`}
-	s.Health = bulk{kinds: "i", text: `
+	s.Health = bulk[number]{text: `
 		select ` + healthOf("p") + ` from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
-	s.LockHealth = bulk{kinds: "i", text: `
+	s.LockHealth = bulk[number]{text: `
 		select ` + healthOf("p") + ` from ` + someNums + `
 		cross join lateral (select * from {p}endpoint p where p.num = x.num limit 1 for update) p`}
-	s.SetHealth = bulk{kinds: "iiiitiiiiiiiiiiii", text: `
+	s.SetHealth = bulk[healthChange]{text: `
 		update {p}endpoint p set status = x.status, moving = greatest(p.moving, x.moving), version = x.version,
 			generation = x.generation, disabled_reason = x.reason, disabled_at = x.disabled_at,
 			failures = x.failures, failing_since = x.since,
@@ -199,40 +199,40 @@ func postgresSQL() statements {
 			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure,
 				pace, pauses, paused_until, probe_at, probe_token, num)` + few + `) x
 		where p.num = x.num`}
-	s.SetMoving = bulk{kinds: "i", text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}
+	s.SetMoving = bulk[number]{text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}
 
-	s.EndpointStates = bulk{kinds: "i", text: `
+	s.EndpointStates = bulk[number]{text: `
 		select p.num, p.status, p.version, p.probe_at from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
-	s.MoveRows = bulk{kinds: "iu", text: `
+	s.MoveRows = bulk[newState]{text: `
 		update {p}queue q set state = x.state
 		from (select * from unnest($1::int[], $2::uuid[]) as x (state, id)` + few + `) x
 		where q.id = x.id`}
-	s.Expire = bulk{kinds: "u", text: `
+	s.Expire = bulk[key]{text: `
 		update {p}delivery d set expired = d.expired + 1, status = 0, token = 0, ends_at = 0
 		from ` + someKeys + ` where d.id = x.id`}
-	s.Cancel = bulk{kinds: "iitu", text: `
+	s.Cancel = bulk[cancellation]{text: `
 		update {p}delivery d set status = x.status, ends_at = x.ends_at, reason = x.reason, token = 0
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)` + few + `) x
 		where d.id = x.id`}
 
-	s.DeleteAttempts = bulk{kinds: "u", text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
-	s.DeleteDeliveries = bulk{kinds: "u", text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}
-	s.LockEvents = bulk{kinds: "u", text: `
+	s.DeleteAttempts = bulk[key]{text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
+	s.DeleteDeliveries = bulk[key]{text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}
+	s.LockEvents = bulk[key]{text: `
 		select e.uid from ` + someKeys + `
 		cross join lateral (select e.uid from {p}event e where e.uid = x.id limit 1 for update) e`}
-	s.Unreferenced = bulk{kinds: "u", text: `
+	s.Unreferenced = bulk[key]{text: `
 		select e.uid from ` + someKeys + ` join {p}event e on e.uid = x.id
 		where (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
-	s.DeliveriesOf = bulk{kinds: "ui", text: `
+	s.DeliveriesOf = bulk[eventOf]{text: `
 		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
-	s.KeepSent = bulk{kinds: "u", text: `
+	s.KeepSent = bulk[key]{text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
 		from ` + someKeys + ` join {p}delivery d on d.id = x.id where d.sent_id is not null`}
-	s.Restart = bulk{kinds: "u", text: `
+	s.Restart = bulk[key]{text: `
 		update {p}delivery d set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
 		from ` + someKeys + ` where d.id = x.id`}
@@ -346,9 +346,9 @@ func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
 	if len(c.rows) == 0 {
 		return nil
 	}
-	keys, states := make([]any, len(c.rows)), make([]any, len(c.rows))
+	chosen := make([]chosenRow, len(c.rows))
 	for i, row := range c.rows {
-		keys[i], states[i] = row.k, row.state
+		chosen[i] = chosenRow{row.k, row.state}
 	}
 	taken := 0 // out of the queue
 	found := make(map[key]claimed, len(c.rows))
@@ -366,7 +366,7 @@ func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
 		err = errors.Join(row.k.Scan(id), row.event.Scan(event))
 		found[row.k] = row
 		return err
-	}, arrayOf(keys), arrayOf(states), c.terms.Lease.Microseconds(), c.token, int64(c.terms.Process))
+	}, append(arraysOf(chosen).args(), c.terms.Lease.Microseconds(), c.token, int64(c.terms.Process))...)
 	if err == nil {
 		c.strays = taken - len(found)
 		c.keep(found)

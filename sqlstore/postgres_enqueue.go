@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 )
 
 // postgresEnqueue stores new events, their deliveries and their places in the
@@ -58,19 +59,22 @@ select now from n`
 // it leaves to a transaction.
 func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err error) {
 	t := &txn{s: s, q: s.db}
-	events := in.rows()
-	if len(events) == 0 || arrayRows(events) < len(events) {
+	if len(in.events) == 0 {
 		return false, nil
 	}
+	events := arraysOf(in.events)
+	if events.rows < len(in.events) {
+		return false, nil
+	}
+	texts, data := events.texts(), events.data()
 	for _, ev := range in.events {
 		ev.fresh = true
 	}
 	topics := in.topics()
-	eventArgs := columns("utttib", events)
 	err = s.again(ctx, func() error {
 		if known, ok := in.knownMatches(topics); ok {
-			if versions, ok := known.versionRows(); ok {
-				err := in.insertAtOnce(ctx, t, eventArgs, known, versions)
+			if versions, ok := known.versions(); ok {
+				err := in.insertAtOnce(ctx, t, texts, data, known, versions)
 				if !errors.Is(err, sql.ErrNoRows) {
 					return err
 				}
@@ -80,7 +84,7 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 		if err != nil {
 			return err
 		}
-		return in.insertAtOnce(ctx, t, eventArgs, fresh, nil)
+		return in.insertAtOnce(ctx, t, texts, data, fresh, nil)
 	})
 	switch {
 	case kindOf(err) == kindData: // an id is used already, or the data is refused
@@ -94,33 +98,15 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 
 // insertAtOnce runs the statement. It returns sql.ErrNoRows, and nothing was
 // stored, when an account is of another version.
-func (in *intake) insertAtOnce(ctx context.Context, t *txn, eventArgs []any, m matches, versions [][]any) (err error) {
+func (in *intake) insertAtOnce(ctx context.Context, t *txn, events []any, data []byte, m matches, versions []accountVersion) error {
 	in.restart()
 	for _, ev := range in.events {
 		ev.fresh = true
 	}
 	f := in.match(m)
-	data := len("uttti") // the place of the data among the columns
-	args := append(make([]any, 0, 21), eventArgs[:data]...)
-	args = append(args, eventArgs[data+1:]...)
-	args = append(args, columns("uuii", f.deliveries)...)
-	args = append(args, columns("tu", f.unmatched)...)
-	args = append(args, in.terms.Lease.Microseconds(), in.token, in.leasedKeys(), int64(in.terms.Process))
-	args = append(append(args, columns("ti", versions)...), eventArgs[data])
+	args := slices.Concat(events, arraysOf(f.deliveries).args(), arraysOf(f.unmatched).args(),
+		[]any{in.terms.Lease.Microseconds(), in.token, in.leasedKeys(), int64(in.terms.Process)}, arraysOf(versions).args(), []any{data})
 	return afterCommit(t.row(ctx, in.s.sql.Enqueue, args...).Scan(&in.micros))
-}
-
-// rows returns the events as rows of postgresEnqueue.
-func (in *intake) rows() [][]any {
-	rows := make([][]any, len(in.events))
-	for i, ev := range in.events {
-		data := ev.rec.Data
-		if data == nil {
-			data = []byte{}
-		}
-		rows[i] = []any{ev.k, ev.rec.AccountID, ev.rec.ID, string(ev.rec.Type), ev.rec.Timestamp.UnixMicro(), data}
-	}
-	return rows
 }
 
 // handOff reads where the deliveries go that are leased to the caller. Those
@@ -131,7 +117,7 @@ func (in *intake) handOff(ctx context.Context, t *txn) {
 	if err := in.readTargets(ctx, t); err != nil {
 		in.targets = nil
 	}
-	var lost []any
+	var lost []key
 	kept := in.leased[:0]
 	for _, h := range in.leased {
 		if in.targets[h.endpoint] == nil {
@@ -146,6 +132,6 @@ func (in *intake) handOff(ctx context.Context, t *txn) {
 		// If this fails too, the leases end by themselves.
 		ctx, cancel := parting(ctx)
 		defer cancel()
-		_ = t.exec(ctx, in.s.sql.Unlease, arrayOf(lost), in.token)
+		_ = t.exec(ctx, in.s.sql.Unlease, append(arraysOf(lost).args(), in.token)...)
 	}
 }

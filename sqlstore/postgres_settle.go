@@ -10,13 +10,12 @@ import (
 )
 
 // postgresDelivered records deliveries that succeeded and are still leased to
-// the caller. Parameters: of each one the key, token, generation, and the
-// attempt's id, time, duration and status; the bodies of all, and where that of
-// each begins and how long it is; how much an endpoint's times may lag, in
-// microseconds; of each lease that should be over the end, the token and how many
-// of its deliveries that takes; the margin of its end; and the paces. It returns the
-// keys that it recorded, one after the other, and the numbers and paces of the
-// endpoints that it wrote.
+// the caller. Parameters: of each one the key, token, generation, the attempt's id,
+// time, duration and status, the pace, and where its body begins and how long it is;
+// how much an endpoint's times may lag, in microseconds; of each lease that should be
+// over the end, the token and how many of its deliveries that takes; the margin of
+// its end; and the bodies of all. It returns the keys that it recorded, concatenated,
+// and the numbers and paces of the endpoints that it wrote.
 //
 // It leaves alone what concerns a paused endpoint (e). It writes the other
 // deliveries in the order given, then locks the endpoints that change (l) in theirs:
@@ -29,7 +28,7 @@ with n as materialized (select {clock} as now),
 f as materialized (
 	select x.*, f.at_row, f.lease_end, f.endpoint
 	from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
-		(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $16::smallint[]),
+		(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $8::smallint[]),
 		(select $9::int[]), (select $10::int[]))
 		as x (id, token, generation, attempt, at, duration, code, pace, start, size)
 	cross join lateral (
@@ -45,7 +44,7 @@ e as materialized (
 m as (
 	update {p}delivery d set status = 2, token = 0, ends_at = n.now, attempts = d.attempts + 1, made = d.made + 1,
 		sent_id = x.attempt, sent_at = x.at, sent_duration = x.duration, sent_code = x.code,
-		sent_body = substring($8::bytea from x.start for x.size)
+		sent_body = substring($16::bytea from x.start for x.size)
 	from n, (
 		select f.* from f where f.endpoint <> all(array(select e.num from e where e.other))` + few + `) x
 	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
@@ -89,13 +88,12 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	if len(plain) == 0 {
 		return rest, nil
 	}
-	rows, paces := make([][]any, len(plain)), make([]any, len(plain))
+	rows := make([]delivered, len(plain))
 	for i, it := range plain {
-		a := it.Attempt
-		paces[i] = int(it.Pace)
-		rows[i] = []any{it.k, int64(it.Token), it.Generation, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, a.ResponseBody}
+		rows[i] = delivered{it}
 	}
-	if arrayRows(rows) < len(rows) {
+	results := arraysOf(rows)
+	if results.rows < len(rows) {
 		return items, nil
 	}
 	tokens := make(map[int64]int)
@@ -103,12 +101,8 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		tokens[int64(it.Token)]++
 	}
 	over := s.leases.finished(tokens)
-	ends := make([][]any, len(over))
-	for i, f := range over {
-		ends[i] = []any{f.due, f.token, f.n}
-	}
-	args := append(columns("uiitiiib", rows), timesLag.Microseconds())
-	args = append(append(args, columns("iii", ends)...), leaseMargin.Microseconds(), arrayOf(paces))
+	args := slices.Concat(results.texts(), []any{timesLag.Microseconds()},
+		arraysOf(over).args(), []any{leaseMargin.Microseconds(), results.data()})
 	done := make(map[key]bool, len(plain))
 	var written []byte // endpoints that changed, each a number and a pace
 	err = s.again(ctx, func() error {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -106,15 +107,15 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 // chooseRows chooses a row of each endpoint: the oldest one that was not attempted
 // yet if the pause is over, otherwise the oldest of those that are due again.
 func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint) error {
-	var asked [][]any
+	var asked []stateOf
 	for _, ep := range wanted {
-		asked = append(asked, []any{stateBegun, ep.num})
+		asked = append(asked, stateOf{stateBegun, ep.num})
 		if ep.till <= c.seen.micros {
-			asked = append(asked, []any{stateParked, ep.num})
+			asked = append(asked, stateOf{stateParked, ep.num})
 		}
 	}
 	oldest := make(map[int64]claimed, len(wanted))
-	err := t.bulk(ctx, &c.s.sql.ProbeRows, asked, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, c.s.sql.ProbeRows.of(asked), func(r *sql.Rows) error {
 		var row claimed
 		err := r.Scan(&row.endpoint, &c.key, &row.state, &row.due)
 		if row.k = c.key.key; c.key.junk {
@@ -147,16 +148,16 @@ func (c *claim) lockProbes(ctx context.Context, t *txn) error {
 	if len(c.probes)+len(c.idle) == 0 {
 		return nil
 	}
-	var rows [][]any
+	var rows []endpointAt
 	for _, p := range c.probes {
-		rows = append(rows, []any{p.num, c.seen.micros})
+		rows = append(rows, endpointAt{c.seen.micros, p.num})
 	}
 	for _, num := range c.idle {
-		rows = append(rows, []any{num, c.seen.micros})
+		rows = append(rows, endpointAt{c.seen.micros, num})
 	}
-	slices.SortFunc(rows, func(a, b []any) int { return int(min(1, max(-1, a[0].(int64)-b[0].(int64)))) })
+	slices.SortFunc(rows, func(a, b endpointAt) int { return cmp.Compare(a.endpoint, b.endpoint) })
 	locked := make(map[int64]bool)
-	err := t.bulk(ctx, &c.s.sql.LockProbes, rows, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, c.s.sql.LockProbes.of(rows), func(r *sql.Rows) error {
 		var num int64
 		err := r.Scan(&num)
 		locked[num] = true
@@ -184,31 +185,29 @@ func (c *claim) setProbes(ctx context.Context, t *txn) error {
 	for _, row := range c.rows {
 		leased[row.k] = true
 	}
-	var set, end [][]any
+	var set []probeTime
+	var end []endpointAt
 	for _, p := range c.probes {
 		if leased[p.k] {
-			set = append(set, []any{later(c.seen.micros, c.terms.Lease), c.token, p.num})
+			set = append(set, probeTime{later(c.seen.micros, c.terms.Lease), c.token, p.num})
 		}
 	}
 	for _, num := range c.idle {
 		if c.locked[num] {
-			end = append(end, []any{c.seen.micros, num})
+			end = append(end, endpointAt{c.seen.micros, num})
 		}
 	}
-	if err := t.bulk(ctx, &c.s.sql.SetProbes, set, nil); err != nil {
-		return err
-	}
-	return t.bulk(ctx, &c.s.sql.EndProbes, end, nil)
+	return t.execAll(ctx, c.s.sql.SetProbes.of(set), c.s.sql.EndProbes.of(end))
 }
 
 // parkedAt returns the state of a new delivery to each of the paused endpoints:
 // parked, or ready if there was nothing to probe that one with.
-func (s *Store) parkedAt(ctx context.Context, t *txn, nums []int64) (map[int64]int64, error) {
+func (s *Store) parkedAt(ctx context.Context, t *txn, nums []number) (map[int64]int64, error) {
 	states := make(map[int64]int64, len(nums))
 	for _, num := range nums {
-		states[num] = stateParked
+		states[int64(num)] = stateParked
 	}
-	err := t.bulk(ctx, &s.sql.Idle, oneEach(nums), func(r *sql.Rows) error {
+	err := t.queryAll(ctx, s.sql.Idle.of(nums), func(r *sql.Rows) error {
 		var num int64
 		err := r.Scan(&num)
 		states[num] = stateReady
@@ -225,12 +224,12 @@ func (s *Store) wake(ctx context.Context, t *txn, parked map[int64]bool) error {
 	if err != nil {
 		return err
 	}
-	rows := make([][]any, 0, len(parked))
+	rows := make([]waking, 0, len(parked))
 	for num, begun := range parked {
-		rows = append(rows, []any{now, boolNumber(begun), num})
+		rows = append(rows, waking{now, begun, num})
 	}
-	slices.SortFunc(rows, func(a, b []any) int { return int(min(1, max(-1, a[2].(int64)-b[2].(int64)))) })
-	return t.bulk(ctx, &s.sql.Wake, rows, nil)
+	slices.SortFunc(rows, func(a, b waking) int { return cmp.Compare(a.endpoint, b.endpoint) })
+	return t.execAll(ctx, s.sql.Wake.of(rows))
 }
 
 func boolNumber(b bool) int {

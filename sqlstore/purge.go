@@ -83,80 +83,78 @@ type oldDelivery struct {
 // time. It locks them before it asks: a Redeliver or a Replay may have made one
 // pending again since it was read.
 func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, keys []key, old map[key]oldDelivery, before int64) (int, error) {
-	var gone, history, events [][]any
+	var gone, events []key
+	var history []listed
 	asked := make(map[key]bool)
 	err := readDeliveries(ctx, t, &m.s.sql.LockDeliveries, keys, func(d loggedDelivery) {
 		if d.status == statusQueued || d.status == statusLeased || d.ends >= before {
 			return
 		}
-		gone = append(gone, []any{d.k})
+		gone = append(gone, d.k)
 		o := old[d.k]
-		history = append(history, []any{o.endpoint, d.k})
+		history = append(history, listed{o.endpoint, d.k})
 		if !asked[o.event] {
 			asked[o.event] = true
-			events = append(events, []any{o.event})
+			events = append(events, o.event)
 		}
 	})
 	if err != nil {
 		return 0, err
 	}
-	if err := t.bulk(ctx, &m.s.sql.DeleteAttempts, gone, nil); err != nil {
-		return 0, err
-	}
-	if err := t.bulk(ctx, &m.s.sql.DeleteDeliveries, gone, nil); err != nil {
+	sq := m.s.sql
+	if err := t.execAll(ctx, sq.DeleteAttempts.of(gone), sq.DeleteDeliveries.of(gone)); err != nil {
 		return 0, err
 	}
 	n, err := m.deleteEvents(ctx, t, events)
 	if err != nil || !m.s.dialect.history {
 		return len(gone) + n, err
 	}
-	return len(gone) + n, t.bulk(ctx, &m.s.sql.DropHistory, history, nil)
+	return len(gone) + n, t.execAll(ctx, sq.DropHistory.of(history))
 }
 
 // deleteEvents deletes those of the events that have no delivery. Each is locked
 // before that is asked, so that a Replay that gives one a delivery at this
 // moment comes before or after.
-func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events [][]any) (n int, err error) {
-	var free [][]any
+func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events []key) (n int, err error) {
+	var free []key
 	ignore := func(r *sql.Rows) error { return r.Scan(new(key)) }
-	if err := t.bulk(ctx, &m.s.sql.LockEvents, events, ignore); err != nil {
+	if err := t.queryAll(ctx, m.s.sql.LockEvents.of(events), ignore); err != nil {
 		return 0, err
 	}
-	err = t.bulk(ctx, &m.s.sql.Unreferenced, events, func(r *sql.Rows) error {
+	err = t.queryAll(ctx, m.s.sql.Unreferenced.of(events), func(r *sql.Rows) error {
 		var k key
 		err := r.Scan(&k)
-		free = append(free, []any{k})
+		free = append(free, k)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	return len(free), t.bulk(ctx, &m.s.sql.DropEvents, free, nil)
+	return len(free), t.execAll(ctx, m.s.sql.DropEvents.of(free))
 }
 
 // purgeUnmatched forgets events that nobody was subscribed to. One that has got a
 // delivery since, by a Replay, goes with that.
 func (m *upkeep) purgeUnmatched(ctx context.Context, before int64) (n, seen int, err error) {
 	err = m.s.write(ctx, func(t *txn) error {
-		var old, events [][]any
+		var old []unmatched
+		var events []key
 		err := t.query(ctx, m.s.sql.OldUnmatched, func(r *sql.Rows) error {
-			var account string
-			var created int64
-			var k key
-			err := r.Scan(&account, &created, &k)
-			old = append(old, []any{account, created, k})
-			events = append(events, []any{k})
+			var u unmatched
+			err := r.Scan(&u.account, &u.created, &u.event)
+			old = append(old, u)
+			events = append(events, u.event)
 			return err
 		}, before, m.limit)
 		seen = len(old)
 		if err != nil || seen == 0 {
 			return err
 		}
-		slices.SortFunc(events, func(a, b []any) int { return compareKeys(a[0].(key), b[0].(key)) })
+		slices.SortFunc(events, compareKeys)
 		if n, err = m.deleteEvents(ctx, t, events); err != nil {
 			return err
 		}
-		return t.bulk(ctx, &m.s.sql.DropUnmatched, old, nil)
+		return t.execAll(ctx, m.s.sql.DropUnmatched.of(old))
 	})
 	return n, seen, err
 }

@@ -17,11 +17,10 @@ var errFull = errors.New("as many bytes as were asked for")
 // read reads the events of the rows, in their order, until that is more than
 // MaxBytes, and returns how many of the rows it was.
 func (c *claim) read(ctx context.Context, t *txn) (n int, err error) {
-	text, keys := c.toRead()
-	found := make(map[key]readEvent, len(keys))
-	records := make(map[key]*webhook.EventRecord, len(keys)) // of events that several deliveries share
+	found := make(map[key]readEvent, len(c.rows))
+	records := make(map[key]*webhook.EventRecord, len(c.rows)) // of events that several deliveries share
 	bytes, full := 0, false
-	err = t.bulk(ctx, text, keys, func(r *sql.Rows) error {
+	err = t.queryAll(ctx, c.toRead(), func(r *sql.Rows) error {
 		var k, event key
 		rec, bad, err := scanLeased(r, &k, &event)
 		if err != nil {
@@ -51,22 +50,22 @@ type readEvent struct {
 
 // toRead returns the statement for the events of the rows, and what to ask for: the
 // deliveries, or the events where these are known from the lease.
-func (c *claim) toRead() (*bulk, [][]any) {
+func (c *claim) toRead() batch {
 	if !c.s.dialect.leaseTellsEvents() {
-		keys := make([][]any, len(c.rows))
+		keys := make([]key, len(c.rows))
 		for i, row := range c.rows {
-			keys[i] = []any{row.k}
+			keys[i] = row.k
 		}
-		return &c.s.sql.Leased, keys
+		return c.s.sql.Leased.of(keys)
 	}
-	keys, asked := make([][]any, 0, len(c.rows)), make(map[key]bool)
+	keys, asked := make([]key, 0, len(c.rows)), make(map[key]bool)
 	for _, row := range c.rows {
 		if !asked[row.event] {
 			asked[row.event] = true
-			keys = append(keys, []any{row.event})
+			keys = append(keys, row.event)
 		}
 	}
-	return &c.s.sql.Events, keys
+	return c.s.sql.Events.of(keys)
 }
 
 // fit gives the rows their events, and returns how many of them are within MaxBytes,

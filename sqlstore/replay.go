@@ -54,7 +54,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 // lock locks the rows of a delivery and returns its endpoint.
 func (s *Store) lock(ctx context.Context, t *txn, k key) (endpoint int64, err error) {
 	if !s.dialect.oneWriter {
-		if err := t.bulk(ctx, &s.sql.LockQueue, [][]any{{k}}, ignoreRow); err != nil {
+		if err := t.queryAll(ctx, s.sql.LockQueue.of([]key{k}), ignoreRow); err != nil {
 			return 0, err
 		}
 	}
@@ -73,36 +73,27 @@ type restarted struct {
 // restart makes deliveries, which are locked and not leased, pending.
 func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64) error {
 	slices.SortFunc(list, func(a, b restarted) int { return compareKeys(a.k, b.k) })
-	var queue [][]any
 	states, err := s.newStates(ctx, t, list, now)
 	if err != nil {
 		return err
 	}
-	for _, d := range list {
-		queue = append(queue, []any{d.k, d.endpoint, states[d.endpoint], now})
+	keys, queue := make([]key, len(list)), make([]queuePlace, len(list))
+	for i, d := range list {
+		keys[i], queue[i] = d.k, queuePlace{d.k, d.endpoint, states[d.endpoint], now}
 	}
-	// What ran a statement may have written its own form of the keys.
-	for _, b := range []*bulk{&s.sql.DeleteQueue, &s.sql.KeepSent, &s.sql.Restart} {
-		rows := make([][]any, len(list))
-		for i, d := range list {
-			rows[i] = []any{d.k}
-		}
-		if err := t.bulk(ctx, b, rows, nil); err != nil {
-			return err
-		}
-	}
-	return t.bulk(ctx, &s.sql.InsertQueue, queue, nil)
+	sq := s.sql
+	return t.execAll(ctx, sq.DeleteQueue.of(keys), sq.KeepSent.of(keys), sq.Restart.of(keys), sq.InsertQueue.of(queue))
 }
 
 // newStates returns the states of deliveries that nobody attempted, by endpoint.
 func (s *Store) newStates(ctx context.Context, t *txn, list []restarted, now int64) (map[int64]int64, error) {
 	states := make(map[int64]int64)
-	var paused []int64
+	var paused []number
 	for _, d := range list {
 		if _, known := states[d.endpoint]; !known {
 			states[d.endpoint] = stateAt(d.status, now, now, 0)
 			if isPaused(d.status) {
-				paused = append(paused, d.endpoint)
+				paused = append(paused, number(d.endpoint))
 			}
 		}
 	}
@@ -193,15 +184,12 @@ func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err err
 	}
 	// Locked against the purge, which asks for deliveries once it has the lock.
 	found := make(map[key]bool)
-	var rows, pairs [][]any
-	for _, k := range events {
-		rows = append(rows, []any{k})
-	}
-	err = t.bulk(ctx, &p.s.sql.LockEvents, rows, func(r *sql.Rows) error {
+	var pairs []eventOf
+	err = t.queryAll(ctx, p.s.sql.LockEvents.of(events), func(r *sql.Rows) error {
 		var k key
 		err := r.Scan(&k)
 		found[k] = true
-		pairs = append(pairs, []any{k, p.num})
+		pairs = append(pairs, eventOf{k, p.num})
 		return err
 	})
 	if err != nil {
@@ -297,9 +285,9 @@ func (p *replay) advance(ctx context.Context, t *txn) error {
 
 // existing returns the deliveries that ended undelivered, and takes every event
 // that has a delivery out of found.
-func (p *replay) existing(ctx context.Context, t *txn, pairs [][]any, found map[key]bool) (again []restarted, err error) {
+func (p *replay) existing(ctx context.Context, t *txn, pairs []eventOf, found map[key]bool) (again []restarted, err error) {
 	status := p.status()
-	err = t.bulk(ctx, &p.s.sql.DeliveriesOf, pairs, func(r *sql.Rows) error {
+	err = t.queryAll(ctx, p.s.sql.DeliveriesOf.of(pairs), func(r *sql.Rows) error {
 		d := restarted{status: status}
 		var event key
 		var was int
@@ -328,16 +316,17 @@ func (p *replay) create(ctx context.Context, t *txn, events []key, found map[key
 	if err != nil {
 		return 0, err
 	}
-	var deliveries, queue [][]any
+	var deliveries []createdDelivery
+	var queue []queuePlace
 	for _, event := range events {
 		if found[event] {
 			k := newKey()
-			deliveries = append(deliveries, []any{k, event, p.num, statusQueued, int64(0), int64(0), now})
-			queue = append(queue, []any{k, p.num, states[p.num], now})
+			deliveries = append(deliveries, createdDelivery{k: k, event: event, endpoint: p.num, status: statusQueued, created: now})
+			queue = append(queue, queuePlace{k, p.num, states[p.num], now})
 		}
 	}
 	if err := p.s.insertDeliveries(ctx, t, deliveries); err != nil {
 		return 0, err
 	}
-	return len(deliveries), t.bulk(ctx, &p.s.sql.InsertQueue, queue, nil)
+	return len(deliveries), t.execAll(ctx, p.s.sql.InsertQueue.of(queue))
 }

@@ -121,7 +121,7 @@ type settling struct {
 
 	loaded map[key]delivery // as read
 	now    map[key]*delivery
-	log    [][]any           // attempts that did not deliver
+	log    []loggedAttempt   // attempts that did not deliver
 	ended  map[int64]int     // leased deliveries that were settled, by token
 	ends   map[int64]int64   // when the leases would end, by token
 	over   []finishing       // leases that are over with them
@@ -169,19 +169,19 @@ func (b *settling) run(ctx context.Context, t *txn) error {
 // success whose lease is over, is locked there before: that is the order of Claim.
 func (b *settling) load(ctx context.Context, t *txn) error {
 	b.loaded = make(map[key]delivery, len(b.items))
-	keys, delivered := make([]key, 0, len(b.items)), [][]any(nil)
+	keys, delivered := make([]key, 0, len(b.items)), []key(nil)
 	for _, it := range b.items {
 		if _, asked := b.loaded[it.k]; !asked {
 			b.loaded[it.k] = delivery{}
 			keys = append(keys, it.k)
 			if it.Outcome == webhook.OutcomeDelivered {
-				delivered = append(delivered, []any{it.k})
+				delivered = append(delivered, it.k)
 			}
 		}
 	}
 	clear(b.loaded)
 	if !b.s.dialect.oneWriter {
-		if err := t.bulk(ctx, &b.s.sql.LockQueue, delivered, ignoreRow); err != nil {
+		if err := t.queryAll(ctx, b.s.sql.LockQueue.of(delivered), ignoreRow); err != nil {
 			return err
 		}
 	}
@@ -258,22 +258,13 @@ func (b *settling) record(d *delivery, it item) {
 		d.sent = a
 		return
 	}
-	b.log = append(b.log, []any{
-		d.k, d.made, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, string(a.Failure), a.Detail, bodyOf(a),
-	})
+	b.log = append(b.log, loggedAttempt{d.k, d.made, a})
 }
 
 // delivers reports whether the attempt is logged in the delivery's row.
 func (it *item) delivers() bool {
 	a := it.Attempt
 	return it.Outcome == webhook.OutcomeDelivered && a != nil && a.Failure == "" && a.Detail == ""
-}
-
-func bodyOf(a *webhook.Attempt) []byte {
-	if a.ResponseBody == nil {
-		return []byte{}
-	}
-	return a.ResponseBody
 }
 
 // outcome sets the delivery's next state. What would have to wait or go on is
@@ -334,19 +325,23 @@ func statusWordOf(status int, state int64) webhook.DeliveryStatus {
 
 // store writes what apply found.
 func (b *settling) store(ctx context.Context, t *txn) error {
-	var unqueue, finish, requeue, queue, over [][]any
+	var unqueue []key
+	var finished []finish
+	var requeued []requeue
+	var queue []queuePlace
+	var over []lease
 	for _, k := range b.keys() {
 		d := b.now[k]
 		switch {
 		case !d.changed:
 		case d.status == statusQueued:
-			requeue = append(requeue, []any{d.attempts, d.made, d.releases, k})
-			queue = append(queue, []any{k, d.endpoint, d.state, d.due})
+			requeued = append(requeued, requeue{d})
+			queue = append(queue, queuePlace{k, d.endpoint, d.state, d.due})
 		default:
 			if b.loaded[k].status == statusQueued {
-				unqueue = append(unqueue, []any{k})
+				unqueue = append(unqueue, k)
 			}
-			finish = append(finish, d.finished(b.micros))
+			finished = append(finished, finish{d, b.micros})
 		}
 	}
 	b.over = nil
@@ -355,39 +350,20 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 			f.due = ends
 		}
 		if f.due > b.micros+leaseMargin.Microseconds() {
-			over = append(over, []any{f.due, f.token})
+			over = append(over, f.lease)
 		}
 		b.over = append(b.over, f)
 	}
 	sq := b.s.sql
-	for _, step := range []struct {
-		b    *bulk
-		rows [][]any
-	}{
-		{&sq.DeleteQueue, unqueue},
-		{&sq.Finish, finish},
-		{&sq.Requeue, requeue},
-		{&sq.InsertQueue, queue},
-		{&sq.InsertAttempts, b.log},
-		{&sq.EndLeases, over},
-	} {
-		if err := t.bulk(ctx, step.b, step.rows, nil); err != nil {
-			return err
-		}
+	err := t.execAll(ctx, sq.DeleteQueue.of(unqueue), sq.Finish.of(finished), sq.Requeue.of(requeued),
+		sq.InsertQueue.of(queue), sq.InsertAttempts.of(b.log), sq.EndLeases.of(over))
+	if err != nil {
+		return err
 	}
 	if err := b.findProbes(ctx, t); err != nil {
 		return err
 	}
-	return t.bulk(ctx, &sq.SetHealth, b.healthRows(), nil)
-}
-
-// finished returns the delivery as a row of Finish.
-func (d *delivery) finished(now int64) []any {
-	row := []any{d.status, now, d.attempts, d.made, string(d.reason), nil, int64(0), int64(0), 0, []byte(nil), d.k}
-	if a := d.sent; a != nil {
-		row[5], row[6], row[7], row[8], row[9] = a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, bodyOf(a)
-	}
-	return row
+	return t.execAll(ctx, sq.SetHealth.of(b.healthChanges()))
 }
 
 // keys returns the deliveries in the order in which every batch locks them.

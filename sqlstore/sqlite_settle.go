@@ -20,20 +20,19 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 		return err
 	}
 	b.atOnce = make([]item, 0, len(plain))
-	rows := make([][]any, 0, len(plain))
+	rows := make([]success, 0, len(plain))
 	for _, it := range plain {
 		if others[it.EndpointID] {
 			rest = append(rest, it)
 			continue
 		}
-		a := it.Attempt
 		b.atOnce = append(b.atOnce, it)
-		rows = append(rows, []any{it.k, int64(it.Token), b.micros, a.ID, toMicros(a.At), int64(a.Duration), a.StatusCode, bodyOf(a)})
+		rows = append(rows, success{it, b.micros})
 	}
 	b.items = rest
 	recorded := int64(0)
-	err = inChunks(rows, func(part [][]any) error {
-		res, err := t.execResult(ctx, t.s.chunkText(&t.s.sql.Record, len(part)), flat(&t.s.sql.Record, part)...)
+	err = t.s.inChunks(t.s.sql.Record.of(rows), func(text string, args []any) error {
+		res, err := t.execResult(ctx, text, args...)
 		if err != nil {
 			return err
 		}
@@ -52,17 +51,17 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 func (b *settling) changing(ctx context.Context, t *txn, items []item) (map[string]bool, error) {
 	others := make(map[string]bool)
 	ids := make(map[int64]string)
-	var rows [][]any
+	var rows []successOf
 	for _, it := range items {
 		num, known := b.s.nums.get(it.EndpointID)
 		if !known {
 			others[it.EndpointID] = true
 		} else if _, asked := ids[num]; !asked {
 			ids[num] = it.EndpointID
-			rows = append(rows, []any{num, b.micros - timesLag.Microseconds(), int(it.Pace)})
+			rows = append(rows, successOf{num, b.micros - timesLag.Microseconds(), it.Pace})
 		}
 	}
-	err := t.bulk(ctx, &b.s.sql.Changing, rows, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, b.s.sql.Changing.of(rows), func(r *sql.Rows) error {
 		var num int64
 		err := r.Scan(&num)
 		others[ids[num]] = true

@@ -105,19 +105,19 @@ func (m *upkeep) endpointsIn(ctx context.Context, steps []string, from int64, n 
 			return err
 		}
 		if after = 0; len(nums) == n {
-			after = nums[n-1]
+			after = int64(nums[n-1])
 		}
 		found := make(map[int64]mover, len(nums))
-		err = t.bulk(ctx, &m.s.sql.EndpointStates, oneEach(nums), func(r *sql.Rows) error {
+		err = t.queryAll(ctx, m.s.sql.EndpointStates.of(nums), func(r *sql.Rows) error {
 			mv, err := scanMover(r, true)
 			found[mv.num] = mv
 			return err
 		})
 		movers = make([]mover, 0, len(nums))
 		for _, num := range nums {
-			mv, there := found[num]
+			mv, there := found[int64(num)]
 			if !there {
-				mv = mover{num: num, status: endpointGone}
+				mv = mover{num: int64(num), status: endpointGone}
 			}
 			movers = append(movers, mv)
 		}
@@ -127,10 +127,10 @@ func (m *upkeep) endpointsIn(ctx context.Context, steps []string, from int64, n 
 }
 
 // numsOf returns the next n endpoints that any of the statements finds.
-func numsOf(ctx context.Context, t *txn, steps []string, from int64, n int) (nums []int64, err error) {
+func numsOf(ctx context.Context, t *txn, steps []string, from int64, n int) (nums []number, err error) {
 	for _, step := range steps {
 		err := t.query(ctx, step, func(r *sql.Rows) error {
-			var num int64
+			var num number
 			err := r.Scan(&num)
 			nums = append(nums, num)
 			return err

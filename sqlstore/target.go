@@ -17,15 +17,15 @@ type cachedTarget struct {
 // that they are known to have, and reads those that the cache does not have.
 func (s *Store) targetsOf(ctx context.Context, t *txn, want map[int64]int64) (map[int64]*webhook.Target, error) {
 	targets := make(map[int64]*webhook.Target, len(want))
-	var missing [][]any
+	var missing []number
 	for num, version := range want {
 		if c, ok := s.targets.get(num); ok && c.version == version {
 			targets[num] = c.target
 			continue
 		}
-		missing = append(missing, []any{num})
+		missing = append(missing, number(num))
 	}
-	err := t.bulk(ctx, &s.sql.Targets, missing, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, s.sql.Targets.of(missing), func(r *sql.Rows) error {
 		num, c, err := s.scanTarget(r)
 		if err != nil {
 			return err

@@ -107,7 +107,7 @@ func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
 	}
 	if ep.status != endpointActive && ep.status != endpointFailing {
 		if ep.moving == 0 {
-			c.met = append(c.met, ep.num)
+			c.met = append(c.met, number(ep.num))
 		}
 		if ep.idle() && len(ep.rows) > 0 && c.room(ep.candidate(), 1) == 1 {
 			row := ep.rows[0]
@@ -201,12 +201,12 @@ func (c *claim) found(rows []claimed, row claimed) []claimed {
 // their numbers. It is of MySQL.
 func visitGroups(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error) {
 	n = min(n, groupsAtOnce)
-	var nums [][]any
+	var nums []number
 	last := int64(0)
 	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
 		err := r.Scan(&last)
 		if !c.wrapped || last <= c.from {
-			nums = append(nums, []any{last})
+			nums = append(nums, number(last))
 		}
 		return err
 	}, c.at, n)
@@ -226,13 +226,9 @@ func visitGroups(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 const groupsAtOnce = 128
 
 // group reads the endpoints and their oldest rows.
-func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error) {
+func (c *claim) group(ctx context.Context, t *txn, nums []number) ([]stop, error) {
 	byNum := make(map[int64]*stop, len(nums))
-	order := make([]int64, len(nums))
-	for i, num := range nums {
-		order[i] = num[0].(int64)
-	}
-	err := t.bulk(ctx, &c.s.sql.PickStates, nums, func(r *sql.Rows) error {
+	err := t.queryAll(ctx, c.s.sql.PickStates.of(nums), func(r *sql.Rows) error {
 		var ep stop
 		err := scanStop(r, &ep, []any{&ep.num}, nil)
 		byNum[ep.num] = &ep
@@ -241,13 +237,13 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 	if err != nil {
 		return nil, err
 	}
-	var wanted [][]any
-	for _, num := range order {
-		if ep := byNum[num]; ep != nil && (ep.status == endpointActive || ep.status == endpointFailing || ep.idle()) {
-			wanted = append(wanted, []any{num, rowsPerStop})
+	var wanted []pick
+	for _, num := range nums {
+		if ep := byNum[int64(num)]; ep != nil && (ep.status == endpointActive || ep.status == endpointFailing || ep.idle()) {
+			wanted = append(wanted, pick{ep.num, rowsPerStop})
 		}
 	}
-	err = t.bulk(ctx, &c.s.sql.PickRows, wanted, func(r *sql.Rows) error {
+	err = t.queryAll(ctx, c.s.sql.PickRows.of(wanted), func(r *sql.Rows) error {
 		var row claimed
 		err := r.Scan(&row.k, &row.endpoint, &row.due)
 		if ep := byNum[row.endpoint]; ep != nil {
@@ -256,10 +252,11 @@ func (c *claim) group(ctx context.Context, t *txn, nums [][]any) ([]stop, error)
 		}
 		return err
 	})
-	stops := make([]stop, len(order))
-	for i, num := range order {
-		if stops[i] = (stop{num: num, status: endpointGone}); byNum[num] != nil {
-			stops[i] = *byNum[num]
+	stops := make([]stop, len(nums))
+	for i, num := range nums {
+		stops[i] = stop{num: int64(num), status: endpointGone}
+		if ep := byNum[int64(num)]; ep != nil {
+			stops[i] = *ep
 		}
 	}
 	return stops, err
