@@ -89,6 +89,13 @@ type flat struct {
 	bytes  int // about how many the values have
 }
 
+// parameters returns an encoder for about n rows. It is the same for all statements of
+// a transaction, which run one after the other.
+func (t *txn) parameters(keyArg func(key) any, n int) *flat {
+	t.flat = flat{keyArg: keyArg, args: slices.Grow(t.flat.args[:0], 8*n)}
+	return &t.flat
+}
+
 func (f *flat) add(v any, size int) {
 	f.args = append(f.args, v)
 	f.bytes += size
@@ -108,28 +115,27 @@ var chunks = [...]int{32, 8, 1}
 // there is no network in between, most of the price of a small statement is
 // everything around it.
 func bulkChunks(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error {
-	return t.s.inChunks(b, func(text string, args []any) error { return t.run(ctx, text, scan, args) })
+	return t.inChunks(b, func(text string, args []any) error { return t.run(ctx, text, scan, args) })
 }
 
 // inChunks calls f with the text and the parameters for some of the rows after the
 // other. A statement without a form for rows gets one at a time.
-func (s *Store) inChunks(b batch, f func(text string, args []any) error) error {
-	to := flat{keyArg: keyBytes}
+func (t *txn) inChunks(b batch, f func(text string, args []any) error) error {
 	done, left := 0, b.rows.len()
 	for _, n := range chunks {
 		if n > 1 && b.row == "" {
 			continue
 		}
 		for ; left >= n; left -= n {
-			to.args = slices.Grow(to.args[:0], 8*n)
+			to := t.parameters(keyBytes, n)
 			for i := range n {
 				at := len(to.args)
-				b.rows.encode(done, &to)
+				b.rows.encode(done, to)
 				if done++; i > 0 {
 					to.args = slices.Delete(to.args, at, at+b.same)
 				}
 			}
-			if err := f(s.chunkText(b.stmt, n), to.args); err != nil {
+			if err := f(t.s.chunkText(b.stmt, n), to.args); err != nil {
 				return err
 			}
 		}
@@ -167,7 +173,7 @@ const (
 // bulkRows writes as many rows into the text of the statement as it may have.
 func bulkRows(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error {
 	for done, all := 0, b.rows.len(); done < all; {
-		n, args := fill(b, done)
+		n, args := t.fill(b, done)
 		if err := t.run(ctx, b.textFor(n), scan, args); err != nil {
 			return err
 		}
@@ -177,11 +183,11 @@ func bulkRows(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) 
 }
 
 // fill takes as many rows as one statement holds, and returns their values.
-func fill(b batch, from int) (n int, args []any) {
-	to := flat{keyArg: keyHex}
+func (t *txn) fill(b batch, from int) (n int, args []any) {
+	to := t.parameters(keyHex, 1)
 	for ; from+n < b.rows.len(); n++ {
 		at := len(to.args)
-		b.rows.encode(from+n, &to)
+		b.rows.encode(from+n, to)
 		if n > 0 && (to.bytes > maxPacket || len(to.args) > maxParameters) {
 			return n, to.args[:at]
 		}

@@ -19,6 +19,7 @@ type txn struct {
 	micros int64   // the clock, once asked
 	steady bool    // statements do not watch their context, see unwatched
 	stmts  map[string]*sql.Stmt
+	flat   flat     // see parameters
 	wanted []string // to be prepared once the connection is back in the pool
 }
 

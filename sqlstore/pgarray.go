@@ -14,6 +14,15 @@ const (
 	maxBytes = 16 << 20
 )
 
+const (
+	maxColumns = 20 // more than any statement has
+	// usualElement is how long the text of an array of one is, about: that of a key
+	// has 34 bytes.
+	usualElement = 40
+	// mostReserved bounds what a column takes for rows that it has not seen.
+	mostReserved = 64 << 10
+)
+
 // bulkArrays passes each column as an array.
 func bulkArrays(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error {
 	for done, all := 0, b.rows.len(); done < all; {
@@ -31,7 +40,8 @@ func bulkArrays(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error
 // their size, are two arrays, of where they begin and of how many they are, in one
 // parameter for all rows, which is the last one.
 type arrays struct {
-	columns []*strings.Builder
+	columns [maxColumns]strings.Builder
+	width   int // columns in use
 	at      int // the next column of the row
 	rows    int
 	blobs   [][]byte
@@ -46,8 +56,8 @@ func arraysOf[R row](rows []R) *arrays {
 		return encodeArrays(batch{rows: rowList[R](rows)}, 0)
 	}
 	a := encodeArrays(batch{rows: make(rowList[R], 1)}, 0)
-	for _, c := range a.columns {
-		c.Reset()
+	for i := range a.width {
+		a.columns[i].Reset()
 	}
 	return a
 }
@@ -65,24 +75,21 @@ func encodeArrays(b batch, from int) *arrays {
 	return a
 }
 
-// mostReserved bounds what a column takes for rows that it has not seen.
-const mostReserved = 64 << 10
-
 // reserve makes room for n rows like the first one.
 func (a *arrays) reserve(n int) {
-	for _, c := range a.columns {
+	for i := range a.width {
+		c := &a.columns[i]
 		c.Grow(min(n*(c.Len()+2), mostReserved))
 	}
 }
 
 // column returns the next column of the row, after what separates its elements.
 func (a *arrays) column() *strings.Builder {
-	if a.at == len(a.columns) {
-		a.columns = append(a.columns, &strings.Builder{})
-	}
-	c := a.columns[a.at]
+	c := &a.columns[a.at]
 	a.at++
+	a.width = max(a.width, a.at)
 	if c.Len() == 0 {
+		c.Grow(usualElement)
 		c.WriteByte('{')
 	} else {
 		c.WriteByte(',')
@@ -129,8 +136,9 @@ func (a *arrays) args() []any {
 
 // texts returns the texts of the columns.
 func (a *arrays) texts() []any {
-	args := make([]any, len(a.columns), len(a.columns)+1)
-	for i, c := range a.columns {
+	args := make([]any, a.width, a.width+1)
+	for i := range args {
+		c := &a.columns[i]
 		if c.Len() == 0 {
 			c.WriteByte('{')
 		}

@@ -31,7 +31,7 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 	}
 	b.items = rest
 	recorded := int64(0)
-	err = t.s.inChunks(t.s.sql.Record.of(rows), func(text string, args []any) error {
+	err = t.inChunks(t.s.sql.Record.of(rows), func(text string, args []any) error {
 		res, err := t.execResult(ctx, text, args...)
 		if err != nil {
 			return err
