@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -26,7 +27,7 @@ const (
 // bulkArrays passes each column as an array.
 func bulkArrays(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error {
 	for done, all := 0, b.rows.len(); done < all; {
-		a := encodeArrays(b, done)
+		a := encodeArrays(b, done, maxArray, maxBytes)
 		if err := t.run(ctx, b.text, scan, a.args()); err != nil {
 			return err
 		}
@@ -49,23 +50,23 @@ type arrays struct {
 	bytes   int // about how many the rows have
 }
 
-// arraysOf encodes the rows. If there are none it makes empty arrays, for which a
-// row without values has to be one that can be encoded.
+// arraysOf encodes all of the rows. If there are none it makes empty arrays, for which
+// a row without values has to be one that can be encoded.
 func arraysOf[R row](rows []R) *arrays {
 	if len(rows) > 0 {
-		return encodeArrays(batch{rows: rowList[R](rows)}, 0)
+		return encodeArrays(batch{rows: rowList[R](rows)}, 0, len(rows), math.MaxInt)
 	}
-	a := encodeArrays(batch{rows: make(rowList[R], 1)}, 0)
+	a := encodeArrays(batch{rows: make(rowList[R], 1)}, 0, 1, math.MaxInt)
 	for i := range a.width {
 		a.columns[i].Reset()
 	}
 	return a
 }
 
-// encodeArrays takes as many rows as one statement holds.
-func encodeArrays(b batch, from int) *arrays {
+// encodeArrays takes rows until they are as many, or have as many bytes, as given.
+func encodeArrays(b batch, from, most, bytes int) *arrays {
 	a := &arrays{place: 1}
-	for n := min(maxArray, b.rows.len()-from); a.rows < n && a.bytes < maxBytes; {
+	for n := min(most, b.rows.len()-from); a.rows < n && a.bytes < bytes; {
 		a.at = 0
 		b.rows.encode(from+a.rows, a)
 		if a.rows++; a.rows == 1 {
@@ -82,6 +83,9 @@ func (a *arrays) reserve(n int) {
 		c.Grow(min(n*(c.Len()+2), mostReserved))
 	}
 }
+
+// large reports whether the rows are more than one statement takes.
+func (a *arrays) large() bool { return a.rows > maxArray || a.bytes > maxBytes }
 
 // column returns the next column of the row, after what separates its elements.
 func (a *arrays) column() *strings.Builder {

@@ -63,7 +63,7 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 		return false, nil
 	}
 	events := arraysOf(in.events)
-	if events.rows < len(in.events) {
+	if events.large() {
 		return false, nil
 	}
 	texts, data := events.texts(), events.data()

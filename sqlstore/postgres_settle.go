@@ -93,7 +93,7 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		rows[i] = delivered{it}
 	}
 	results := arraysOf(rows)
-	if results.rows < len(rows) {
+	if results.large() {
 		return items, nil
 	}
 	tokens := make(map[int64]int)
