@@ -75,15 +75,23 @@ func (e *Engine) Stop(ctx context.Context) error {
 // drain ends every goroutine, in the order in which work flows. Once ctx has
 // ended, attempts are cancelled; one StoreTimeout later results that the store
 // does not take are given up; and another second later even a Transport, a Store
-// or a hook that ignores its context is not waited for any longer.
+// or a hook that ignores its context is not waited for any longer. Of StopTimeout
+// these take five, two and one eighth at most.
 func (e *Engine) drain(ctx context.Context) error {
+	recording, ending := e.cfg.StoreTimeout, time.Second
+	if all := e.cfg.StopTimeout; all > 0 {
+		recording, ending = min(recording, all/4), min(ending, all/8)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, all-all/4-all/8)
+		defer cancel()
+	}
 	hard, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
 		e.life.cancel()
-		sleep(hard, e.cfg.StoreTimeout)
+		sleep(hard, recording)
 		e.results.GiveUp()
-		sleep(hard, time.Second)
+		sleep(hard, ending)
 		giveUp()
 	})()
 	defer e.life.cancel()

@@ -247,6 +247,7 @@ func TestSlowAndPanickingHooksDelayNothing(t *testing.T) { // D17
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		r := newRig(t, status(200), func(c *webhook.Config) {
+			c.StopTimeout = -1
 			c.Hooks.OnAttempt = func(context.Context, webhook.AttemptInfo) {
 				calls.Add(1)
 				time.Sleep(time.Minute)
@@ -322,4 +323,57 @@ func TestStopReturnsThoughTheStoreIsDown(t *testing.T) { // E3
 		assert.LessOrEqual(t, time.Since(begin), 13*time.Second)
 		// The bubble fails the test if a goroutine is left.
 	})
+}
+
+// Most supervisors kill a process 10 s after they asked it to end.
+func TestStopEndsWithinItsTimeoutWhateverHangs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		timeout, within time.Duration
+		adjust          func(c *webhook.Config)
+	}{
+		{"attempts", 0, 8 * time.Second, func(c *webhook.Config) {
+			c.Transport = &fakeTransport{answer: hangs}
+		}},
+		{"attempts that ignore their context", 0, 8 * time.Second, func(c *webhook.Config) {
+			c.Transport = &fakeTransport{answer: func(context.Context, *webhook.Request) (*webhook.Response, error) {
+				time.Sleep(time.Minute)
+				return &webhook.Response{StatusCode: 200}, nil
+			}}
+		}},
+		{"the store", 0, 8 * time.Second, func(c *webhook.Config) {
+			c.Store = &spyStore{Store: c.Store, settle: func() { time.Sleep(time.Minute) }}
+		}},
+		{"a hook", 0, 8 * time.Second, func(c *webhook.Config) {
+			c.Hooks.OnDelivered = func(context.Context, webhook.DeliveryInfo) { time.Sleep(time.Minute) }
+		}},
+		{"attempts, with less time", 2 * time.Second, 2 * time.Second, func(c *webhook.Config) {
+			c.Transport = &fakeTransport{answer: hangs}
+		}},
+		{"attempts, with the context alone", -1, 10 * time.Second, func(c *webhook.Config) {
+			c.Transport = &fakeTransport{answer: hangs}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, status(200), func(c *webhook.Config) {
+					c.StopTimeout = tt.timeout
+					tt.adjust(c)
+				})
+				r.endpoint(hookURL)
+				r.start()
+				r.emit(10)
+				time.Sleep(time.Millisecond)
+				begin := time.Now()
+				_ = r.Stop(context.Background())
+				took := time.Since(begin)
+				t.Log(took)
+				assert.LessOrEqual(t, took, tt.within)
+				assert.GreaterOrEqual(t, took, tt.within/2)
+				time.Sleep(20 * time.Minute) // what ignored its context ends
+			})
+		})
+	}
 }

@@ -128,7 +128,7 @@ func TestStopWaitsForRefusedResultsWhileTheirLeasesLast(t *testing.T) { // E26
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &capture{}
-		r, s := newRefusing(t, func(c *webhook.Config) { c.Logger = log.logger() })
+		r, s := newRefusing(t, func(c *webhook.Config) { c.Logger, c.StopTimeout = log.logger(), -1 })
 		r.endpoint(hookURL)
 		r.start()
 		bad := event(t)

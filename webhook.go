@@ -41,11 +41,12 @@ type Dispatcher interface {
 	Start(ctx context.Context) error
 
 	// Stop ends delivering: it takes on nothing new, waits for the attempts in
-	// flight until ctx ends, and then cancels them and gives them back, which
-	// costs them no attempt; to record that takes up to Config.StoreTimeout and a
-	// second more. It returns nil when everything drained before ctx ended,
-	// otherwise an error that wraps ctx's. Before Start it does nothing; a second
-	// call waits for the first.
+	// flight until ctx ends, or five eighths of Config.StopTimeout are over, and
+	// then cancels them and gives them back, which costs them no attempt. To record
+	// that takes up to Config.StoreTimeout and a second more, but all of Stop no
+	// longer than Config.StopTimeout. It returns nil when everything drained in
+	// time, otherwise an error that wraps ctx's or [context.DeadlineExceeded].
+	// Before Start it does nothing; a second call waits for the first.
 	Stop(ctx context.Context) error
 }
 
@@ -145,6 +146,12 @@ type Config struct {
 	// StoreTimeout bounds each call of the Store. Defaults to 10 s.
 	StoreTimeout time.Duration
 
+	// StopTimeout is how long Stop takes at most, whatever its context. Defaults to
+	// 8 s, since most supervisors kill a process 10 s after they asked it to end;
+	// of these, attempts in flight have 5 s, as long as an answer may take by
+	// default. -1 leaves it to Stop's context.
+	StopTimeout time.Duration
+
 	// Retention is how long finished deliveries, their attempts and their events
 	// are kept. Defaults to 30 days; -1 keeps them for ever.
 	Retention time.Duration
@@ -232,6 +239,7 @@ func (c *Config) complete() error {
 	if c.MaxSecrets > signature.MaxEd25519 {
 		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", signature.MaxEd25519))
 	}
+	orOff(&v, "StopTimeout", &c.StopTimeout, 8*time.Second)
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
 	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20-4<<10)
