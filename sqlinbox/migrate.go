@@ -17,15 +17,16 @@ var migrationFiles embed.FS
 // number of the newest migration.
 const SchemaVersion = 1
 
-// ErrSchema means that the tables are of a newer version than this package works with.
-var ErrSchema = errors.New("sqlinbox: the schema is newer than this program")
+// ErrSchema means that the tables are of another version than this package works with,
+// or missing.
+var ErrSchema = errors.New("sqlinbox: the tables are of another version than this program works with")
 
 // Migrations returns the numbered migrations of a dialect as files, for those who run
 // them with a tool of their own. Their names (000001_webhook_inbox.up.sql) and the
 // comments in them are those that both goose and golang-migrate read; the tables have
 // the default prefix. They are numbered apart from the migrations of anything else, so
 // give such a tool a version table of its own for them. Do not use [Inbox.Migrate] as
-// well. An unknown dialect has no files.
+// well; [Inbox.Validate] says at the start whether the tool has run. An unknown dialect has no files.
 func Migrations(d Dialect) fs.FS {
 	dir := map[Dialect]string{Postgres: "postgres", MySQL: "mysql", SQLite: "sqlite"}[d]
 	if dir == "" {
@@ -63,6 +64,25 @@ func (i *Inbox) Migrate(ctx context.Context) error {
 		return fmt.Errorf("sqlinbox: migrate (the SQL to run by hand is in Migrations(%v)): %w", i.dialect, err)
 	}
 	return err
+}
+
+// Validate checks, without changing anything, that the server is new enough and that
+// the tables are of [SchemaVersion]. It fails with [ErrSchema] if they are not, and with
+// errors.ErrUnsupported if the server is too old.
+func (i *Inbox) Validate(ctx context.Context) error {
+	if err := sqldb.CheckVersion(ctx, i.db, sqldb.Dialect(i.dialect)); err != nil {
+		return fmt.Errorf("sqlinbox: %w", err)
+	}
+	have, err := i.version(ctx, i.db)
+	switch {
+	case err != nil:
+		return i.failed(err)
+	case have < SchemaVersion:
+		return fmt.Errorf("%w: there is version %d, and this program works with %d: call Migrate", ErrSchema, have, SchemaVersion)
+	case have > SchemaVersion:
+		return fmt.Errorf("%w: it has version %d, and this program works with %d: update it", ErrSchema, have, SchemaVersion)
+	}
+	return nil
 }
 
 // version returns the version that is there, 0 for none.

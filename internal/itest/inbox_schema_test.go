@@ -97,6 +97,11 @@ func TestAnInboxWithoutTablesSaysMigrate(t *testing.T) {
 		require.NoError(t, err)
 		_, err = i.Begin(ctx, receive.DedupeKey{EventID: "evt_1"}, time.Minute)
 		require.ErrorContains(t, err, "call Migrate")
+		err = i.Validate(ctx)
+		require.ErrorIs(t, err, sqlinbox.ErrSchema)
+		require.ErrorContains(t, err, "call Migrate")
+		require.NoError(t, i.Migrate(ctx))
+		require.NoError(t, i.Validate(ctx))
 	})
 }
 
@@ -105,6 +110,7 @@ func TestANewerInboxIsLeftAlone(t *testing.T) {
 		i := d.inbox(t)
 		i.exec(t, "update webhook_inbox_schema set version = 99")
 		require.ErrorIs(t, i.Migrate(ctx), sqlinbox.ErrSchema)
+		require.ErrorIs(t, i.Validate(ctx), sqlinbox.ErrSchema)
 	})
 }
 
@@ -133,8 +139,10 @@ func TestTheFilesAloneMakeAnInbox(t *testing.T) {
 		for _, stmt := range inboxStatements(t, sqlinbox.Dialect(d.dialect)) {
 			run(t, d.driver, dsn, stmt)
 		}
-		i := d.inboxOn(t, dsn, nil)
-		_, err := i.Begin(ctx, receive.DedupeKey{EventID: "evt_1"}, time.Minute)
+		i, err := sqlinbox.New(d.open(t, dsn), sqlinbox.Dialect(d.dialect), nil)
+		require.NoError(t, err)
+		require.NoError(t, i.Validate(ctx))
+		_, err = i.Begin(ctx, receive.DedupeKey{EventID: "evt_1"}, time.Minute)
 		require.NoError(t, err)
 	})
 }
@@ -219,6 +227,7 @@ func TestNewInboxRefusesWhatCannotWork(t *testing.T) {
 	i, err := sqlinbox.New(db, sqlinbox.Postgres, nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, i.Migrate(ctx), errors.ErrUnsupported)
+	require.ErrorIs(t, i.Validate(ctx), errors.ErrUnsupported)
 	files, _ := fs.ReadDir(sqlinbox.Migrations(0), ".")
 	assert.Empty(t, files)
 }
