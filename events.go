@@ -50,13 +50,16 @@ func (t EventType) Patterns() []EventType {
 
 // Event is one thing that happened, at either end of the wire.
 //
-// Emit checks events before it stores anything: form of the ids and of the
-// type, a time that is set, data that fits the type, and within a payload of
-// the catalogue required ids, E.164 numbers, known words for direction, status
-// and channel, lengths that are not negative, and absolute http(s) URLs. All
-// that is wrong comes back in one [*ValidationError], each problem with its
-// field, such as "events[2].data.call_id". A received event can be emitted
-// again as it is, once AccountID says whose it is.
+// Emit checks events before it stores anything, and refuses what the wire cannot
+// carry or a receiver could not read: ids and types of another form, no time, data of
+// another Go type than the event's, JSON that parsers disagree about, and in payloads of
+// the catalogue an empty field that says what the event is about, and lines with
+// control characters or beyond 1 KiB (ids 255 bytes, URLs 8 KiB). What a network, a
+// person or another system says is not judged: a number can be "anonymous", "911" or
+// "sip:alice@example.com", a duration negative, a status new. All that is wrong comes
+// back in one [*ValidationError], each problem with its field, such as
+// "events[2].data.call_id". [Validate] checks without storing. A received event can be
+// emitted again as it is, once AccountID says whose it is.
 type Event struct {
 	// ID is set by the constructor, so that repeating a failed Emit is safe. A
 	// caller may put an id of its own, [A-Za-z0-9_-]{1,64} and unique within the

@@ -37,6 +37,21 @@ func (c *checker) err() error {
 	return &v
 }
 
+// Validate returns the error with which Emit and EmitTx would refuse events, nil if
+// they would not: a [*ValidationError], or [ErrPayloadTooLarge] for data beyond the
+// default of Config.MaxPayload. It asks no Store. Call it before a transaction begins
+// whose work must not fail because of an event.
+func Validate(events ...Event) error {
+	_, err := validateEvents(events, defaultMaxPayload)
+	return err
+}
+
+// Validate is the function [Validate] with Config.MaxPayload as its limit.
+func (e *Engine) Validate(events ...Event) error {
+	_, err := validateEvents(events, e.cfg.MaxPayload)
+	return err
+}
+
 // validateEvents turns events into what a Store takes: data encoded once,
 // timestamps in whole milliseconds. maxPayload is the limit of the encoded data
 // in bytes; 0 or less means none. Everything that is wrong comes back in one

@@ -306,7 +306,7 @@ func TestAReceivedEventCanBeEmittedAgain(t *testing.T) {
 
 func TestEverythingWrongComesBackInOneError(t *testing.T) {
 	t.Parallel()
-	bad := NewCallCompleted("", CallCompleted{ToNumber: "12", DurationSeconds: -1})
+	bad := NewCallCompleted("", CallCompleted{ToNumber: "\n"})
 	bad.ID = ""
 	_, err := validateEvents([]Event{NewCreditsLow("", CreditsLow{}), bad, eventOf(nil)}, testMaxPayload)
 	var invalid *ValidationError
@@ -317,10 +317,28 @@ func TestEverythingWrongComesBackInOneError(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"events[1].id",
-		"events[1].data.call_id", "events[1].data.agent_id", "events[1].data.direction",
-		"events[1].data.to_number", "events[1].data.duration_seconds",
+		"events[1].data.agent_id", "events[1].data.call_id", "events[1].data.direction",
+		"events[1].data.to_number",
 		"events[2].data",
 	}, fields)
+}
+
+func TestValidateAsksForWhatEmitWouldRefuse(t *testing.T) {
+	t.Parallel()
+	assert.NoError(t, Validate())
+	large := eventOf(strings.Repeat("x", defaultMaxPayload))
+	require.ErrorIs(t, Validate(large), ErrPayloadTooLarge)
+	require.NoError(t, Validate(eventOf(strings.Repeat("x", defaultMaxPayload-2))))
+	bad := eventOf(1)
+	bad.Test = true
+	require.ErrorIs(t, Validate(eventOf(1), bad), ErrInvalidArgument)
+	require.ErrorContains(t, Validate(eventOf(1), bad), "events[1].test")
+
+	e := Engine{cfg: Config{MaxPayload: -1}}
+	require.NoError(t, e.Validate(large), "the limit is that of the engine")
+	require.ErrorIs(t, e.Validate(bad), ErrInvalidArgument)
+	e.cfg.MaxPayload = 10
+	require.ErrorIs(t, e.Validate(eventOf("0123456789")), ErrPayloadTooLarge)
 }
 
 func TestTheListOfProblemsIsBounded(t *testing.T) {

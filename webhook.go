@@ -180,6 +180,8 @@ type Config struct {
 	MaxSecrets int
 }
 
+const defaultMaxPayload = 1<<20 - 4<<10
+
 // New makes an Engine. It starts no goroutine and asks the Store nothing. All
 // mistakes in cfg come back in one [*ValidationError].
 func New(cfg Config) (*Engine, error) {
@@ -242,7 +244,7 @@ func (c *Config) complete() error {
 	orOff(&v, "StopTimeout", &c.StopTimeout, 8*time.Second)
 	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
 	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
-	orOff(&v, "MaxPayload", &c.MaxPayload, 1<<20-4<<10)
+	orOff(&v, "MaxPayload", &c.MaxPayload, defaultMaxPayload)
 	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)
 	least := 2*c.AttemptTimeout + c.StoreTimeout
 	defaultTo(&c.Lease, max(60*time.Second, least))
