@@ -30,10 +30,13 @@ type Dispatcher interface {
 
 	// EmitTx stores events within the caller's own transaction, such as
 	// sqlstore's Tx makes of a *sql.Tx: they are delivered once it has
-	// committed, and never if it is rolled back. Errors of the database come
-	// back wrapped and nothing is retried: roll back then, since part of the
-	// events may be in the transaction. Call [Engine.Wake] after the commit to
-	// save the wait for the next poll, at most Config.PollInterval.
+	// committed, and never if it is rolled back. Nothing is retried. After an
+	// [ErrInvalidArgument], an [ErrPayloadTooLarge] and an [ErrIDConflict] the
+	// transaction is as it was before, so it may go on and commit. After an
+	// [ErrStore], which wraps the database's, roll it back: part of the events
+	// may be in it, and PostgreSQL has aborted it. Call [Engine.Wake] after the
+	// commit to save the wait for the next poll, at most Config.PollInterval;
+	// sqlstore's InTx does.
 	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 	// Start begins delivering and returns at once; ctx bounds starting only. A

@@ -167,8 +167,9 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // tx.Statement.ConnPool; for ent the *sql.Tx that its driver was made of; [PgxTx] makes
 // one of a pgx.Tx. Anything else must pass text and arguments on as they are. On
 // SQLite the transaction should have begun with BEGIN IMMEDIATE; otherwise a write
-// after a read can fail with SQLITE_BUSY, as the caller's own statements can. After an
-// error of EmitTx roll the transaction back: part of what it stores may be in it.
+// after a read can fail with SQLITE_BUSY, as the caller's own statements can.
+// [webhook.Dispatcher] says what an error of EmitTx leaves of the transaction.
+// [Store.InTx] does all of this for a *sql.Tx.
 func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: sqldb.Transaction(tx)} }
 
 // Tx is what [Store.Tx] and [Store.MigrateTx] need of a transaction.

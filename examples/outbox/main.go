@@ -44,9 +44,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// The engine writes to the same file: transactions of one's own take the write
-	// lock at once and wait for it.
-	settings := "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	settings := "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "shop.db")+settings)
 	if err != nil {
 		return err
@@ -79,10 +77,10 @@ func run(ctx context.Context) error {
 	}
 	defer func() { _ = engine.Stop(ctx) }()
 
-	if err := placeOrder(ctx, db, store, engine, "tea", true); err != nil {
+	if err := placeOrder(ctx, store, engine, "tea", true); err != nil {
 		return err
 	}
-	if err := placeOrder(ctx, db, store, engine, "coffee", false); !errors.Is(err, errOutOfStock) {
+	if err := placeOrder(ctx, store, engine, "coffee", false); !errors.Is(err, errOutOfStock) {
 		return fmt.Errorf("the second order should fail: %w", err)
 	}
 	return check(ctx, db, customer)
@@ -91,31 +89,23 @@ func run(ctx context.Context) error {
 var errOutOfStock = errors.New("out of stock")
 
 // placeOrder writes the order and its event, in one transaction.
-func placeOrder(ctx context.Context, db *sql.DB, store *sqlstore.Store, engine *webhook.Engine, item string, inStock bool) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after the commit
-
-	if _, err := tx.ExecContext(ctx, "insert into orders (item) values (?)", item); err != nil {
-		return err
-	}
+func placeOrder(ctx context.Context, store *sqlstore.Store, engine *webhook.Engine, item string, inStock bool) error {
 	event, err := webhook.NewEvent("acme", "order.placed", map[string]string{"item": item})
 	if err != nil {
 		return err
 	}
-	if err := engine.EmitTx(ctx, store.Tx(tx), event); err != nil {
-		return err
-	}
-	if !inStock {
-		return errOutOfStock // rolled back: no order, no event
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	engine.Wake() // saves the wait for the next poll
-	return nil
+	return store.InTx(ctx, engine, func(ctx context.Context, tx *sql.Tx, emit func(...webhook.Event) error) error {
+		if _, err := tx.ExecContext(ctx, "insert into orders (item) values (?)", item); err != nil {
+			return err
+		}
+		if err := emit(event); err != nil {
+			return err
+		}
+		if !inStock {
+			return errOutOfStock // rolled back: no order, no event
+		}
+		return nil // committed, and the engine is woken
+	})
 }
 
 // check holds what arrived against what was committed.
