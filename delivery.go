@@ -154,7 +154,7 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 		return e.store.Redeliver(ctx, accountID, deliveryID)
 	})
 	if err == nil {
-		e.feed.Wake()
+		e.Wake()
 	}
 	return d, err
 }
@@ -176,7 +176,7 @@ func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since
 		replayed, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
 		n += replayed.Count
 		if replayed.Count > 0 {
-			e.feed.Wake()
+			e.Wake()
 		}
 		if err != nil || replayed.Next == "" {
 			return n, err

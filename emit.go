@@ -120,7 +120,7 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 	leaseEnd := begin.Add(terms.Lease)
 	e.take(e.usable(answer.Leased, terms.Max, leaseEnd), leaseEnd, release)
 	if answer.Ready > 0 {
-		e.feed.Wake()
+		e.Wake()
 	}
 	for i := range answer.Errs {
 		answer.Errs[i] = storeError(answer.Errs[i])

@@ -336,3 +336,27 @@ func TestRoomThatComesFreeDuringAClaimIsUsedWithoutWaitingForThePoll(t *testing.
 		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 5)
 	})
 }
+
+// Where there are no signals, polling finds steady traffic soon.
+func TestPollingAdaptsToTheTrafficOfOtherProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		delivers := newRig(t, status(200))
+		delivers.endpoint(hookURL)
+		emits := newRig(t, status(200), func(c *webhook.Config) { c.Store = delivers.store })
+		delivers.start()
+		defer delivers.stop()
+		var emitted []time.Time
+		for i := range 50 {
+			time.Sleep(400*time.Millisecond + time.Duration(i)*time.Millisecond)
+			emitted = append(emitted, time.Now())
+			emits.emit(1)
+		}
+		time.Sleep(2 * time.Second)
+		sent := delivers.transport.requests()
+		require.Len(t, sent, len(emitted))
+		for i, r := range sent[5:] {
+			assert.Less(t, r.at.Sub(emitted[i+5]), 60*time.Millisecond, "an eighth of the silence before it")
+		}
+	})
+}

@@ -1,9 +1,12 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -259,6 +262,117 @@ func TestHooksTellWhatACommitDidWhoseAnswerIsLost(t *testing.T) {
 				assert.Equal(t, c.exhausted, exhausted.Load(), "exhausted")
 				assert.Equal(t, c.disabled, disabled.Load(), "disabled")
 				assert.Equal(t, c.disabled == 1, r.get(ep.ID).Status == webhook.EndpointInactive)
+			})
+		})
+	}
+}
+
+// signalling is a store with the ability to signal, over a channel.
+type signalling struct {
+	webhook.Store
+	signals chan struct{}
+	err     error
+	calls   *atomic.Int64
+}
+
+func (s signalling) Signal(context.Context) error {
+	s.calls.Add(1)
+	if s.err == nil {
+		s.signals <- struct{}{}
+	}
+	return s.err
+}
+
+// One engine emits and another one delivers, as in two processes.
+func TestASignalSavesOtherProcessesTheWaitForThePoll(t *testing.T) {
+	t.Parallel()
+	for name, emit := range map[string]func(t *testing.T, emits, delivers *rig){
+		"Emit": func(_ *testing.T, emits, _ *rig) { emits.emit(1) },
+		"Wake after EmitTx": func(t *testing.T, emits, delivers *rig) {
+			tx := delivers.store.Begin()
+			require.NoError(t, emits.EmitTx(t.Context(), tx, event(t)))
+			require.NoError(t, tx.Commit())
+			emits.Wake()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				signals := make(chan struct{}, 10)
+				cuts := make(chan error, 1)
+				delivers := newRig(t, status(200), func(c *webhook.Config) {
+					c.PollInterval = time.Hour
+					c.Listen = func(ctx context.Context, wake func()) error {
+						for {
+							select {
+							case <-signals:
+								wake()
+							case err := <-cuts:
+								if err == nil {
+									panic("out of order")
+								}
+								return err
+							case <-ctx.Done():
+								return ctx.Err()
+							}
+						}
+					}
+				})
+				ep := delivers.endpoint(hookURL)
+				calls := new(atomic.Int64)
+				emits := newRig(t, status(200), func(c *webhook.Config) {
+					c.Store = signalling{Store: delivers.store, signals: signals, calls: calls}
+				})
+				delivers.start()
+				defer delivers.stop()
+				delivered := func(n int) {
+					t.Helper()
+					require.NoError(t, emits.Stop(t.Context()), "waits for the signal")
+					time.Sleep(10 * time.Millisecond)
+					assert.Len(t, delivers.deliveries(ep.ID, webhook.DeliveryDelivered), n)
+					assert.EqualValues(t, n, calls.Load(), "one signal each")
+				}
+				time.Sleep(time.Second)
+				emit(t, emits, delivers)
+				delivered(1)
+				for i, cut := range []error{errors.New("cut off"), nil} {
+					cuts <- cut
+					time.Sleep(10 * time.Second)
+					emit(t, emits, delivers)
+					delivered(i + 2)
+				}
+			})
+		})
+	}
+}
+
+func TestASignalThatFailsOrIsSwitchedOffHarmsNobody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		calls  int64
+		logged int
+	}{
+		"fails":        {errors.New("no connection"), 3, 1},
+		"switched off": {errors.ErrUnsupported, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := new(atomic.Int64)
+				var log bytes.Buffer
+				r := newRig(t, status(200), func(c *webhook.Config) {
+					c.Store = signalling{Store: c.Store, err: tc.err, calls: calls}
+					c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				})
+				r.endpoint(hookURL)
+				for range 3 {
+					r.emit(1)
+					time.Sleep(10 * time.Second)
+				}
+				r.stop()
+				assert.Equal(t, tc.calls, calls.Load())
+				assert.Equal(t, tc.logged, strings.Count(log.String(), "cannot be signalled"), log.String())
 			})
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/pulse"
 )
 
 // lifecycle says what the engine is doing.
@@ -14,6 +16,9 @@ type lifecycle struct {
 	ctx     context.Context // of the attempts, while started
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when Stop has ended
+
+	deaf     context.CancelFunc // ends listening
+	listened chan struct{}      // closed when listening has ended
 }
 
 type lifeState int
@@ -43,7 +48,37 @@ func (e *Engine) Start(ctx context.Context) error {
 	l.stopped = make(chan struct{})
 	e.sched.Start()
 	e.feed.start()
+	e.listen()
 	return nil
+}
+
+// listen runs Config.Listen.
+func (e *Engine) listen() {
+	l := &e.life
+	l.listened = make(chan struct{})
+	l.deaf = func() {}
+	if e.cfg.Listen == nil {
+		close(l.listened)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.deaf = cancel
+	pause := storeBackOff()
+	go func() {
+		defer close(l.listened)
+		var begin time.Time
+		pulse.Listen(ctx, func(ctx context.Context) error {
+			begin = time.Now()
+			return e.guarded("Listen", func() error { return e.cfg.Listen(ctx, e.feed.Wake) })
+		}, func() time.Duration {
+			if time.Since(begin) > time.Minute {
+				pause.Reset()
+			}
+			return pause.NextBackOff()
+		}, e.feed.Wake, func(err error) {
+			e.log.Warn("webhook: listening for signals ended, new events of other processes are found by polling until it works again", "error", err)
+		})
+	}()
 }
 
 // Stop implements [Dispatcher].
@@ -56,7 +91,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	switch l.state {
 	case lifeNew:
 		l.mu.Unlock()
-		return nil
+		return e.told(ctx)
 	case lifeStopped:
 		l.mu.Unlock()
 		select { // the first Stop may still be at it
@@ -97,6 +132,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	defer e.life.cancel()
 
 	e.results.Hurry()
+	e.life.deaf()
 	e.feed.stop()
 	rest := e.sched.Close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
@@ -109,6 +145,12 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !e.results.Wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
+	if !ended(hard, e.life.listened) {
+		return fmt.Errorf("webhook: stop: Listen does not return: %w", ctx.Err())
+	}
+	if err := e.told(hard); err != nil {
+		return err
+	}
 	if e.hooks.Wait(hard) != nil {
 		return fmt.Errorf("webhook: stop: a hook is still running: %w", ctx.Err())
 	}
@@ -119,6 +161,14 @@ func (e *Engine) drain(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("webhook: stop: not everything ended in time, the rest is sent again: %w", ctx.Err())
+	}
+	return nil
+}
+
+// told waits for a signal to other processes that is on its way.
+func (e *Engine) told(ctx context.Context) error {
+	if e.signal != nil && e.signal.Wait(ctx) != nil {
+		return fmt.Errorf("webhook: stop: a signal to other processes is still on its way: %w", context.Cause(ctx))
 	}
 	return nil
 }

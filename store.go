@@ -198,3 +198,13 @@ type Heartbeater interface {
 	// and the caller is another process from then on.
 	Heartbeat(ctx context.Context, h Heartbeat) (Heartbeaten, error)
 }
+
+// Signaler is an optional ability of a [Store] that several processes share.
+type Signaler interface {
+	// Signal tells the processes that listen, see Config.Listen, that deliveries may
+	// be ready. The engine calls it after commits and never within a transaction, at
+	// most once per 5 ms, and not again once it returned an error that wraps
+	// [errors.ErrUnsupported]: that says that signals are switched off. A signal that
+	// fails is not repeated; the others find the deliveries when they poll.
+	Signal(ctx context.Context) error
+}

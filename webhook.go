@@ -10,6 +10,7 @@ import (
 	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/outage"
+	"github.com/ringyo-ai/webhook/internal/pulse"
 	"github.com/ringyo-ai/webhook/internal/safe"
 	"github.com/ringyo-ai/webhook/internal/signature"
 	"github.com/ringyo-ai/webhook/internal/storeclock"
@@ -49,7 +50,8 @@ type Dispatcher interface {
 	// that takes up to Config.StoreTimeout and a second more, but all of Stop no
 	// longer than Config.StopTimeout. It returns nil when everything drained in
 	// time, otherwise an error that wraps ctx's or [context.DeadlineExceeded].
-	// Before Start it does nothing; a second call waits for the first.
+	// Before Start it only waits for a signal to other processes that is on its way;
+	// a second call waits for the first.
 	Stop(ctx context.Context) error
 }
 
@@ -68,6 +70,7 @@ type Engine struct {
 	sched   *lanes.Scheduler[job]
 	hooks   *hookrun.Runner
 	feed    *feeder
+	signal  *pulse.Sender // nil where the store has no signals
 
 	life lifecycle
 }
@@ -143,8 +146,18 @@ type Config struct {
 
 	// PollInterval is how often the store is asked for work that this process
 	// cannot know of: other processes' events, and transactional ones without a
-	// Wake. Defaults to 1 s.
+	// Wake. While asking finds some it is done more often, so that what comes waits
+	// at most an eighth of the silence before it. Defaults to 1 s.
 	PollInterval time.Duration
+
+	// Listen saves that wait: it waits for signals of the processes that emit and
+	// calls wake for each, such as for PostgreSQL's notifications on the channel of
+	// sqlstore's Options.NotifyChannel. It is called by Start in a goroutine of its
+	// own, which Stop waits for, and returns when ctx ends. When it returns before,
+	// or panics, that is logged and it is called again, after 100 ms growing to 5 s.
+	// wake never blocks and may be called from anywhere. Defaults to nil: polling
+	// alone.
+	Listen func(ctx context.Context, wake func()) error
 
 	// StoreTimeout bounds each call of the Store. Defaults to 10 s.
 	StoreTimeout time.Duration
@@ -202,6 +215,7 @@ func New(cfg Config) (*Engine, error) {
 	e.emits = e.newCoalescer(parallel)
 	e.results = e.newRecorder(parallel)
 	e.feed = e.newFeeder()
+	e.signal = e.newSignal()
 	e.sched = e.newScheduler()
 	return e, nil
 }

@@ -30,6 +30,12 @@ type Options struct {
 	// all of them open. Without keys, secrets are stored as they are.
 	// [Store.ResealSecrets] says how to replace one.
 	Keys []Key
+
+	// NotifyChannel switches signals to other processes on, on PostgreSQL alone:
+	// after commits, at most once per 5 ms, this channel is notified, and a process
+	// whose Config.Listen listens to it delivers at once what this one emits. Of the
+	// same form as TablePrefix, at most 63 bytes. Defaults to none.
+	NotifyChannel string
 }
 
 // DefaultTablePrefix begins the name of each table.
@@ -43,6 +49,7 @@ type Store struct {
 	sql     *statements
 	prefix  string // qualified, as it stands before a table's name
 	keys    keyring
+	notify  string // the statement that notifies; empty: none does
 
 	writer   chan struct{} // held while writing, by dialects with one writer
 	prepared preparedSet
@@ -108,8 +115,13 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	notify, err := notification(d, opts.NotifyChannel)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
 		db:      db,
+		notify:  notify,
 		dialect: spec,
 		sql:     spec.statements.render(prefix, spec),
 		prefix:  prefix,

@@ -21,10 +21,21 @@ type Table struct {
 	purgeAt    time.Time
 	maintainAt time.Time // zero: nothing known to do
 	askedAt    time.Time // when it was asked last
+	prompted   bool      // askAt is the time of something known
+	polled     bool      // what is asked now is a poll: nothing was known of
+	foundAt    time.Time // when a poll found something, or what followed one; zero: none did
 }
 
-// New makes a Table that has work asked for once per poll in any case. The first
-// housekeeping purges.
+// While polls find what nobody told of, they come at a silence-th of the time since the
+// last find: what comes then waits at most an eighth of the silence before it. An
+// isolated find costs some forty polls, spread over eight poll intervals.
+const (
+	silence   = 8
+	leastPoll = 20 * time.Millisecond
+)
+
+// New makes a Table that has work asked for once per poll in any case, and more often
+// while that finds some. The first housekeeping purges.
 func New(poll time.Duration) *Table {
 	return &Table{poll: poll, signal: make(chan struct{}, 1)}
 }
@@ -107,8 +118,10 @@ func (t *Table) PurgeIn(d time.Duration) {
 func (t *Table) Ask(room func() bool) bool {
 	t.mu.Lock()
 	polling := !time.Now().Before(t.askAt)
+	known := t.more.Load()
+	t.polled = polling && !known && !t.prompted
 	t.mu.Unlock()
-	if !polling && !t.more.Load() {
+	if !polling && !known {
 		return false
 	}
 	has := room()
@@ -116,16 +129,39 @@ func (t *Table) Ask(room func() bool) bool {
 		t.More()
 	}
 	if has || polling {
-		t.AskIn(t.poll)
+		t.mu.Lock()
+		t.pollNext()
+		t.mu.Unlock()
 	}
 	return has
+}
+
+// pollNext sets the time of the next poll. The caller holds the lock.
+func (t *Table) pollNext() {
+	every := t.poll
+	if !t.foundAt.IsZero() {
+		every = min(every, max(leastPoll, time.Since(t.foundAt)/silence))
+	}
+	t.askAt, t.prompted = time.Now().Add(every), false
+}
+
+// Found says that asking brought something. If a poll did, which nobody had told of, or
+// if one did lately, polls come more often for a while: there is traffic that this
+// process is not told of.
+func (t *Table) Found() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.polled || !t.foundAt.IsZero() && time.Since(t.foundAt) < silence*t.poll {
+		t.foundAt = time.Now()
+		t.pollNext()
+	}
 }
 
 // AskIn says to ask again when d has passed, even if nothing is known of.
 func (t *Table) AskIn(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.askAt = time.Now().Add(d)
+	t.askAt, t.prompted = time.Now().Add(d), true
 }
 
 // Looking says that the room is about to be looked at: what is said of work from here on

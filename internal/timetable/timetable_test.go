@@ -143,3 +143,72 @@ func TestTableWaitEndsWithItsContext(t *testing.T) {
 		assert.Equal(t, time.Second, waited(ctx, tt))
 	})
 }
+
+// What one does not know of is looked for more often once it was found, the less the
+// longer ago that is.
+func TestTablePollsMoreOftenWhilePollsFindSomething(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tt := timetable.New(time.Second)
+		assert.True(t, tt.Ask(room))
+		tt.Looking()
+		tt.Found()
+		polls, longest := 0, time.Duration(0)
+		for begin := time.Now(); time.Since(begin) < 16*time.Second; {
+			since := time.Since(begin)
+			wait := waited(t.Context(), tt)
+			assert.LessOrEqual(t, wait, max(20*time.Millisecond, since/8+time.Millisecond), "an eighth of the silence before it")
+			polls, longest = polls+1, max(longest, wait)
+			assert.True(t, tt.Ask(room))
+		}
+		assert.Equal(t, time.Second, longest, "back to the interval")
+		assert.Less(t, polls, 8+60, "an isolated find does not cost much")
+	})
+}
+
+func TestTableDoesNotPollMoreOftenForWhatItWasToldOf(t *testing.T) {
+	t.Parallel()
+	for name, tell := range map[string]func(*timetable.Table){
+		"work":            (*timetable.Table).Wake,
+		"perhaps more":    (*timetable.Table).More,
+		"to ask again":    func(tt *timetable.Table) { tt.AskIn(10 * time.Millisecond); time.Sleep(10 * time.Millisecond) },
+		"room, with work": func(tt *timetable.Table) { tt.Nudge(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tt := timetable.New(time.Second)
+				assert.True(t, tt.Ask(room))
+				tell(tt)
+				assert.True(t, tt.Ask(room))
+				tt.Looking()
+				tt.Found()
+				tt.Nudge(false)
+				for waited(t.Context(), tt) == 0 { // the signal that is left
+				}
+				assert.True(t, tt.Ask(room))
+				assert.Equal(t, time.Second, waited(t.Context(), tt))
+			})
+		})
+	}
+}
+
+// While polls find something, what is told of counts as well: it may hide what a poll
+// would have found.
+func TestTableKeepsPollingWhileThereIsWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tt := timetable.New(time.Second)
+		assert.True(t, tt.Ask(room))
+		tt.Looking()
+		tt.Found()
+		for range 100 {
+			time.Sleep(time.Second / 2)
+			tt.More()
+			assert.True(t, tt.Ask(room))
+			tt.Looking()
+			tt.Found()
+		}
+		assert.Equal(t, 20*time.Millisecond, waited(t.Context(), tt))
+	})
+}
