@@ -44,8 +44,8 @@ func (i *Inbox) Begin(ctx context.Context, key receive.DedupeKey, lease time.Dur
 	m := receive.Mark{Key: key, Token: rand.Int64N(1<<62) + 1} // #nosec G404 -- has to differ, not to be secret
 	var state int
 	var holder int64
-	err := sqldb.Again(ctx, func() error {
-		now, err := i.clock(ctx, i.db)
+	err := i.onConn(ctx, func(q sqldb.Tx) error {
+		now, err := i.clock(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -53,10 +53,10 @@ func (i *Inbox) Begin(ctx context.Context, key receive.DedupeKey, lease time.Dur
 		if i.sql.nowAgain {
 			args = append(args, now, now)
 		}
-		if _, err := i.db.ExecContext(ctx, i.sql.begin, args...); err != nil {
+		if _, err := q.ExecContext(ctx, i.sql.begin, args...); err != nil {
 			return err
 		}
-		return i.db.QueryRowContext(ctx, i.sql.state, args[0]).Scan(&state, &holder)
+		return q.QueryRowContext(ctx, i.sql.state, args[0]).Scan(&state, &holder)
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows): // abandoned in between: the next retry gets it
@@ -89,8 +89,8 @@ func (i *Inbox) Commit(ctx context.Context, m receive.Mark) error {
 
 // Abandon implements [receive.Deduper].
 func (i *Inbox) Abandon(ctx context.Context, m receive.Mark) error {
-	return i.failed(sqldb.Again(ctx, func() error {
-		_, err := i.db.ExecContext(ctx, i.sql.abandon, rowID(m.Key), m.Token)
+	return i.failed(i.onConn(ctx, func(q sqldb.Tx) error {
+		_, err := q.ExecContext(ctx, i.sql.abandon, rowID(m.Key), m.Token)
 		return err
 	}))
 }
@@ -101,16 +101,22 @@ func (i *Inbox) purge(ctx context.Context) error {
 	return i.exec(ctx, i.sql.purge, func(now int64) []any { return []any{now, purgeRows} })
 }
 
-// exec runs one statement, whose arguments depend on the time, on the pool.
+// exec runs one statement, whose arguments depend on the time.
 func (i *Inbox) exec(ctx context.Context, text string, args func(now int64) []any) error {
-	return i.failed(sqldb.Again(ctx, func() error {
-		now, err := i.clock(ctx, i.db)
+	return i.failed(i.onConn(ctx, func(q sqldb.Tx) error {
+		now, err := i.clock(ctx, q)
 		if err != nil {
 			return err
 		}
-		_, err = i.db.ExecContext(ctx, text, args(now)...)
+		_, err = q.ExecContext(ctx, text, args(now)...)
 		return err
 	}))
+}
+
+// onConn runs f on one connection. f can run again after an error: all that an Inbox does
+// outside a transaction may happen twice, since it goes by the mark's token.
+func (i *Inbox) onConn(ctx context.Context, f func(sqldb.Tx) error) error {
+	return sqldb.Again(ctx, i.db, func() error { return sqldb.OnConn(ctx, i.db, f) })
 }
 
 // rowID is the primary key of a row: a digest, since a sender chooses the

@@ -38,7 +38,7 @@ func (i *Inbox) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	}
 	// Until it has begun nothing was done, so a busy database is waited for.
 	var t *sqldb.OwnTx
-	err := sqldb.Again(ctx, func() (err error) {
+	err := sqldb.Again(ctx, i.db, func() (err error) {
 		t, err = i.beginTx(ctx)
 		return err
 	})

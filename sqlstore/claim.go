@@ -197,7 +197,7 @@ func (c *claim) take(ctx context.Context) error {
 	if c.s.dialect.leaseAtOnce != nil && len(c.probes)+len(c.idle) == 0 {
 		return c.s.again(ctx, func() error {
 			c.token, c.rows, c.strays = newToken(), chosen, 0
-			return afterCommit(c.s.dialect.leaseAtOnce(ctx, &txn{s: c.s, q: c.s.db}, c))
+			return c.s.onConn(ctx, func(t *txn) error { return afterCommit(c.s.dialect.leaseAtOnce(ctx, t, c)) })
 		})
 	}
 	return c.s.write(ctx, func(t *txn) (err error) {

@@ -156,13 +156,19 @@ func (p *preparedSet) add(ctx context.Context, db *sql.DB, texts []string) {
 	}
 }
 
-// pool returns what runs each statement on the pool.
-func (s *Store) pool() *txn { return &txn{s: s, q: s.db, pooled: true} }
+// onConn runs f, whose statements are transactions of their own, on one connection.
+func (s *Store) onConn(ctx context.Context, f func(*txn) error) error {
+	return sqldb.OnConn(ctx, s.db, func(q sqldb.Tx) error { return f(&txn{s: s, q: q}) })
+}
 
-// read runs f on the pool. f can run again after an error.
+// read runs f on one connection, or on the pool where statements are prepared on it. f
+// can run again after an error.
 func (s *Store) read(ctx context.Context, f func(*txn) error) error {
 	return s.again(ctx, func() error {
-		t := s.pool()
+		if !s.dialect.prepare {
+			return s.onConn(ctx, f)
+		}
+		t := &txn{s: s, q: s.db, pooled: true}
 		err := f(t)
 		s.prepared.add(ctx, s.db, t.wanted)
 		return err
@@ -192,20 +198,16 @@ func (s *Store) view(ctx context.Context, f func(*txn) error) error {
 
 // snapshot is read where all of what f reads is of one moment.
 func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
-	var opts *sql.TxOptions // on SQLite, any transaction
-	if !s.dialect.oneWriter {
-		opts = &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	begin := sqldb.BeginSnapshot
+	if s.dialect.oneWriter {
+		begin = sqldb.BeginAny
 	}
 	return s.again(ctx, func() error {
-		tx, err := s.db.BeginTx(ctx, opts)
+		t, err := begin(ctx, s.db)
 		if err != nil {
 			return err
 		}
-		err = f(&txn{s: s, q: tx})
-		if undo := tx.Rollback(); err == nil && undo != sql.ErrTxDone {
-			err = undo
-		}
-		return err
+		return t.Undo(f(&txn{s: s, q: t.Tx}))
 	})
 }
 

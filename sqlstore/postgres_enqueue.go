@@ -58,7 +58,6 @@ select now from n`
 // transaction that began before the change. What has an id that is used already
 // it leaves to a transaction.
 func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err error) {
-	t := &txn{s: s, q: s.db}
 	if len(in.events) == 0 {
 		return false, nil
 	}
@@ -72,19 +71,7 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 	}
 	topics := in.topics()
 	err = s.again(ctx, func() error {
-		if known, ok := in.knownMatches(topics); ok {
-			if versions, ok := known.versions(); ok {
-				err := in.insertAtOnce(ctx, t, texts, data, known, versions)
-				if !errors.Is(err, sql.ErrNoRows) {
-					return err
-				}
-			}
-		}
-		fresh, err := in.freshMatches(ctx, t, topics)
-		if err != nil {
-			return err
-		}
-		return in.insertAtOnce(ctx, t, texts, data, fresh, nil)
+		return s.onConn(ctx, func(t *txn) error { return in.insertKnown(ctx, t, topics, texts, data) })
 	})
 	switch {
 	case kindOf(err) == kindData: // an id is used already, or the data is refused
@@ -92,8 +79,25 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 	case err != nil:
 		return false, err
 	}
-	in.handOff(ctx, t)
+	in.handOff(ctx, &txn{s: s, q: s.db})
 	return true, nil
+}
+
+// insertKnown inserts by what the store remembers, or else by what it asks.
+func (in *intake) insertKnown(ctx context.Context, t *txn, topics []topic, events []any, data []byte) error {
+	if known, ok := in.knownMatches(topics); ok {
+		if versions, ok := known.versions(); ok {
+			err := in.insertAtOnce(ctx, t, events, data, known, versions)
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
+	}
+	fresh, err := in.freshMatches(ctx, t, topics)
+	if err != nil {
+		return err
+	}
+	return in.insertAtOnce(ctx, t, events, data, fresh, nil)
 }
 
 // insertAtOnce runs the statement. It returns sql.ErrNoRows, and nothing was

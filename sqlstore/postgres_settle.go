@@ -110,12 +110,14 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		var micros int64
 		var recorded []byte
 		written = nil
-		err := (&txn{s: s, q: s.db}).row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded, &written)
+		err := s.onConn(ctx, func(t *txn) error {
+			return afterCommit(t.row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded, &written))
+		})
 		out.Now = fromMicros(micros)
 		for _, k := range splitKeys(recorded) {
 			done[k] = true
 		}
-		return afterCommit(err)
+		return err
 	})
 	switch {
 	case kindOf(err) == kindData: // a row that the database refuses: find out which

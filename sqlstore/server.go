@@ -31,13 +31,14 @@ func afterCommit(err error) error {
 	}
 	switch kindOf(err) {
 	case kindOther, kindCut:
-		return errors.Join(webhook.ErrUnknownOutcome, err)
+		return sqldb.Unrepeatable(errors.Join(webhook.ErrUnknownOutcome, err))
 	}
 	return err
 }
 
-// again repeats f while another transaction is in its way.
-func (s *Store) again(ctx context.Context, f func() error) error { return sqldb.Again(ctx, f) }
+// again repeats f while another transaction is in its way, and on another connection
+// if that is at fault.
+func (s *Store) again(ctx context.Context, f func() error) error { return sqldb.Again(ctx, s.db, f) }
 
 // parting is the context of tidying up after a failure.
 func parting(ctx context.Context) (context.Context, context.CancelFunc) { return sqldb.Parting(ctx) }

@@ -164,8 +164,11 @@ func (s *Store) ConcurrencyHint() int { return s.dialect.concurrency }
 
 // Now implements [webhook.Store].
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
-	t := txn{s: s, q: s.db}
-	now, err := t.clock(ctx)
+	var now int64
+	err := s.read(ctx, func(t *txn) (err error) {
+		now, err = t.clock(ctx)
+		return err
+	})
 	if err != nil {
 		return time.Time{}, s.failed("now", err)
 	}

@@ -16,7 +16,7 @@ import (
 // error that [Again] repeats.
 func Exclusive(ctx context.Context, db *sql.DB, d Dialect, name string, f func(Tx) error) error {
 	number := int64(crc32.ChecksumIEEE([]byte("webhook migration " + name)))
-	return Again(ctx, func() error {
+	return Again(ctx, db, func() error {
 		switch d {
 		case Postgres:
 			return exclusivePostgres(ctx, db, number, f)
@@ -41,12 +41,12 @@ func exclusivePostgres(ctx context.Context, db *sql.DB, number int64, f func(Tx)
 	return t.End(err)
 }
 
-func exclusiveSQLite(ctx context.Context, db *sql.DB, f func(Tx) error) error {
+func exclusiveSQLite(ctx context.Context, db *sql.DB, f func(Tx) error) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { giveBack(conn, err) }()
 	if _, err := conn.ExecContext(ctx, `begin immediate`); err != nil {
 		return err
 	}
@@ -65,12 +65,12 @@ func exclusiveSQLite(ctx context.Context, db *sql.DB, f func(Tx) error) error {
 
 // exclusiveMySQL holds a lock of the session on one connection, for as long as
 // the server waits by itself.
-func exclusiveMySQL(ctx context.Context, db *sql.DB, number int64, f func(Tx) error) error {
+func exclusiveMySQL(ctx context.Context, db *sql.DB, number int64, f func(Tx) error) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { giveBack(conn, err) }()
 	name := fmt.Sprintf("webhook_%d", number)
 	var got sql.NullInt64
 	for got.Int64 != 1 {
