@@ -5,8 +5,9 @@
 // that the event has exactly one effect there, whatever crashes when.
 //
 // It has one table, and one with the version of that. It imports no driver: pgx v5
-// through database/sql, go-sql-driver/mysql and modernc.org/sqlite are tested; lib/pq
-// and mattn/go-sqlite3 work too.
+// through database/sql, go-sql-driver/mysql and modernc.org/sqlite are tested; the errors
+// of lib/pq, bun's pgdriver, mattn/go-sqlite3, ncruces/go-sqlite3 and glebarez/go-sqlite
+// are understood too.
 //
 // All times are the database server's, computed in SQL; with SQLite, which lives in the
 // process, they are the process's. Nothing depends on the state of a session, so that it

@@ -1,7 +1,10 @@
 // Package sqlstore keeps webhooks in PostgreSQL (13 or newer), MySQL (8.0.1),
 // MariaDB (10.6) or SQLite (3.35), over the caller's *sql.DB. It imports no
-// driver: pgx v5 through database/sql, go-sql-driver/mysql and
-// modernc.org/sqlite are tested; lib/pq and mattn/go-sqlite3 work too.
+// driver. All of its tests run on pgx v5 through database/sql, go-sql-driver/mysql and
+// modernc.org/sqlite; the conformance suite also on lib/pq, bun's pgdriver,
+// mattn/go-sqlite3, ncruces/go-sqlite3 and glebarez/go-sqlite. Of any other driver it
+// may not understand the errors: then nothing that is busy, in conflict or used already
+// is told from a failure.
 //
 // # Schema
 //

@@ -3,7 +3,6 @@ package itest
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -19,9 +18,11 @@ import (
 	_ "github.com/lib/pq"
 	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
+	_ "github.com/uptrace/bun/driver/pgdriver"
 	_ "modernc.org/sqlite"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/itest/rewind"
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
@@ -45,6 +46,7 @@ var databases = []database{
 var others = []database{
 	{"postgres without prepared statements", sqlstore.Postgres, "pgx", with(createPostgres, "default_query_exec_mode", "simple_protocol")},
 	{"postgres by lib/pq", sqlstore.Postgres, "postgres", with(createPostgres, "sslmode", "disable")},
+	{"postgres by bun's pgdriver", sqlstore.Postgres, "pg", with(createPostgres, "sslmode", "disable")},
 	{"mysql with parameters in the text", sqlstore.MySQL, "mysql", createInterpolated},
 	{"sqlite by mattn", sqlstore.SQLite, "sqlite3", createMattn},
 }
@@ -216,23 +218,7 @@ type testStore struct {
 // rewind lets d pass for the store: every time that is stored goes back by d.
 func (s *testStore) rewind(t testing.TB, d time.Duration) {
 	t.Helper()
-	us := d.Microseconds()
-	columns := map[string][]string{
-		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "paused_until", "probe_at", "created_at", "updated_at"},
-		"event":     {"created_at"},
-		"unmatched": {"created_at"},
-		"delivery":  {"created_at", "ends_at"},
-		"queue":     {"due"},
-		"lease":     {"due"},
-		"process":   {"alive_until"},
-		"attempt":   {"at"},
-	}
-	for table, names := range columns {
-		for _, c := range names {
-			s.exec(t, fmt.Sprintf("update webhook_%s set %s = %s - %d where %s <> 0", table, c, c, us, c))
-		}
-	}
-	s.rewindSecrets(t, us)
+	require.NoError(t, rewind.Store(context.Background(), s.db, d))
 }
 
 // endLeases lets the leases of dead processes end and retries fall due.
@@ -258,33 +244,6 @@ func (s *testStore) unfinished(t testing.TB) int64 {
 	t.Helper()
 	return s.number(t, `select count(*) from webhook_delivery d
 		join webhook_endpoint p on p.num = d.endpoint where d.status in (0, 1) and p.status in (1, 2, 4, 5)`)
-}
-
-// rewindSecrets moves the expiry of secrets, which is stored beside each.
-func (s *testStore) rewindSecrets(t testing.TB, us int64) {
-	t.Helper()
-	stored := map[int64]string{}
-	rows, err := s.db.Query("select num, secrets from webhook_endpoint")
-	require.NoError(t, err)
-	for rows.Next() {
-		var num int64
-		var text string
-		require.NoError(t, rows.Scan(&num, &text))
-		stored[num] = text
-	}
-	require.NoError(t, rows.Err())
-	for num, text := range stored {
-		var list []map[string]any
-		require.NoError(t, json.Unmarshal([]byte(text), &list))
-		for _, secret := range list {
-			if at, ok := secret["expires"].(float64); ok {
-				secret["expires"] = int64(at) - us
-			}
-		}
-		moved, err := json.Marshal(list)
-		require.NoError(t, err)
-		s.exec(t, fmt.Sprintf("update webhook_endpoint set secrets = '%s' where num = %d", moved, num))
-	}
 }
 
 func (s *testStore) exec(t testing.TB, text string) {

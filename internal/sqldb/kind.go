@@ -157,11 +157,19 @@ func ofMySQL(number uint64) Kind {
 
 // ofFields reads the errors that carry their code in a field, MySQLError.Number
 // of go-sql-driver/mysql and Error.Code of mattn/go-sqlite3, or in a method that returns
-// a type of its own, Error.ExtendedCode of ncruces/go-sqlite3.
+// a type of its own, Error.ExtendedCode of ncruces/go-sqlite3, whose codes are errors
+// themselves.
 func ofFields(e, whole error) Kind {
 	v := reflect.ValueOf(e)
 	s := reflect.Indirect(v)
-	if s.Kind() != reflect.Struct {
+	switch s.Kind() {
+	case reflect.Uint8, reflect.Uint16:
+		if strings.Contains(s.Type().PkgPath(), "sqlite3") {
+			return ofSQLite(int(s.Uint()), whole) // #nosec G115 -- 16 bits
+		}
+		return Other
+	case reflect.Struct:
+	default:
 		return Other
 	}
 	if f := s.FieldByName("Number"); f.IsValid() && f.Kind() == reflect.Uint16 && s.Type().Name() == "MySQLError" {

@@ -57,13 +57,14 @@ func CheckDriver(db *sql.DB, d Dialect) *Problem {
 }
 
 var knownDrivers = map[string]Dialect{
-	"github.com/jackc/pgx":           Postgres,
-	"github.com/lib/pq":              Postgres,
-	"github.com/go-sql-driver/mysql": MySQL,
-	"modernc.org/sqlite":             SQLite,
-	"github.com/mattn/go-sqlite3":    SQLite,
-	"github.com/glebarez/go-sqlite":  SQLite,
-	"github.com/ncruces/go-sqlite3":  SQLite,
+	"github.com/jackc/pgx":                   Postgres,
+	"github.com/lib/pq":                      Postgres,
+	"github.com/uptrace/bun/driver/pgdriver": Postgres,
+	"github.com/go-sql-driver/mysql":         MySQL,
+	"modernc.org/sqlite":                     SQLite,
+	"github.com/mattn/go-sqlite3":            SQLite,
+	"github.com/glebarez/go-sqlite":          SQLite,
+	"github.com/ncruces/go-sqlite3":          SQLite,
 }
 
 // checkTimeout bounds what a constructor asks a file.
