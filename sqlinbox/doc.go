@@ -11,6 +11,8 @@
 //
 // All times are the database server's, computed in SQL; with SQLite, which lives in the
 // process, they are the process's. Nothing depends on the state of a session, so that it
-// works behind PgBouncer in transaction mode. An Inbox never needs a second connection
-// while it holds one: a pool of one is enough, if a handler uses its transaction alone.
+// works behind PgBouncer in transaction mode, where pgx needs
+// default_query_exec_mode=exec in its data source and lib/pq binary_parameters=yes. An
+// Inbox never needs a second connection while it holds one: a pool of one is enough, if a
+// handler uses its transaction alone.
 package sqlinbox

@@ -20,8 +20,9 @@
 // All times are the database server's, in microseconds, computed in SQL; with
 // SQLite, which lives in the process, they are the process's. No statement
 // depends on a session's time zone, or on any other state of a session: the
-// store works behind PgBouncer in transaction mode, and without prepared
-// statements.
+// store works without prepared statements, and so behind PgBouncer in transaction
+// mode. That is for the driver to know: pgx needs default_query_exec_mode=exec in
+// its data source there, lib/pq binary_parameters=yes.
 //
 // # Connections
 //
