@@ -47,10 +47,11 @@ func Migrations(d Dialect) fs.FS {
 // [ErrSchema] if the tables are newer, and with errors.ErrUnsupported if the server is
 // too old.
 func (i *Inbox) Migrate(ctx context.Context) error {
-	if err := sqldb.CheckVersion(ctx, i.db, sqldb.Dialect(i.dialect)); err != nil {
+	err := i.onConn(ctx, func(q sqldb.Tx) error { return sqldb.CheckVersion(ctx, q, sqldb.Dialect(i.dialect)) })
+	if err != nil {
 		return fmt.Errorf("sqlinbox: %w", err)
 	}
-	err := sqldb.Exclusive(ctx, i.db, sqldb.Dialect(i.dialect), i.prefix+"inbox", func(q sqldb.Tx) error {
+	err = sqldb.Exclusive(ctx, i.db, sqldb.Dialect(i.dialect), i.prefix+"inbox", func(q sqldb.Tx) error {
 		have, err := i.version(ctx, q)
 		switch {
 		case err != nil:

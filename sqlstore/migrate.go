@@ -44,7 +44,7 @@ var ErrSchema = errors.New("sqlstore: the schema is not the one that is needed")
 // each statement, and a migration that was cut off is taken up again by the next
 // call. The user needs the right to create tables and indexes.
 func (s *Store) Migrate(ctx context.Context) error {
-	if err := s.checkVersion(ctx, s.db); err != nil {
+	if err := s.read(ctx, func(t *txn) error { return s.checkVersion(ctx, t.q) }); err != nil {
 		return err
 	}
 	if s.writer != nil {
@@ -127,10 +127,14 @@ func (s *Store) wrongVersion(have int) error {
 // cannot are listed in an [*UnreadableError], with which a process can start all
 // the same: the others' deliveries are sent. It reads all endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
-	if err := s.checkVersion(ctx, s.db); err != nil {
+	if err := s.read(ctx, func(t *txn) error { return s.checkVersion(ctx, t.q) }); err != nil {
 		return err
 	}
-	have, err := s.schemaVersion(ctx, s.db)
+	var have int
+	err := s.read(ctx, func(t *txn) (err error) {
+		have, err = s.schemaVersion(ctx, t.q)
+		return err
+	})
 	if err == nil {
 		err = s.wrongVersion(have)
 	}

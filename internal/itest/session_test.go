@@ -92,6 +92,8 @@ func works(t *testing.T, s *testStore, spoil func()) {
 	require.NoError(t, err)
 	spoil()
 	require.NoError(t, s.Migrate(ctx))
+	spoil()
+	require.NoError(t, s.Validate(ctx))
 }
 
 func TestSpoiledConnectionsLeaveThePool(t *testing.T) {
