@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -239,21 +238,16 @@ func (in *intake) compare(ctx context.Context, t *txn) error {
 	}
 	err := t.queryAll(ctx, in.s.sql.ReadEvents.of(keys), func(r *sql.Rows) error {
 		var k key
-		var old webhook.EventRecord
-		var at int64
-		bad := r.Scan(&k, &old.AccountID, &old.ID, &old.Type, &at, &old.Data)
-		if bad != nil { // a damaged row concerns those alone who use its id again
-			if err := r.Scan(&k, new(any), new(any), new(any), new(any), new(any)); err != nil {
-				return err
-			}
+		old, bad, err := scanReadable(r, &k)
+		if err != nil {
+			return err
 		}
-		old.Timestamp = time.UnixMicro(at)
 		ev := byKey[k]
 		if ev == nil {
 			return nil
 		}
 		ev.found = true
-		if bad != nil || !same(&old, &ev.rec) {
+		if bad != nil || !same(&old, &ev.rec) { // a damaged row concerns those alone who use its id again
 			for _, g := range ev.groups {
 				in.errs[g] = webhook.ErrIDConflict
 			}

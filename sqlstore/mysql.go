@@ -55,7 +55,7 @@ func mysqlSQL() statements {
 		on duplicate key update uid = {p}event.uid`}
 	s.Inserted = bulk[key]{row: `unhex(?)`, sep: `, `, text: `select uid, origin from {p}event where uid in (%ROWS%)`}
 	s.ReadEvents = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
-		select uid, account, id, type, at, data from {p}event where uid in (%ROWS%)`}
+		select e.uid, ` + eventColumns + ` from {p}event e where e.uid in (%ROWS%)`}
 	s.DropEvents = bulk[key]{row: `select unhex(?) as uid`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}event t force index (primary) on t.uid = x.uid`}
 	s.InsertUnmatched = bulk[unmatched]{row: `(?, ?, unhex(?))`, sep: `, `, text: `
@@ -92,7 +92,7 @@ func mysqlSQL() statements {
 		from {p}queue q force index (primary) straight_join {p}delivery d force index (primary) on d.id = q.id
 		where q.id in (%ROWS%) order by q.id for update skip locked`}
 	s.Leased = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
-		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		select x.id, d.event, ` + eventColumns + `
 		from (%ROWS%) x left join {p}delivery d force index (primary) on d.id = x.id
 		left join {p}event e force index (primary) on e.uid = d.event`}
 	s.Undelivered = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `

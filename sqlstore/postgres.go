@@ -60,7 +60,7 @@ func postgresSQL() statements {
 			as x (uid, account, id, type, at, created_at, start, size)
 		on conflict (uid) do nothing returning uid`}
 	s.ReadEvents = bulk[key]{text: `
-		select e.uid, e.account, e.id, e.type, e.at, e.data from ` + someKeys + ` join {p}event e on e.uid = x.id`}
+		select e.uid, ` + eventColumns + ` from ` + someKeys + ` join {p}event e on e.uid = x.id`}
 	s.DropEvents = bulk[key]{text: `delete from {p}event e using ` + someKeys + ` where e.uid = x.id`}
 	s.InsertUnmatched = bulk[unmatched]{text: `
 		insert into {p}unmatched (account, created_at, event) select * from unnest($1::text[], $2::bigint[], $3::uuid[])`}
@@ -94,7 +94,7 @@ func postgresSQL() statements {
 	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
 	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
 	s.Events = bulk[key]{text: `
-		select x.id, x.id, e.id, e.account, e.type, e.at, e.created_at, e.data
+		select x.id, x.id, ` + eventColumns + `
 		from (select k.id from unnest($1::uuid[]) as k (id)` + few + `) x
 		left join lateral (select * from {p}event e where e.uid = x.id limit 1) e on true`}
 	s.GiveBack = bulk[key]{text: `

@@ -119,14 +119,20 @@ var (
 	errNoData  = errors.New("sqlstore: the event has no data")
 )
 
-// scanLeased is scanEvent for what others are read with: bad says why the event
-// cannot be read. The first of the others is the key of the row.
+// scanLeased is scanReadable of an event that is to be sent.
 func scanLeased(r *sql.Rows, others ...any) (rec webhook.EventRecord, bad, err error) {
+	rec, bad, err = scanReadable(r, others...)
+	if bad == nil && len(rec.Data) == 0 {
+		bad = errNoData
+	}
+	return rec, bad, err
+}
+
+// scanReadable is scanEvent for what others are read with: bad says why the event
+// cannot be read. The first of the others is the key of the row.
+func scanReadable(r *sql.Rows, others ...any) (rec webhook.EventRecord, bad, err error) {
 	rec, err = scanEvent(r, others...)
-	switch {
-	case err == nil && len(rec.Data) == 0:
-		return rec, errNoData, nil
-	case err == nil:
+	if err == nil {
 		return rec, nil, nil
 	}
 	var id any
@@ -144,7 +150,7 @@ func scanLeased(r *sql.Rows, others ...any) (rec webhook.EventRecord, bad, err e
 	return webhook.EventRecord{}, bad, err
 }
 
-// scanEvent reads an event's columns, after some others.
+// scanEvent reads eventColumns, after some others.
 func scanEvent(row scanner, others ...any) (webhook.EventRecord, error) {
 	var rec webhook.EventRecord
 	var at, created int64

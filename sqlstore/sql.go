@@ -5,6 +5,9 @@ const endpointColumns = `num, id, account, url, events, description, metadata, h
 	status, version, generation, disabled_reason, disabled_at, failures, failing_since,
 	last_triggered_at, last_success_at, last_failure_at, pace, paused_until, created_at, updated_at`
 
+// eventColumns are what scanEvent reads, of event e.
+const eventColumns = `e.id, e.account, e.type, e.at, e.created_at, e.data`
+
 // deliveryColumns are what scanDelivery reads, of delivery d, event e, endpoint
 // p and queue q.
 const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason, d.made,
@@ -92,7 +95,7 @@ func portable() statements {
 		OldUnmatched: `
 			select account, created_at, event from {p}unmatched where created_at < ? order by created_at limit ?`,
 
-		GetEvent:   `select uid, id, account, type, at, created_at, data from {p}event where uid = ? and account = ? and id = ?`,
+		GetEvent:   `select e.uid, ` + eventColumns + ` from {p}event e where e.uid = ? and e.account = ? and e.id = ?`,
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
 			select number, id, at, duration, status, failure, detail, body

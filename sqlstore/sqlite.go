@@ -50,7 +50,7 @@ func sqliteSQL() statements {
 	s.InsertEvents = bulk[createdEvent]{row: `(?,?,?,?,?,?,?)`, sep: `,`, text: `
 		insert or fail into {p}event (uid, account, id, type, at, created_at, data) values %ROWS%
 		on conflict (uid) do nothing returning uid`}
-	s.ReadEvents = bulk[key]{text: `select uid, account, id, type, at, data from {p}event where uid = ?`}
+	s.ReadEvents = bulk[key]{text: `select e.uid, ` + eventColumns + ` from {p}event e where e.uid = ?`}
 	s.DropEvents = bulk[key]{text: `delete from {p}event where uid = ?`}
 	s.InsertUnmatched = bulk[unmatched]{row: `(?,?,?)`, sep: `,`, text: `insert into {p}unmatched (account, created_at, event) values %ROWS%`}
 	s.DropUnmatched = bulk[unmatched]{text: `delete from {p}unmatched where account = ? and created_at = ? and event = ?`}
@@ -78,7 +78,7 @@ func sqliteSQL() statements {
 		from {p}queue q cross join {p}delivery d on d.id = q.id where q.id in (%ROWS%)`}
 	s.Leased = bulk[key]{row: `(?)`, sep: `,`, text: `
 		with x (id) as (values %ROWS%)
-		select x.id, d.event, e.id, e.account, e.type, e.at, e.created_at, e.data
+		select x.id, d.event, ` + eventColumns + `
 		from x left join {p}delivery d on d.id = x.id left join {p}event e on e.uid = d.event`}
 	s.Undelivered = bulk[key]{row: `?`, sep: `,`, text: `
 		select q.id from {p}queue q where q.id in (%ROWS%) and not exists (select 1 from {p}delivery d where d.id = q.id)`}
