@@ -144,8 +144,9 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 	return ev, nil
 }
 
-// Redeliver makes a delivery pending again, whatever became of it, with the
-// whole schedule before it. The event keeps its id: a receiver that
+// Redeliver makes a delivery due, whatever became of it. One that had ended has the
+// whole schedule before it; one that waits for its next attempt, or is held, goes on
+// with the schedule that it is in. The event keeps its id: a receiver that
 // de-duplicates acknowledges and skips what it has handled, and rightly so. One
 // that is being attempted at this moment is left alone. It fails with
 // [ErrNotFound] when there is no such delivery, or when its endpoint is deleted.

@@ -402,3 +402,24 @@ func TestLateResultsOfADisabledEndpoint(t *testing.T) { // D5
 		})
 	}
 }
+
+func TestRedeliverKeepsNoDeadEndpointAlive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newSwitch(500).answer)
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		r.emit(1)
+		begin := time.Now()
+		for r.get(ep.ID).Status != webhook.EndpointInactive && time.Since(begin) < 3*time.Hour {
+			time.Sleep(5 * time.Minute)
+			for _, d := range r.deliveries(ep.ID, "") {
+				_, err := r.Redeliver(t.Context(), "acme", d.ID)
+				require.NoError(t, err)
+			}
+		}
+		t.Logf("disabled after %v and %d requests", time.Since(begin), len(r.transport.requests()))
+		assert.Equal(t, webhook.EndpointInactive, r.get(ep.ID).Status)
+	})
+}

@@ -159,9 +159,10 @@ type Log interface {
 	// ErrNotFound when there is no such delivery.
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
-	// Redeliver makes a delivery pending again, whatever its status, with a full
-	// schedule before it: ready, or held when the endpoint is inactive. One that
-	// is leased at this moment is left alone. It fails with ErrNotFound when
+	// Redeliver makes a delivery due, whatever its status: ready, or held when the
+	// endpoint is inactive. One that had ended has a full schedule before it. One
+	// that is pending or held keeps its own, so that it ends however often it is
+	// asked for. One that is leased at this moment is left alone. It fails with ErrNotFound when
 	// there is no such delivery or its endpoint is deleted.
 	Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error)
 

@@ -92,9 +92,15 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 	if d == nil || d.ep.deleted {
 		return webhook.Delivery{}, webhook.ErrNotFound
 	}
-	if d.phase != leased {
+	switch {
+	case d.phase == leased:
+	case d.phase.ended():
 		s.leave(d)
 		s.restart(d, now)
+	default: // it keeps its schedule
+		s.leave(d)
+		d.due = now.UnixNano()
+		s.pend(d, now)
 	}
 	return d.public(), nil
 }

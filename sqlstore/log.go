@@ -125,20 +125,21 @@ func fits(f *webhook.DeliveryFilter, d *webhook.Delivery) bool {
 type deliveryRow struct {
 	webhook.Delivery
 	status int
+	state  int64 // in the queue, while it is there
 }
 
 // scanDelivery reads deliveryColumns, before some others.
 func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
 	var k key
-	var state, due, ends, created int64
+	var due, ends, created int64
 	dest := []any{
 		&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &d.status, &d.Reason, &d.Attempts,
-		&state, &due, &ends, &created,
+		&d.state, &due, &ends, &created,
 	}
 	if err := row.Scan(append(dest, others...)...); err != nil {
 		return d, err
 	}
-	d.ID, d.Status = k.id(), statusWordOf(d.status, state)
+	d.ID, d.Status = k.id(), statusWordOf(d.status, d.state)
 	d.CreatedAt = fromMicros(created)
 	switch {
 	case d.status == statusLeased:

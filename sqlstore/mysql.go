@@ -206,7 +206,8 @@ func mysqlSQL() statements {
 		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id and d.sent_id is not null`}
 	s.Restart = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
-		set d.status = 0, d.token = 0, d.ends_at = 0, d.attempts = 0, d.releases = 0, d.expired = 0, d.reason = '',
+		set d.attempts = d.attempts * (d.status = 0), d.releases = d.releases * (d.status = 0), d.expired = d.expired * (d.status = 0),
+			d.status = 0, d.token = 0, d.ends_at = 0, d.reason = '',
 			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_body = null`}
 
 	return s

@@ -233,7 +233,9 @@ func postgresSQL() statements {
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
 		from ` + someKeys + ` join {p}delivery d on d.id = x.id where d.sent_id is not null`}
 	s.Restart = bulk[key]{text: `
-		update {p}delivery d set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
+		update {p}delivery d set status = 0, token = 0, ends_at = 0, reason = '',
+			attempts = case when status = 0 then attempts else 0 end, releases = case when status = 0 then releases else 0 end,
+			expired = case when status = 0 then expired else 0 end,
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
 		from ` + someKeys + ` where d.id = x.id`}
 	return s

@@ -37,7 +37,8 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 			if err != nil {
 				return err
 			}
-			if err := s.restart(ctx, t, []restarted{{k: k, endpoint: num, status: endpoint}}, now); err != nil {
+			begun := row.status == statusQueued && row.Attempts > 0 && (row.state == stateWaiting || row.state == stateBegun)
+			if err := s.restart(ctx, t, []restarted{{k: k, endpoint: num, status: endpoint, begun: begun}}, now); err != nil {
 				return err
 			}
 			row, err = s.delivery(ctx, t, accountID, deliveryID)
@@ -62,12 +63,13 @@ func (s *Store) lock(ctx context.Context, t *txn, k key) (endpoint int64, err er
 	return endpoint, err
 }
 
-// restarted is a delivery that gets a full schedule again, its endpoint, and the
-// status of that.
+// restarted is a delivery that is made due, its endpoint, and the status of that. One
+// that had ended gets a full schedule again.
 type restarted struct {
 	k        key
 	endpoint int64
 	status   int
+	begun    bool // it was attempted on its schedule, which goes on
 }
 
 // restart makes deliveries, which are locked and not leased, pending.
@@ -79,7 +81,11 @@ func (s *Store) restart(ctx context.Context, t *txn, list []restarted, now int64
 	}
 	keys, queue := make([]key, len(list)), make([]queuePlace, len(list))
 	for i, d := range list {
-		keys[i], queue[i] = d.k, queuePlace{d.k, d.endpoint, states[d.endpoint], now}
+		state := states[d.endpoint]
+		if d.begun && isPaused(d.status) {
+			state = stateBegun
+		}
+		keys[i], queue[i] = d.k, queuePlace{d.k, d.endpoint, state, now}
 	}
 	sq := s.sql
 	return t.execAll(ctx, sq.DeleteQueue.of(keys), sq.KeepSent.of(keys), sq.Restart.of(keys), sq.InsertQueue.of(queue))

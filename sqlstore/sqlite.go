@@ -152,7 +152,9 @@ func sqliteSQL() statements {
 		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
 		from {p}delivery where id = ? and sent_id is not null`}
 	s.Restart = bulk[key]{text: `
-		update {p}delivery set status = 0, token = 0, ends_at = 0, attempts = 0, releases = 0, expired = 0, reason = '',
+		update {p}delivery set status = 0, token = 0, ends_at = 0, reason = '',
+			attempts = case when status = 0 then attempts else 0 end, releases = case when status = 0 then releases else 0 end,
+			expired = case when status = 0 then expired else 0 end,
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
 		where id = ?`}
 

@@ -109,11 +109,25 @@ var brokenLog = []broken{
 		}
 	}},
 	{rule: "RedeliverStartsAFullSchedule", fault: func(f *faulty) { // the old count goes on
-		f.redeliver = func(_, id string, d *webhook.Delivery, _ *error) { f.remember("attempts of "+id, d.Attempts) }
+		f.redeliver = func(_, id string, d *webhook.Delivery, _ *error) {
+			if d.Attempts == 2 { // those that had ended
+				f.remember("attempts of "+id, d.Attempts)
+			}
+		}
 		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) {
 			for i, l := range c.Deliveries {
 				if n, ok := f.recall("attempts of " + l.DeliveryID).(int); ok {
 					c.Deliveries[i].Attempts += n
+				}
+			}
+		}
+	}},
+	{rule: "RedeliverGoesOnWithAScheduleThatHasNotEnded", fault: func(f *faulty) { // it begins anew
+		f.redeliver = func(_, id string, _ *webhook.Delivery, _ *error) { f.remember("anew "+id, true) }
+		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) {
+			for i, l := range c.Deliveries {
+				if f.recall("anew "+l.DeliveryID) != nil {
+					c.Deliveries[i].Attempts = 0
 				}
 			}
 		}

@@ -89,7 +89,7 @@ var logRules = []rule{
 	},
 	{
 		name:     "RedeliverStartsAFullSchedule",
-		sentence: "Redeliver makes a delivery pending again, whatever its status, with a full schedule before it: ready, or held when the endpoint is inactive.",
+		sentence: "Redeliver makes a delivery due, whatever its status: ready, or held when the endpoint is inactive. One that had ended has a full schedule before it.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			next := func(o webhook.Outcome) webhook.Leased {
@@ -103,7 +103,7 @@ var logRules = []rule{
 				return l
 			}
 			for name, o := range map[string]webhook.Outcome{
-				"delivered": webhook.OutcomeDelivered, "exhausted": webhook.OutcomeExhausted, "waiting": webhook.OutcomeRetry,
+				"delivered": webhook.OutcomeDelivered, "exhausted": webhook.OutcomeExhausted,
 			} {
 				l := next(o)
 				d := e.redeliver(l)
@@ -124,6 +124,38 @@ var logRules = []rule{
 			e.enable("wh_1")
 			e.maintain()
 			sameLeased(e, e.one(), leasedWant{url: l.Target.URL})
+		},
+	},
+	{
+		name:     "RedeliverGoesOnWithAScheduleThatHasNotEnded",
+		sentence: "Redeliver makes one that is pending or held due, and leaves it its schedule.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(event("evt_1"))
+			e.applied(result(e.one(), webhook.OutcomeRetry))
+			e.advance(11 * time.Minute)
+			e.applied(result(e.one(), webhook.OutcomeRetry))
+			for n := 2; n < 5; n++ {
+				e.advance(11 * time.Minute)
+				l := e.one()
+				same(e, "Attempts", l.Attempts, n)
+				e.applied(result(l, webhook.OutcomeRetry))
+				same(e, "Status", e.redeliver(l).Status, webhook.DeliveryPending)
+				same(e, "Status", e.redeliver(l).Status, webhook.DeliveryPending)
+				l = e.one()
+				same(e, "Attempts, redelivered", l.Attempts, n+1)
+				e.applied(result(l, webhook.OutcomeReleased))
+				if n == 3 {
+					e.disable("wh_1")
+					e.maintain()
+					same(e, "Status", e.redeliver(l).Status, webhook.DeliveryHeld)
+					e.enable("wh_1")
+					e.maintain()
+				}
+				l = e.one()
+				same(e, "Attempts, released", l.Attempts, n+1)
+				e.applied(result(l, webhook.OutcomeReleased))
+			}
 		},
 	},
 	{

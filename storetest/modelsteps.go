@@ -325,7 +325,11 @@ func (m *model) redeliverOne() {
 		return
 	}
 	m.redeliver(d.lease)
-	if d.state != mLeased {
+	switch d.state {
+	case mLeased:
+	case mReady, mWaiting, mHeld:
+		d.state, d.due, d.early = mReady, m.now, false
+	default:
 		m.restart(d)
 	}
 }
