@@ -94,6 +94,7 @@ func setPaces(pass []result) {
 // attempt sends one delivery and decides what becomes of it.
 func (e *Engine) attempt(ctx context.Context, j job) result {
 	r := result{job: j}
+	begin := time.Now()
 	switch {
 	case j.unsendable() != nil:
 		e.postpone(&r)
@@ -104,16 +105,19 @@ func (e *Engine) attempt(ctx context.Context, j job) result {
 			verdict: abandoned, last: Result{Failure: FailureInternal},
 			detail: "the sending process ended several times during this attempt",
 		}
-		e.conclude(&r, time.Now())
+		e.conclude(&r, begin)
 		return r
-	case time.Until(j.leaseEnd) < e.cfg.AttemptTimeout:
+	case !e.covers(j.hold, begin):
 		// It waited too long here: another process could send it meanwhile.
-		e.conclude(&r, time.Now())
+		e.conclude(&r, begin)
 		return r
 	}
 	e.odd.sendable(e.log, j.Target)
-	begin := time.Now()
-	resp, err := e.send(ctx, &j)
+	resp, err := e.send(ctx, &j, begin)
+	if errors.Is(err, errTooLate) {
+		e.conclude(&r, begin)
+		return r
+	}
 	r.finding = e.judge(resp, err, time.Since(begin))
 	if ctx.Err() != nil && !r.answered {
 		r.verdict, r.last.Failure, r.detail = stopped, FailureCanceled, detailCanceled
@@ -144,13 +148,17 @@ func withoutData(ev *EventRecord) *EventRecord {
 	return &light
 }
 
-// send renders, signs and sends one request.
-func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
+// errTooLate means that the time of an attempt was over before there was a request:
+// this process was stopped in between, and others may send it now.
+var errTooLate = errors.New("webhook: the time of the attempt was over before it began")
+
+// send renders, signs and sends one request, within AttemptTimeout from begin.
+func (e *Engine) send(ctx context.Context, j *job, begin time.Time) (resp *Response, err error) {
 	defer safe.Recover(func(p *safe.Panic) {
 		p.Log(e.log, "a Transport or Signer")
 		resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p.Value)}
 	})
-	attempt := newAttemptContext(ctx, e.cfg.AttemptTimeout)
+	attempt := newAttemptContext(ctx, begin.Add(e.cfg.AttemptTimeout))
 	defer attempt.end()
 	req, err := e.request(j.Event, j.Target, j.test, e.clock.Time())
 	if err != nil {
@@ -159,6 +167,9 @@ func (e *Engine) send(ctx context.Context, j *job) (resp *Response, err error) {
 	req.DeliveryID = j.DeliveryID
 	if j.test {
 		req.Header[headerTest] = []string{"1"}
+	}
+	if !j.test && time.Since(begin) >= e.cfg.AttemptTimeout {
+		return nil, errTooLate
 	}
 	resp, err = e.cfg.Transport.Send(attempt, req)
 	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called

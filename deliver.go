@@ -55,20 +55,20 @@ func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
 
 // take hands leased deliveries to the scheduler, or gives them back when it is
 // closed.
-func (e *Engine) take(leased []Leased, leaseEnd time.Time, release func(came int)) {
+func (e *Engine) take(leased []Leased, h hold, release func(came int)) {
 	came := len(leased)
 	defer func() { release(came) }()
 	if came == 0 {
 		return
 	}
-	leased = e.isolate(leased, leaseEnd)
+	leased = e.isolate(leased, h)
 	jobs := make([]lanes.Job[job], len(leased))
 	for i := range leased {
 		jobs[i] = lanes.Job[job]{
 			Endpoint: leased[i].Target.EndpointID,
 			Account:  leased[i].Target.AccountID,
 			Size:     len(leased[i].Event.Data),
-			Value:    job{Leased: leased[i], leaseEnd: leaseEnd},
+			Value:    job{Leased: leased[i], hold: h},
 		}
 	}
 	if rest := e.sched.Add(jobs); len(rest) > 0 {
@@ -96,7 +96,7 @@ const (
 // it, so that their leases end in step and its innocent company would be given up
 // with it. The others come back one by one, with nothing against them, and that
 // is recorded before the first goes on.
-func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
+func (e *Engine) isolate(leased []Leased, h hold) []Leased {
 	suspect := func(l Leased) bool { return l.Expired == poisonLeases-1 }
 	if !slices.ContainsFunc(leased, suspect) {
 		return leased
@@ -107,7 +107,7 @@ func (e *Engine) isolate(leased []Leased, leaseEnd time.Time) []Leased {
 	for _, l := range leased {
 		if suspect(l) {
 			if suspects++; suspects > 1 {
-				j := job{Leased: l, leaseEnd: leaseEnd}
+				j := job{Leased: l, hold: h}
 				r := result{job: j, settlement: j.settlement(OutcomeReleased)}
 				r.settlement.Delay = suspectPause * time.Duration(min(suspects-1, suspectPauses))
 				back = append(back, r)
@@ -176,8 +176,25 @@ const (
 // job is a delivery that this process holds under a lease.
 type job struct {
 	Leased
+	hold
+	test bool // of SendTest: not leased, not settled
+}
+
+// hold is how long this process may keep what it leased: until leaseEnd, and only
+// while its process lives.
+type hold struct {
 	leaseEnd time.Time // by the local monotonic clock, counted from before the lease began
-	test     bool      // of SendTest: not leased, not settled
+	process  ProcessID
+}
+
+// from returns the hold of what was leased on these terms by a call that began at
+// begin.
+func (t *LeaseTerms) from(begin time.Time) hold { return hold{begin.Add(t.Lease), t.Process} }
+
+// covers reports whether an attempt that begins now ends before anybody else can
+// make one. It may take an AttemptTimeout.
+func (e *Engine) covers(h hold, now time.Time) bool {
+	return h.leaseEnd.Sub(now) >= e.cfg.AttemptTimeout && e.beats.Lives(int64(h.process), now, e.cfg.AttemptTimeout)
 }
 
 // newScheduler makes the engine's scheduler.
@@ -219,7 +236,13 @@ func (r laneRoom) Take(c Candidate, n int) int {
 // number once it was added.
 func (e *Engine) terms(half bool) (t LeaseTerms, release func(came int)) {
 	r, most, bytes := e.sched.Room(half)
-	return LeaseTerms{Max: most, MaxBytes: bytes, Lease: e.cfg.Lease, Room: laneRoom{r}}, r.Release
+	if !e.beats.Began() {
+		most = 0 // for a moment: its leases would last too long if it were killed now
+	}
+	t = LeaseTerms{Max: most, MaxBytes: bytes, Lease: e.cfg.Lease, Room: laneRoom{r}}
+	// While the heartbeat fails, leases name no process, and last as long as they say.
+	t.Process = ProcessID(e.beats.Process(e.cfg.AttemptTimeout))
+	return t, r.Release
 }
 
 // fixedRoom is a [Room] of so many deliveries of each endpoint.

@@ -117,8 +117,8 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		return errs
 	}
 	e.clock.Observe(begin, answer.Now)
-	leaseEnd := begin.Add(terms.Lease)
-	e.take(e.usable(answer.Leased, terms.Max, leaseEnd), leaseEnd, release)
+	held := terms.from(begin)
+	e.take(e.usable(answer.Leased, terms.Max, held), held, release)
 	if answer.Ready > 0 {
 		e.Wake()
 	}

@@ -42,6 +42,6 @@ func NewHTTPTransportDialing(cfg HTTPConfig, dial DialFunc) (*HTTPTransport, err
 // NewAttemptContext makes the context of one attempt. The functions say whether it
 // has made a timer, and end it.
 func NewAttemptContext(parent context.Context, d time.Duration) (ctx context.Context, timed func() bool, end func()) {
-	c := newAttemptContext(parent, d)
+	c := newAttemptContext(parent, time.Now().Add(d))
 	return c, func() bool { return c.timed != nil }, c.end
 }

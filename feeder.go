@@ -58,11 +58,12 @@ type feederConfig struct {
 	retention     time.Duration
 	purgeInterval time.Duration
 
+	first func(ctx context.Context) // waits until terms can name this process
 	wants func() bool
 	terms func(half bool) (terms LeaseTerms, release func(came int))
-	take  func(leased []Leased, leaseEnd time.Time, release func(came int))
+	take  func(leased []Leased, h hold, release func(came int))
 
-	usable     func(leased []Leased, most int, leaseEnd time.Time) []Leased
+	usable     func(leased []Leased, most int, h hold) []Leased
 	maintained func(begin time.Time, m Maintained)
 }
 
@@ -71,6 +72,7 @@ func (e *Engine) newFeeder() *feeder {
 		log: e.log, clock: e.clock, store: e.store,
 		most:      e.cfg.Concurrency * claimFactor, // so that no transaction is long
 		retention: e.cfg.Retention, purgeInterval: e.cfg.PurgeInterval,
+		first: e.beats.First,
 		wants: func() bool { return e.sched.Wants() },
 		terms: e.terms,
 		take:  e.take,
@@ -128,6 +130,7 @@ func (f *feeder) start() {
 func (f *feeder) run(ctx context.Context) {
 	pause := storeBackOff()
 	failing := false
+	f.first(ctx)
 	for ctx.Err() == nil {
 		// A claim that is under way ends in its own time: cut off, its leases
 		// would have to expire.
@@ -226,13 +229,14 @@ func (f *feeder) claim(ctx context.Context) error {
 		f.More()
 		return err
 	}
-	c.Deliveries = f.usable(c.Deliveries, terms.Max, begin.Add(terms.Lease))
+	held := terms.from(begin)
+	c.Deliveries = f.usable(c.Deliveries, terms.Max, held)
 	f.observe(begin, c)
 	if len(c.Deliveries) > 0 {
 		f.Found()
 	}
 	f.weigh(c.Deliveries)
-	f.take(c.Deliveries, begin.Add(terms.Lease), release)
+	f.take(c.Deliveries, held, release)
 	switch {
 	case c.More && len(c.Deliveries) > 0:
 		f.Wake()

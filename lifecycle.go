@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/heartbeat"
 	"github.com/ringyo-ai/webhook/internal/pulse"
 )
 
@@ -46,6 +47,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	l.state = lifeStarted
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.stopped = make(chan struct{})
+	e.beats.Start()
 	e.sched.Start()
 	e.feed.start()
 	e.listen()
@@ -130,6 +132,8 @@ func (e *Engine) drain(ctx context.Context) error {
 		giveUp()
 	})()
 	defer e.life.cancel()
+	idle := false
+	defer func() { e.beats.Stop(hard, idle) }()
 
 	e.results.Hurry()
 	e.life.deaf()
@@ -142,6 +146,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !ended(hard, e.sched.Drained()) {
 		return fmt.Errorf("webhook: stop: %d attempts do not end: %w", e.sched.InFlight(), ctx.Err())
 	}
+	idle = true // what could not be recorded may be sent by others at once
 	if !e.results.Wait(hard) {
 		return fmt.Errorf("webhook: stop: the store does not take the last results, their deliveries are sent again: %w", ctx.Err())
 	}
@@ -171,6 +176,41 @@ func (e *Engine) told(ctx context.Context) error {
 		return fmt.Errorf("webhook: stop: a signal to other processes is still on its way: %w", context.Cause(ctx))
 	}
 	return nil
+}
+
+// beatMargin is how long a process may be without a heartbeat before it begins no
+// attempt, and before one that was begun in time has ended others take it for dead.
+// With the default AttemptTimeout that is 16 s after its last heartbeat.
+const beatMargin = 6 * time.Second
+
+// newBeats makes what sends the heartbeats, or nil for a store that takes none.
+func (e *Engine) newBeats() *heartbeat.Pulse {
+	store, ok := e.cfg.Store.(Heartbeater)
+	if !ok {
+		return nil
+	}
+	alive := e.cfg.AttemptTimeout + beatMargin
+	beat := func(ctx context.Context, id int64, dead []heartbeat.Quiet, last bool) (heartbeat.Beaten, error) {
+		h := Heartbeat{Process: ProcessID(id), For: alive}
+		if last {
+			h.For = 0
+		}
+		for _, q := range dead {
+			h.Dead = append(h.Dead, QuietProcess{Process: ProcessID(q.ID), Until: q.Until})
+		}
+		begin := time.Now()
+		b, err := call(ctx, e.store, func(ctx context.Context) (Heartbeaten, error) { return store.Heartbeat(ctx, h) })
+		if err != nil {
+			return heartbeat.Beaten{}, err
+		}
+		e.clock.Observe(begin, b.Now)
+		out := heartbeat.Beaten{ID: int64(b.Process), Ended: b.Ended > 0}
+		for _, q := range b.Quiet {
+			out.Quiet = append(out.Quiet, heartbeat.Quiet{ID: int64(q.Process), Until: q.Until, Left: q.Until.Sub(b.Now)})
+		}
+		return out, nil
+	}
+	return heartbeat.New(heartbeat.Config{Beat: beat, For: alive, Log: e.log, Ended: func() { e.feed.MaintainIn(0) }})
 }
 
 // ended waits for ch to be closed, until ctx ends.
@@ -207,8 +247,8 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	e.feed.observe(begin, c)
-	leaseEnd := begin.Add(terms.Lease)
-	deliveries := e.isolate(e.usable(c.Deliveries, terms.Max, leaseEnd), leaseEnd)
+	held := terms.from(begin)
+	deliveries := e.isolate(e.usable(c.Deliveries, terms.Max, held), held)
 	attempted := 0
 	for i := range deliveries {
 		if deliveries[i].unsendable() == nil {
@@ -219,7 +259,7 @@ func (e *Engine) DeliverDue(ctx context.Context) (int, error) {
 	var wg sync.WaitGroup
 	for i, leased := range deliveries {
 		wg.Go(func() {
-			e.attemptThen(ctx, job{Leased: leased, leaseEnd: leaseEnd}, func(r result) {
+			e.attemptThen(ctx, job{Leased: leased, hold: held}, func(r result) {
 				results[i] = r
 			})
 		})

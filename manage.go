@@ -429,7 +429,7 @@ func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType
 		Target: &Target{EndpointID: r.ID, AccountID: r.AccountID, URL: r.URL, Headers: r.Headers, Secrets: r.Secrets},
 	}}
 	begin := time.Now()
-	resp, err := e.send(ctx, &j)
+	resp, err := e.send(ctx, &j, begin)
 	f := e.judge(resp, err, time.Since(begin))
 	return TestResult{
 		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,

@@ -70,7 +70,7 @@ func storeError(err error) error {
 // usable returns what of a store's result can be worked with: of each delivery
 // once, with its event and its target, at most most. The rest is given back. A
 // store that is wrong about one delivery must not end what serves all.
-func (e *Engine) usable(leased []Leased, most int, leaseEnd time.Time) []Leased {
+func (e *Engine) usable(leased []Leased, most int, h hold) []Leased {
 	var kept []Leased // once something is wrong
 	var back []result
 	seen := make(map[string]bool, len(leased))
@@ -92,7 +92,7 @@ func (e *Engine) usable(leased []Leased, most int, leaseEnd time.Time) []Leased 
 				kept = append(make([]Leased, 0, len(leased)), leased[:i]...)
 			}
 			if l.DeliveryID != "" && !seen[l.DeliveryID] {
-				back = append(back, l.returned(leaseEnd, delay))
+				back = append(back, l.returned(h, delay))
 			}
 		}
 		seen[l.DeliveryID] = true
@@ -118,14 +118,14 @@ func (l *Leased) fault() string {
 }
 
 // returned is the result of a delivery that was not tried, whatever it lacks.
-func (l Leased) returned(leaseEnd time.Time, delay time.Duration) result {
+func (l Leased) returned(h hold, delay time.Duration) result {
 	if l.Event == nil {
 		l.Event = &EventRecord{}
 	}
 	if l.Target == nil {
 		l.Target = &Target{}
 	}
-	j := job{Leased: l, leaseEnd: leaseEnd}
+	j := job{Leased: l, hold: h}
 	r := result{job: j, settlement: j.settlement(OutcomeReleased)}
 	r.settlement.Delay = delay
 	return r

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -256,4 +257,179 @@ func (s *soak) checkDelivery(d *webhook.Delivery) {
 		assert.Fail(s.t, "a delivery is neither delivered nor exhausted", "%+v", d)
 	}
 	assert.LessOrEqual(s.t, d.Attempts, 6, "a schedule has six attempts")
+}
+
+// processStore is a faultyStore that takes heartbeats, unless it is mute.
+type processStore struct {
+	*faultyStore
+	mem   *memstore.Store
+	mute  atomic.Bool
+	ended atomic.Int64 // processes that heartbeats ended
+}
+
+func (s *processStore) Heartbeat(ctx context.Context, h webhook.Heartbeat) (webhook.Heartbeaten, error) {
+	if s.mute.Load() {
+		return webhook.Heartbeaten{}, errDown
+	}
+	b, err := fault(s.faultyStore, func() (webhook.Heartbeaten, error) { return s.mem.Heartbeat(ctx, h) })
+	s.ended.Add(int64(b.Ended))
+	return b, err
+}
+
+// processes starts engines that share a store, each with a connection of its own to
+// it, which answer makes requests for.
+func processes(t *testing.T, n int, answer func(i int) func(context.Context, *webhook.Request) (*webhook.Response, error)) ([]*rig, []*processStore) {
+	t.Helper()
+	mem := memstore.New()
+	rigs, stores := make([]*rig, n), make([]*processStore, n)
+	for i := range rigs {
+		stores[i] = &processStore{faultyStore: &faultyStore{Store: mem}, mem: mem}
+		rigs[i] = newRig(t, answer(i), func(c *webhook.Config) { c.Store = stores[i] })
+		rigs[i].start()
+		time.Sleep(700 * time.Millisecond) // so that their heartbeats go at different times
+	}
+	return rigs, stores
+}
+
+func TestWhatAKilledProcessHeldIsSentWithin20Seconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, s := processes(t, 2, func(i int) func(context.Context, *webhook.Request) (*webhook.Response, error) {
+			if i == 0 {
+				return hangs
+			}
+			return status(200)
+		})
+		p[0].endpoint(hookURL)
+		p[0].emit(1)
+		time.Sleep(time.Millisecond)
+		require.Len(t, p[0].transport.requests(), 1)
+		time.Sleep(7 * time.Second)
+		s[0].down.Store(true) // nothing that it does is seen any more
+		killed := time.Now()
+		time.Sleep(time.Minute)
+		sent := p[1].transport.requests()
+		require.Len(t, sent, 1)
+		assert.LessOrEqual(t, sent[0].at.Sub(killed), 20*time.Second)
+		assert.GreaterOrEqual(t, sent[0].at.Sub(killed), 10*time.Second, "an attempt that began may go on for so long")
+		s[0].down.Store(false)
+		time.Sleep(time.Minute)
+		assert.Len(t, p[1].transport.requests(), 1)
+		p[0].stop()
+		p[1].stop()
+		b, err := s[0].mem.Heartbeat(t.Context(), webhook.Heartbeat{For: 1000 * time.Hour})
+		require.NoError(t, err)
+		assert.Empty(t, b.Quiet, "no process is left in the store")
+	})
+}
+
+func TestTheHeartbeatAloneMayFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, s := processes(t, 1, func(int) func(context.Context, *webhook.Request) (*webhook.Response, error) { return status(200) })
+		p[0].endpoint(hookURL)
+		s[0].mute.Store(true)
+		for n := 1; n <= 100; n++ {
+			time.Sleep(time.Second)
+			p[0].emit(1)
+			time.Sleep(10 * time.Millisecond)
+			require.Len(t, p[0].transport.requests(), n)
+		}
+		p[0].stop()
+	})
+}
+
+// When the store comes back, every process is quiet. Whoever is first leaves the
+// others the time to say that they live.
+func TestAnOutageOfTheStoreEndsNoProcess(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			p, s := processes(t, 3, func(int) func(context.Context, *webhook.Request) (*webhook.Response, error) {
+				return func(context.Context, *webhook.Request) (*webhook.Response, error) {
+					time.Sleep(3 * time.Second)
+					return &webhook.Response{StatusCode: 200}, nil
+				}
+			})
+			p[0].endpoint(hookURL)
+			for _, r := range p {
+				r.emit(2)
+				time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second))))
+			}
+			for _, st := range s {
+				st.down.Store(true)
+			}
+			time.Sleep(20*time.Second + time.Duration(random.Int64N(int64(20*time.Second))))
+			for _, st := range s {
+				st.down.Store(false)
+			}
+			time.Sleep(2 * time.Minute)
+			sent := make(map[string]int)
+			for i, r := range p {
+				assert.Zero(t, s[i].ended.Load(), "seed %d: no process was dead", seed)
+				for _, q := range r.transport.requests() {
+					sent[q.DeliveryID]++
+				}
+				r.stop()
+			}
+			require.Len(t, sent, 6)
+			for id, n := range sent {
+				assert.Equal(t, 1, n, id)
+			}
+		})
+	}
+}
+
+// Whatever happens to their connections to the store, no delivery is with a receiver
+// twice at the same time, and none is lost.
+func TestTwoProcessesNeverSendOneDeliveryAtOnce(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			var mu sync.Mutex
+			with, done := make(map[string]int), make(map[string]bool)
+			p, s := processes(t, 3, func(int) func(context.Context, *webhook.Request) (*webhook.Response, error) {
+				return func(ctx context.Context, r *webhook.Request) (*webhook.Response, error) {
+					mu.Lock()
+					with[r.DeliveryID]++
+					assert.Equal(t, 1, with[r.DeliveryID], "seed %d: with two processes at once", seed)
+					takes := time.Duration(random.Int64N(int64(15 * time.Second)))
+					mu.Unlock()
+					select {
+					case <-time.After(takes):
+					case <-ctx.Done():
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					with[r.DeliveryID]--
+					done[r.DeliveryID] = done[r.DeliveryID] || ctx.Err() == nil
+					return &webhook.Response{StatusCode: 200}, ctx.Err()
+				}
+			})
+			for i := range 5 {
+				p[0].endpoint(hookURL + strconv.Itoa(i))
+			}
+			emitted := 0
+			for range 200 {
+				i := random.IntN(len(p))
+				s[i].down.Store(random.IntN(4) == 0)
+				s[i].mute.Store(random.IntN(3) == 0)
+				if p[i].Emit(t.Context(), event(t)) == nil {
+					emitted++
+				}
+				time.Sleep(time.Duration(random.Int64N(int64(5 * time.Second))))
+			}
+			for _, st := range s {
+				st.down.Store(false)
+				st.mute.Store(false)
+			}
+			time.Sleep(time.Hour)
+			for _, r := range p {
+				r.stop()
+			}
+			assert.Len(t, done, 5*emitted)
+		})
+	}
 }

@@ -365,8 +365,8 @@ type attemptContext struct {
 	ended  bool
 }
 
-func newAttemptContext(parent context.Context, d time.Duration) *attemptContext {
-	return &attemptContext{parent: parent, deadline: time.Now().Add(d)}
+func newAttemptContext(parent context.Context, deadline time.Time) *attemptContext {
+	return &attemptContext{parent: parent, deadline: deadline}
 }
 
 func (c *attemptContext) context() context.Context {

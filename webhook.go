@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/heartbeat"
 	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
 	"github.com/ringyo-ai/webhook/internal/outage"
@@ -70,7 +71,8 @@ type Engine struct {
 	sched   *lanes.Scheduler[job]
 	hooks   *hookrun.Runner
 	feed    *feeder
-	signal  *pulse.Sender // nil where the store has no signals
+	signal  *pulse.Sender    // nil where the store has no signals
+	beats   *heartbeat.Pulse // nil unless the store is a Heartbeater
 
 	life lifecycle
 }
@@ -141,7 +143,9 @@ type Config struct {
 	// Lease is how long a process may keep a delivery before others may take it
 	// over. It must cover the wait for a slot, one attempt and its recording:
 	// at least two AttemptTimeouts and one StoreTimeout. Defaults to 60 s, or to
-	// that least value if it is longer.
+	// that least value if it is longer. Where the Store is a [Heartbeater], as those
+	// of the library are, the leases of a started process that was killed end
+	// after one AttemptTimeout and 6 s.
 	Lease time.Duration
 
 	// PollInterval is how often the store is asked for work that this process
@@ -214,6 +218,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.emits = e.newCoalescer(parallel)
 	e.results = e.newRecorder(parallel)
+	e.beats = e.newBeats()
 	e.feed = e.newFeeder()
 	e.signal = e.newSignal()
 	e.sched = e.newScheduler()

@@ -30,6 +30,8 @@ type orders struct {
 	DieBefore   int64  // operation of the database; 0: when somebody kills it
 	DieAt       failPoint
 	First       int // number of the first event
+
+	AttemptTimeout time.Duration // 0: that of newEngine
 }
 
 func TestMain(m *testing.M) {
@@ -122,6 +124,9 @@ func (o orders) run(ctx context.Context) error {
 	}
 	e, err := newEngine(s, func(c *webhook.Config) {
 		c.PerEndpoint = 16 // so that one batch can disable an endpoint
+		if o.AttemptTimeout > 0 {
+			c.AttemptTimeout, c.Lease = o.AttemptTimeout, time.Minute
+		}
 		c.Transport = &poisoned{Transport: c.Transport}
 	})
 	if err != nil {

@@ -84,7 +84,7 @@ type teller struct {
 	next int
 }
 
-// stories are what children do. All but "forever" and "poison" are the same each
+// stories are what children do. All but "forever", "hold" and "poison" are the same each
 // time.
 var stories = map[string]func(*teller) error{
 	"everything": (*teller).everything,
@@ -96,6 +96,7 @@ var stories = map[string]func(*teller) error{
 	"rotate":     (*teller).rotate,
 	"poison":     (*teller).poison,
 	"forever":    (*teller).forever,
+	"hold":       (*teller).hold,
 }
 
 // all takes steps until one fails.
@@ -230,6 +231,23 @@ func (t *teller) forever() error {
 		if err := t.emits("custom.thing", 10)(); err != nil {
 			return err
 		}
+	}
+}
+
+// hold leases more than it can send at once, some of it handed off and some claimed,
+// and waits for somebody to kill the process.
+func (t *teller) hold() error {
+	if err := t.emits("custom.thing", 20)(); err != nil {
+		return err
+	}
+	if err := t.e.Start(t); err != nil {
+		return err
+	}
+	for {
+		if err := t.emits("custom.thing", 1)(); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
