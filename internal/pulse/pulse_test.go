@@ -11,12 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/ringyo-ai/webhook/internal/pulse"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const gap = 5 * time.Millisecond
 
