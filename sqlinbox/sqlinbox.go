@@ -51,6 +51,9 @@ const DefaultTablePrefix = "webhook_"
 
 const defaultWindow = 24 * time.Hour
 
+// checkTimeout bounds what New asks a file.
+const checkTimeout = 5 * time.Second
+
 // Inbox is a [receive.Deduper] in the database of a receiving server: it knows
 // what any process has handled, before and after restarts.
 //
@@ -105,7 +108,9 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Inbox, error) {
 		return nil, invalid(p)
 	}
 	if d == SQLite {
-		switch p, err := sqldb.CheckMemory(db); {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		defer cancel()
+		switch p, err := sqldb.CheckMemory(ctx, db, db); {
 		case err != nil:
 			return nil, fmt.Errorf("sqlinbox: %w", err)
 		case p != nil:

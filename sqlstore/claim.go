@@ -61,6 +61,9 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if err := checkTerms(r.LeaseTerms); err != nil {
 		return webhook.Claimed{}, err
 	}
+	if err := s.meet(ctx, s.db); err != nil {
+		return webhook.Claimed{}, s.failed("claim", err)
+	}
 	c := &claim{s: s, key: s.queueKey(), terms: r.LeaseTerms, from: cursor, cursor: cursor}
 	if err := c.run(ctx, r.Cursor == ""); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)

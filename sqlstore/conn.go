@@ -214,6 +214,9 @@ func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
 // write runs f in a transaction and commits it. f can run again after a
 // conflict with another transaction, so it has to begin from nothing each time.
 func (s *Store) write(ctx context.Context, f func(*txn) error) error {
+	if err := s.meet(ctx, s.db); err != nil {
+		return err
+	}
 	return s.again(ctx, func() error {
 		t, err := s.dialect.begin(ctx, s)
 		if err != nil {

@@ -53,7 +53,6 @@ type dialect struct {
 	history       bool // there is a table of each endpoint's deliveries, see insertDeliveries
 	recordsAtOnce bool // successes are recorded without reading their deliveries, see recordAtOnce
 
-	check func(*sql.DB) error // asked by New
 	begin func(context.Context, *Store) (*ownTxn, error)
 	// bulk runs a statement for many rows; scan, if there is one, reads what it returns.
 	bulk func(ctx context.Context, t *txn, b batch, scan func(*sql.Rows) error) error

@@ -21,6 +21,9 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 	if in.variants {
 		return oneByOne(ctx, s, r)
 	}
+	if err := s.meet(ctx, s.db); err != nil {
+		return webhook.Enqueued{}, s.failed("enqueue", err)
+	}
 	if s.dialect.enqueue != nil {
 		if done, err := s.dialect.enqueue(ctx, s, in); done || err != nil {
 			return in.answer(s.failed("enqueue", err))
@@ -56,6 +59,9 @@ func (e *enqueuer) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webho
 	in := e.s.newIntake(webhook.EnqueueRequest{Groups: r.Groups})
 	if in.variants {
 		return oneByOne(ctx, e, r)
+	}
+	if err := e.s.meet(ctx, e.tx); err != nil {
+		return webhook.Enqueued{}, e.s.failed("enqueue in the caller's transaction", err)
 	}
 	in.restart()
 	return in.answer(e.s.failed("enqueue in the caller's transaction", in.run(ctx, &txn{s: e.s, q: e.tx})))

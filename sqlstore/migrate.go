@@ -44,8 +44,8 @@ var ErrSchema = errors.New("sqlstore: the schema is not the one that is needed")
 // each statement, and a migration that was cut off is taken up again by the next
 // call. The user needs the right to create tables and indexes.
 func (s *Store) Migrate(ctx context.Context) error {
-	if err := s.read(ctx, func(t *txn) error { return s.checkVersion(ctx, t.q) }); err != nil {
-		return err
+	if err := s.ask(ctx, s.db); err != nil {
+		return s.failed("migrate", err)
 	}
 	if s.writer != nil {
 		s.writer <- struct{}{}
@@ -70,8 +70,8 @@ func (s *Store) MigrateTx(ctx context.Context, tx Tx) error {
 		return fmt.Errorf("sqlstore: MySQL commits each statement of a migration by itself, call Migrate: %w", errors.ErrUnsupported)
 	}
 	tx = sqldb.Transaction(tx)
-	if err := s.checkVersion(ctx, tx); err != nil {
-		return err
+	if err := s.ask(ctx, tx); err != nil {
+		return s.failed("migrate", err)
 	}
 	return s.migrate(ctx, tx)
 }
@@ -127,10 +127,10 @@ func (s *Store) wrongVersion(have int) error {
 // cannot are listed in an [*UnreadableError], with which a process can start all
 // the same: the others' deliveries are sent. It reads all endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
-	if err := s.read(ctx, func(t *txn) error { return s.checkVersion(ctx, t.q) }); err != nil {
-		return err
+	if err := s.ask(ctx, s.db); err != nil {
+		return s.failed("validate", err)
 	}
-	var have int
+	have := 0
 	err := s.read(ctx, func(t *txn) (err error) {
 		have, err = s.schemaVersion(ctx, t.q)
 		return err

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 
 	"github.com/ringyo-ai/webhook"
 	"github.com/ringyo-ai/webhook/internal/sqldb"
@@ -43,30 +42,9 @@ func (s *Store) again(ctx context.Context, f func() error) error { return sqldb.
 // parting is the context of tidying up after a failure.
 func parting(ctx context.Context) (context.Context, context.CancelFunc) { return sqldb.Parting(ctx) }
 
-// checkVersion reports a server that is too old.
-func (s *Store) checkVersion(ctx context.Context, q Tx) error {
-	if err := sqldb.CheckVersion(ctx, q, sqldb.Dialect(s.own())); err != nil {
-		return fmt.Errorf("sqlstore: %w", err)
-	}
-	return nil
-}
-
 // checkDriver refuses a driver that is known to be of another dialect.
 func checkDriver(db *sql.DB, d Dialect) error {
 	if p := sqldb.CheckDriver(db, sqldb.Dialect(d)); p != nil {
-		return invalid(p.Field, p.Text)
-	}
-	return nil
-}
-
-// checkMemory refuses a database in memory when the pool may open several
-// connections.
-func checkMemory(db *sql.DB) error {
-	p, err := sqldb.CheckMemory(db)
-	switch {
-	case err != nil:
-		return fmt.Errorf("sqlstore: %w", err)
-	case p != nil:
 		return invalid(p.Field, p.Text)
 	}
 	return nil

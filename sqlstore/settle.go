@@ -22,7 +22,10 @@ func (s *Store) Settle(ctx context.Context, batch []webhook.Settlement) (webhook
 		}
 		items = append(items, item{Settlement: &batch[i], k: k, at: i})
 	}
-	err := s.settleAll(ctx, items, &out)
+	err := s.meet(ctx, s.db)
+	if err == nil {
+		err = s.settleAll(ctx, items, &out)
+	}
 	if err == nil && out.Now.IsZero() {
 		out.Now, err = s.Now(ctx)
 	}

@@ -19,7 +19,6 @@ var sqlite = dialect{
 	history:       true,
 	recordsAtOnce: true,
 	statements:    sqliteSQL(),
-	check:         checkMemory,
 	begin:         beginFile,
 	bulk:          bulkChunks,
 	keyArg:        keyBytes,

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +38,13 @@ type Options struct {
 	// whose Config.Listen listens to it delivers at once what this one emits. Of the
 	// same form as TablePrefix, at most 63 bytes. Defaults to none.
 	NotifyChannel string
+
+	// AllowServers names databases that are refused with a [ServerError] otherwise,
+	// by its field Name, such as "CockroachDB". The store is tested on none of them.
+	AllowServers []string
+
+	// Logger takes what the operator should know. Defaults to slog.Default().
+	Logger *slog.Logger
 }
 
 // DefaultTablePrefix begins the name of each table.
@@ -49,7 +58,10 @@ type Store struct {
 	sql     *statements
 	prefix  string // qualified, as it stands before a table's name
 	keys    keyring
-	notify  string // the statement that notifies; empty: none does
+	notify  string       // the statement that notifies; empty: none does
+	allowed []string     // Options.AllowServers
+	log     *slog.Logger // of the options
+	met     atomic.Bool  // the database is one that the store can use
 
 	writer   chan struct{} // held while writing, by dialects with one writer
 	prepared preparedSet
@@ -89,10 +101,10 @@ const (
 
 // New makes a Store on db, which stays the caller's to configure and to close.
 // nil options are the defaults. It refuses a driver that is known to be of
-// another dialect, and a SQLite database in memory whose pool may open more than
-// one connection, since each would have a database of its own. That question is
-// asked of SQLite at once; nothing is asked of a server, so that New works while
-// it is down. Use [Store.Migrate] or [Store.Validate] before the first event.
+// another dialect. It asks the database nothing, so that it works while that is
+// down: use [Store.Migrate] or [Store.Validate] before the first event. A Store that
+// has done neither asks before it first writes or leases, with the errors of
+// [Store.Validate] that are about what the database is.
 func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	if db == nil {
 		return nil, invalid("db", "is nil")
@@ -119,7 +131,14 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, name := range opts.AllowServers {
+		if !slices.Contains(sqldb.Unfit(), name) {
+			return nil, invalid(fmt.Sprintf("Options.AllowServers[%d]", i), "is none of "+strings.Join(slices.Compact(slices.Sorted(slices.Values(sqldb.Unfit()))), ", "))
+		}
+	}
 	s := &Store{
+		allowed: slices.Clone(opts.AllowServers),
+		log:     cmp.Or(opts.Logger, slog.Default()),
 		db:      db,
 		notify:  notify,
 		dialect: spec,
@@ -135,11 +154,6 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	s.unlisted.Store(historyLag) // what processes before this one have left
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)
-	}
-	if spec.check != nil {
-		if err := spec.check(db); err != nil {
-			return nil, err
-		}
 	}
 	return s, nil
 }
@@ -207,6 +221,9 @@ func (s *Store) failed(op string, err error) error {
 		if errors.Is(err, plain) {
 			return err
 		}
+	}
+	if unfit := (*ServerError)(nil); errors.As(err, &unfit) || errors.Is(err, webhook.ErrInvalidArgument) {
+		return err
 	}
 	if kindOf(err) == kindNoTable {
 		return fmt.Errorf("sqlstore: %s: the tables %s… are missing or of another version, call Migrate: %w", op, s.prefix, err)

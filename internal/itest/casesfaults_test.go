@@ -238,7 +238,9 @@ func TestAPoolOfDatabasesInMemoryIsRefused(t *testing.T) { // E21
 		t.Cleanup(func() { _ = db.Close() })
 		for connections, ok := range map[int]bool{0: false, 2: false, 1: true} {
 			db.SetMaxOpenConns(connections)
-			_, err = sqlstore.New(db, sqlstore.SQLite, nil)
+			s, err := sqlstore.New(db, sqlstore.SQLite, nil)
+			require.NoError(t, err, "New asks nothing")
+			err = s.Migrate(ctx)
 			if ok {
 				require.NoError(t, err, dsn)
 				continue

@@ -91,9 +91,6 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	file, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "a.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = file.Close() })
-	memory, err := sql.Open("sqlite", ":memory:")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = memory.Close() })
 	pg, err := sql.Open("pgx", "postgres://127.0.0.1:1/nowhere")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = pg.Close() })
@@ -109,7 +106,6 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{"no dialect", file, 0, nil, "dialect must be"},
 		{"the dialect of another driver", file, sqlstore.Postgres, nil, "the driver of db, modernc.org/sqlite, is of SQLite"},
 		{"the dialect of another server", pg, sqlstore.MySQL, nil, "is of PostgreSQL"},
-		{"a pool of databases in memory", memory, sqlstore.SQLite, nil, "SetMaxOpenConns(1)"},
 		{"a prefix that is SQL", file, sqlstore.SQLite, &sqlstore.Options{TablePrefix: "a; drop table b; --"}, "TablePrefix"},
 		{"a prefix that is too long", file, sqlstore.SQLite, &sqlstore.Options{TablePrefix: fmt.Sprintf("a%032d", 0)}, "TablePrefix"},
 		{"a schema where there is none", file, sqlstore.SQLite, &sqlstore.Options{Schema: "s"}, "Schema"},
@@ -122,6 +118,20 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 			assert.ErrorIs(t, err, webhook.ErrInvalidArgument)
 		})
+	}
+}
+
+// Each connection of the pool would have a database of its own.
+func TestAPoolOfDatabasesInMemoryIsRefusedAtItsFirstUse(t *testing.T) {
+	t.Parallel()
+	memory, err := sql.Open("sqlite", ":memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = memory.Close() })
+	s, err := sqlstore.New(memory, sqlstore.SQLite, nil)
+	require.NoError(t, err, "New asks nothing")
+	for call, err := range useEach(s, memory) {
+		require.ErrorContains(t, err, "SetMaxOpenConns(1)", call)
+		assert.ErrorIs(t, err, webhook.ErrInvalidArgument, call)
 	}
 }
 

@@ -1,12 +1,8 @@
 package itest
 
 import (
-	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"io"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -54,45 +50,9 @@ func TestAServerThatIsTooOldIsNamed(t *testing.T) {
 	}
 }
 
-// oldServer is a database that answers its version to the first question, and
-// errAsked to whatever else it is asked.
-type oldServer string
-
-var versionQuery = regexp.MustCompile(`version(\(\)|'\))`)
-
-var errAsked = errors.New("asked for more than the version")
-
-func (v oldServer) Connect(context.Context) (driver.Conn, error) { return v, nil }
-func (v oldServer) Driver() driver.Driver                        { return v }
-func (v oldServer) Open(string) (driver.Conn, error)             { return v, nil }
-func (v oldServer) Prepare(string) (driver.Stmt, error)          { return nil, errAsked }
-func (v oldServer) Close() error                                 { return nil }
-func (v oldServer) Begin() (driver.Tx, error)                    { return nil, errAsked }
-
-func (v oldServer) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) {
-	return nil, errAsked
-}
-
-func (v oldServer) QueryContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
-	if !versionQuery.MatchString(query) {
-		return nil, errAsked
-	}
-	return &oneRow{text: string(v)}, nil
-}
-
-// oneRow is the answer.
-type oneRow struct {
-	text string
-	read bool
-}
-
-func (r *oneRow) Columns() []string { return []string{"version"} }
-func (r *oneRow) Close() error      { return nil }
-
-func (r *oneRow) Next(into []driver.Value) error {
-	if r.read {
-		return io.EOF
-	}
-	r.read, into[0] = true, r.text
-	return nil
+// oldServer returns a database of that version which is nothing else.
+func oldServer(version string) *fakeServer {
+	return &fakeServer{values: map[string]string{
+		"version()": version, "@@version_comment": "MySQL Community Server - GPL", "'server_version'": version, "sqlite_version()": version,
+	}}
 }

@@ -7,12 +7,12 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Dialect is the kind of database.
@@ -44,16 +44,22 @@ type Problem struct{ Field, Text string }
 
 // CheckDriver refuses a driver that is known to be of another dialect.
 func CheckDriver(db *sql.DB, d Dialect) *Problem {
-	t := reflect.TypeOf(db.Driver())
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
+	pkg := packageOf(db.Driver())
 	for path, of := range knownDrivers {
-		if of != d && strings.HasPrefix(t.PkgPath(), path) {
+		if of != d && strings.HasPrefix(pkg, path) {
 			return &Problem{"dialect", fmt.Sprintf("is %v, but the driver of db, %s, is of %v", d, path, of)}
 		}
 	}
 	return nil
+}
+
+// packageOf returns the import path of a driver.
+func packageOf(d driver.Driver) string {
+	t := reflect.TypeOf(d)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()
 }
 
 var knownDrivers = map[string]Dialect{
@@ -67,20 +73,14 @@ var knownDrivers = map[string]Dialect{
 	"github.com/ncruces/go-sqlite3":          SQLite,
 }
 
-// checkTimeout bounds what a constructor asks a file.
-const checkTimeout = 5 * time.Second
-
-// CheckMemory refuses a SQLite database in memory when the pool may open several
-// connections: each would be a database of its own.
-func CheckMemory(db *sql.DB) (*Problem, error) {
+// CheckMemory refuses a SQLite database in memory when the pool db may open several
+// connections: each would be a database of its own. It asks q, which is of that pool.
+func CheckMemory(ctx context.Context, db *sql.DB, q Tx) (*Problem, error) {
 	if db.Stats().MaxOpenConnections == 1 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-	defer cancel()
-	var seq int
-	var name, file string
-	if err := db.QueryRowContext(ctx, `select seq, name, coalesce(file, '') from pragma_database_list where name = 'main'`).Scan(&seq, &name, &file); err != nil {
+	var file string
+	if err := q.QueryRowContext(ctx, `select coalesce(file, '') from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
 	if file == "" {
