@@ -25,8 +25,10 @@ var ErrSchema = errors.New("sqlinbox: the tables are of another version than thi
 // them with a tool of their own. Their names (000001_webhook_inbox.up.sql) and the
 // comments in them are those that both goose and golang-migrate read; the tables have
 // the default prefix. They are numbered apart from the migrations of anything else, so
-// give such a tool a version table of its own for them. Do not use [Inbox.Migrate] as
-// well; [Inbox.Validate] says at the start whether the tool has run. An unknown dialect has no files.
+// give such a tool a version table of its own for them. golang-migrate sends a file as a
+// whole, which on MySQL needs multiStatements=true in its data source. Do not use
+// [Inbox.Migrate] as well; [Inbox.Validate] says at the start whether the tool has run. An
+// unknown dialect has no files.
 func Migrations(d Dialect) fs.FS {
 	dir := map[Dialect]string{Postgres: "postgres", MySQL: "mysql", SQLite: "sqlite"}[d]
 	if dir == "" {
@@ -59,7 +61,7 @@ func (i *Inbox) Migrate(ctx context.Context) error {
 		case have > SchemaVersion:
 			return fmt.Errorf("%w: it has version %d, and this program works with %d: update it", ErrSchema, have, SchemaVersion)
 		}
-		return sqldb.Apply(ctx, q, Migrations(i.dialect), have, i.prefix)
+		return sqldb.Apply(ctx, q, sqldb.Dialect(i.dialect), Migrations(i.dialect), have, i.prefix)
 	})
 	if err != nil && !errors.Is(err, ErrSchema) {
 		return fmt.Errorf("sqlinbox: migrate (the SQL to run by hand is in Migrations(%v)): %w", i.dialect, err)

@@ -53,11 +53,11 @@ func statementsOf(d Dialect, prefix string) statements {
 		s.purge = old + `)`
 	}
 	for _, text := range []*string{&s.lock, &s.version, &s.begin, &s.state, &s.commit, &s.abandon, &s.mark, &s.purge} {
-		*text = strings.TrimSpace(strings.ReplaceAll(*text, "{p}", prefix))
+		*text = strings.TrimSpace(sqldb.Named(sqldb.Dialect(d), *text, prefix))
 		if d == Postgres {
 			*text = sqldb.Number(*text)
 		}
 	}
-	s.hasSchema = sqldb.HasTable(sqldb.Dialect(d), prefix+"inbox_schema")
+	s.hasSchema = sqldb.HasTable(sqldb.Dialect(d), sqldb.Named(sqldb.Dialect(d), "{p}inbox_schema", prefix))
 	return s
 }

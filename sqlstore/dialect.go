@@ -36,6 +36,7 @@ var dialects = map[Dialect]*dialect{Postgres: &postgres, MySQL: &mysql, SQLite: 
 // dialect is what one kind of database does in its own way: its SQL, and the few
 // steps that have another shape there.
 type dialect struct {
+	kind        sqldb.Dialect
 	name        string
 	concurrency int // see [webhook.ConcurrencyHinter]
 	statements  statements
@@ -184,11 +185,11 @@ func (s statements) render(prefix string, d *dialect) *statements {
 	if !d.ownClock {
 		s.Now = "select {clock}"
 	}
-	r := strings.NewReplacer("{p}", prefix, "{clock}", s.Clock, "{update}", update, "{skip}", skip)
+	r := strings.NewReplacer("{clock}", s.Clock, "{update}", update, "{skip}", skip)
 	s.ReadyStep = strings.ReplaceAll(s.HeldStep, "state = 4", "state = 0")
 	v := reflect.ValueOf(&s).Elem()
 	forTexts(v, func(text string) string {
-		text = strings.TrimSpace(r.Replace(text))
+		text = sqldb.Named(d.kind, strings.TrimSpace(r.Replace(text)), prefix)
 		if d.numbered {
 			text = sqldb.Number(text)
 		}

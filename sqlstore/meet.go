@@ -45,7 +45,7 @@ func (s *Store) ask(ctx context.Context, q Tx) error {
 }
 
 func (s *Store) judge(ctx context.Context, q Tx) error {
-	d := sqldb.Dialect(s.own())
+	d := s.dialect.kind
 	srv, err := sqldb.Ask(ctx, q, s.db.Driver(), d)
 	if err != nil {
 		return err

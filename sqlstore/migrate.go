@@ -21,7 +21,8 @@ const SchemaVersion = 1
 // Migrations returns the numbered migrations of a dialect as files, for those
 // who run them with a tool of their own. Their names (000001_webhook.up.sql) and
 // the comments in them are those that both goose and golang-migrate read; the
-// tables have the default prefix. Do not use [Store.Migrate] as well.
+// tables have the default prefix. golang-migrate sends a file as a whole, which on
+// MySQL needs multiStatements=true in its data source. Do not use [Store.Migrate] as well.
 func Migrations(d Dialect) fs.FS {
 	spec := dialects[d]
 	if spec == nil {
@@ -51,7 +52,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		s.writer <- struct{}{}
 		defer func() { <-s.writer }()
 	}
-	err := sqldb.Exclusive(ctx, s.db, sqldb.Dialect(s.own()), s.prefix, func(q sqldb.Tx) error { return s.migrate(ctx, q) })
+	err := sqldb.Exclusive(ctx, s.db, s.dialect.kind, s.prefix, func(q sqldb.Tx) error { return s.migrate(ctx, q) })
 	if err != nil && !errors.Is(err, ErrSchema) {
 		return fmt.Errorf("sqlstore: migrate (the SQL to run by hand is in Migrations(%v)): %w", s.dialect.name, err)
 	}
@@ -85,18 +86,11 @@ func (s *Store) migrate(ctx context.Context, q Tx) error {
 	if have > SchemaVersion {
 		return s.wrongVersion(have)
 	}
-	return sqldb.Apply(ctx, q, Migrations(s.own()), have, s.prefix)
+	return sqldb.Apply(ctx, q, s.dialect.kind, Migrations(s.own()), have, s.prefix)
 }
 
 // own returns the dialect as a caller names it.
-func (s *Store) own() Dialect {
-	for d, spec := range dialects {
-		if spec == s.dialect {
-			return d
-		}
-	}
-	return 0
-}
+func (s *Store) own() Dialect { return Dialect(s.dialect.kind) }
 
 // schemaVersion returns the version that is there, 0 for none. It looks for the
 // table first: in PostgreSQL a statement that fails would end the transaction.

@@ -9,6 +9,7 @@ import (
 )
 
 var mysql = dialect{
+	kind:          sqldb.MySQL,
 	name:          "MySQL",
 	concurrency:   4,
 	statements:    mysqlSQL(),

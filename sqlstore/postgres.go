@@ -10,6 +10,7 @@ import (
 )
 
 var postgres = dialect{
+	kind:         sqldb.Postgres,
 	name:         "PostgreSQL",
 	concurrency:  4,
 	numbered:     true,

@@ -9,6 +9,7 @@ import (
 )
 
 var sqlite = dialect{
+	kind:          sqldb.SQLite,
 	name:          "SQLite",
 	concurrency:   1,
 	oneWriter:     true,

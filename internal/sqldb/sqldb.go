@@ -105,11 +105,34 @@ func Prefix(d Dialect, prefix, schema string) (string, *Problem) {
 	case !nameForm.MatchString(schema):
 		return "", &Problem{"Options.Schema", form}
 	}
-	quote := `"`
+	return quoted(d, schema) + "." + prefix, nil
+}
+
+// quoted returns a name that is not taken for a word of the language.
+func quoted(d Dialect, name string) string {
 	if d == MySQL {
-		quote = "`"
+		return "`" + name + "`"
 	}
-	return quote + schema + quote + "." + prefix, nil
+	return `"` + name + `"`
+}
+
+// defaultPrefix begins names that are no word of any database.
+const defaultPrefix = "webhook_"
+
+var placeOfName = regexp.MustCompile(`\{p\}([a-z_]+)`)
+
+// Named puts the names of tables into a text, in which {p} stands before each. They
+// are quoted, since a prefix can make a word of the language of one, such as release.
+func Named(d Dialect, text, prefix string) string {
+	i := strings.LastIndexByte(prefix, '.') + 1
+	schema, prefix := prefix[:i], prefix[i:]
+	return placeOfName.ReplaceAllStringFunc(text, func(place string) string {
+		name := prefix + strings.TrimPrefix(place, "{p}")
+		if prefix != defaultPrefix {
+			name = quoted(d, name)
+		}
+		return schema + name
+	})
 }
 
 // Number turns each ? into $1, $2, … .

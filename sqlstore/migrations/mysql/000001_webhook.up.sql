@@ -2,7 +2,7 @@
 -- Text that is compared is varbinary: exact bytes, whatever the character set
 -- of the connection, and no padding with spaces. MySQL commits each statement by
 -- itself, so every one of them can be run again.
-create table if not exists webhook_schema (version int not null) engine = InnoDB;
+create table if not exists webhook_schema (version int primary key) engine = InnoDB;
 
 -- One row for each account that ever had an endpoint. Whatever concerns which
 -- events lead where adds one to its version, and so locks it.

@@ -1,5 +1,5 @@
 -- +goose Up
-create table webhook_schema (version integer not null);
+create table webhook_schema (version integer primary key);
 
 -- One row for each account that ever had an endpoint. Whatever concerns which
 -- events lead where adds one to its version, and so locks it.

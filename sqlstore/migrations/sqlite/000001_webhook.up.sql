@@ -1,5 +1,5 @@
 -- +goose Up
-create table webhook_schema (version integer not null);
+create table webhook_schema (version integer primary key);
 
 -- One row for each account that ever had an endpoint. Whatever concerns which
 -- events lead where adds one to its version, and so locks it.
@@ -111,7 +111,7 @@ create table webhook_history (
 	delivery blob not null,
 	primary key (endpoint, delivery)
 ) without rowid;
-create table webhook_history_end (delivery blob not null);
+create table webhook_history_end (delivery blob primary key not null);
 insert into webhook_history_end (delivery) values (x'');
 
 -- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry, 6
