@@ -87,7 +87,9 @@ type DeliveryQuery struct {
 
 // ListDeliveries returns a page of deliveries, newest first. A page may hold
 // fewer than Limit and still have a Next. Those of a deleted endpoint are returned
-// too; for an id that does not exist the page is empty, which is no error.
+// too. It fails with [ErrNotFound] for an endpoint that does not exist, and with
+// [ErrInvalidArgument] for a Status that is none of the constants. For an event that
+// does not exist, or no longer, the page is empty.
 func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
 	limit, err := pageLimit(q.Limit)
 	if err != nil {

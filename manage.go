@@ -168,7 +168,8 @@ func (e *Engine) endpoint(ctx context.Context, accountID, id string) (EndpointRe
 	})
 }
 
-// ListEndpoints returns a page of the account's endpoints, newest first.
+// ListEndpoints returns a page of the account's endpoints, newest first. It fails with
+// [ErrInvalidArgument] for a Status that is none of the constants.
 func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q EndpointQuery) (Page[Endpoint], error) {
 	limit, err := pageLimit(q.Limit)
 	if err != nil {

@@ -48,7 +48,8 @@ type EndpointStore interface {
 	// [ErrEndpointLimit] when the account already has c.Max endpoints (0 means
 	// any number), checked so that two concurrent calls cannot both pass, and
 	// with [ErrIDConflict] when the id is or was in use: an id is not given
-	// twice, so that old deliveries never reach a new URL.
+	// twice while anything remembers it, so that old deliveries never reach a new
+	// URL; see Maintain. No other fault is reported as that.
 	CreateEndpoint(ctx context.Context, c EndpointCreate) (EndpointRecord, error)
 
 	// GetEndpoint returns one endpoint with its secrets, or ErrNotFound.
@@ -71,13 +72,14 @@ type EndpointStore interface {
 	UpdateEndpoint(ctx context.Context, u EndpointUpdate) (EndpointRecord, error)
 
 	// ListEndpoints returns the endpoints of one account, newest first; none
-	// when the account has none.
+	// when the account has none. A Status that is none of the constants fails with
+	// [ErrInvalidArgument].
 	ListEndpoints(ctx context.Context, f EndpointFilter) (Page[EndpointRecord], error)
 
 	// DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim returns
-	// it again. Maintain cancels what is still pending, with the reason
-	// [ReasonEndpointDeleted]; what waits for a retry or is leased can take until
-	// it is due. The log of its deliveries stays. A Settle that arrives later
+	// it again. What is unfinished is cancelled, with the reason
+	// [ReasonEndpointDeleted], and reads so at once, although Maintain may record it
+	// later. The log of its deliveries stays. A Settle that arrives later
 	// does not fail and makes nothing pending again. DeleteEndpoint fails with
 	// ErrNotFound when there is no such endpoint, or no longer.
 	DeleteEndpoint(ctx context.Context, accountID, id string) error
@@ -139,7 +141,8 @@ type Queue interface {
 	// has become due is made ready, expired leases too (each adds one to
 	// [Leased.Expired]); deliveries of inactive endpoints are held, those of
 	// active ones released, those of deleted ones cancelled; history older than
-	// r.Retention is purged. Any number of processes may call it.
+	// r.Retention is purged, and so are endpoints that were deleted longer ago and
+	// have no deliveries left. Any number of processes may call it.
 	Maintain(ctx context.Context, r MaintainRequest) (Maintained, error)
 }
 
@@ -150,9 +153,11 @@ type Log interface {
 
 	// ListDeliveries returns deliveries, newest first. The filter names an
 	// endpoint, an event or a delivery; one that names none fails with
-	// [ErrInvalidArgument], since no index serves it. What the filter names need
-	// not exist: the page is empty then. The deliveries of a deleted endpoint
-	// are still answered.
+	// [ErrInvalidArgument], since no index serves it, and so does a Status that is
+	// none of the constants. An endpoint that there never was, or that Maintain has
+	// purged, fails with ErrNotFound; the deliveries of a deleted one are still
+	// returned. An event or a delivery need not exist, since retention takes them
+	// away: the page is empty then.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error)
 
 	// ListAttempts returns the attempts of one delivery, oldest first, or

@@ -343,7 +343,7 @@ type Maintained struct {
 	Held      int  // deliveries of inactive endpoints
 	Released  int  // deliveries of endpoints that are active again
 	Cancelled int  // deliveries of deleted endpoints
-	Purged    int  // finished deliveries and events
+	Purged    int  // finished deliveries, events, and deleted endpoints
 	Dropped   int  // what waited for an endpoint, or in the place of a delivery, that somebody deleted by hand
 	More      bool // a limit was reached: call again
 	PurgeMore bool // More is set, and there may be more to purge: call again with Retention

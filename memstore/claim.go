@@ -19,7 +19,7 @@ const (
 // store, for all callers together. The cursor is the number of endpoints that the
 // calls before have left of their round, and empty when a new one begins.
 func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
-	left, err := roundLeft(r)
+	left, err := s.roundLeft(r)
 	if err != nil {
 		return webhook.Claimed{}, err
 	}
@@ -43,11 +43,11 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 }
 
 // roundLeft returns how many endpoints the caller's round may still visit.
-func roundLeft(r webhook.ClaimRequest) (int, error) {
+func (s *Store) roundLeft(r webhook.ClaimRequest) (int, error) {
 	if err := checkTerms(r.LeaseTerms); err != nil || r.Cursor == "" {
 		return 0, err
 	}
-	left, err := parseCursor(r.Cursor)
+	left, err := s.parseCursor(r.Cursor)
 	return int(min(left, 1<<30)), err // #nosec G115 -- bounded
 }
 
@@ -104,7 +104,7 @@ func (c *claim) inTurn(left int) {
 			return
 		}
 		if visits == mostVisits {
-			c.out.More, c.out.Cursor = true, formatCursor(uint64(n)) // #nosec G115 -- n is positive
+			c.out.More, c.out.Cursor = true, c.s.formatCursor(uint64(n)) // #nosec G115 -- n is positive
 			return
 		}
 		visits++

@@ -8,7 +8,7 @@
 // bounds them is the caller's own emitting. Of what has ended it keeps the
 // newest [Options].History deliveries, and as many events that nobody was
 // subscribed to; an older event id is then forgotten, so that emitting it again
-// is a new event. The id of a deleted endpoint is never forgotten.
+// is a new event. The id of a deleted endpoint is kept until retention purges it.
 //
 // # Cost
 //

@@ -16,7 +16,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 		return webhook.EndpointRecord{}, err
 	}
 	defer s.mu.Unlock()
-	if _, used := s.endpoints[rec.ID]; used {
+	if s.endpoints[rec.ID] != nil || s.graves[rec.ID] != nil {
 		return webhook.EndpointRecord{}, webhook.ErrIDConflict
 	}
 	if acc := s.accounts[rec.AccountID]; acc != nil && c.Max > 0 && acc.live >= c.Max {
@@ -131,6 +131,11 @@ func forgetPace(r *webhook.EndpointRecord) {
 
 // ListEndpoints implements [webhook.EndpointStore].
 func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
+	switch f.Status {
+	case "", webhook.EndpointActive, webhook.EndpointFailing, webhook.EndpointInactive:
+	default:
+		return webhook.Page[webhook.EndpointRecord]{}, invalid("Status", "must be active, failing or inactive")
+	}
 	if _, err := s.begin(ctx); err != nil {
 		return webhook.Page[webhook.EndpointRecord]{}, err
 	}
@@ -140,14 +145,15 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 	if acc := s.accounts[f.AccountID]; acc != nil {
 		h = &acc.endpoints
 	}
-	return page(h, f.Cursor, f.Limit,
+	return page(s, h, f.Cursor, f.Limit,
 		func(ep *endpoint) bool { return f.Status == "" || ep.rec.Status == f.Status },
 		func(ep *endpoint) webhook.EndpointRecord { return cloneEndpoint(ep.rec) })
 }
 
 // DeleteEndpoint implements [webhook.EndpointStore].
 func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
-	if _, err := s.begin(ctx); err != nil {
+	now, err := s.begin(ctx)
+	if err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
@@ -155,7 +161,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 	if err != nil {
 		return err
 	}
-	ep.deleted = true
+	ep.deleted, ep.ended = true, now.UnixNano()
 	ep.acc.unsubscribe(ep)
 	ep.acc.endpoints.drop()
 	ep.acc.live--
@@ -175,12 +181,26 @@ func (s *Store) find(accountID, id string) (*endpoint, error) {
 	return ep, nil
 }
 
+// buried is what is kept of a deleted endpoint that has no delivery left, until it is
+// purged.
+type buried struct {
+	id, account string
+	ended       int64 // Unix nanoseconds: when it was deleted
+}
+
 // forget keeps nothing but the id of a deleted endpoint that has no delivery
 // left.
 func (s *Store) forget(ep *endpoint) {
-	if ep.deleted && ep.log.len() == 0 {
-		s.endpoints[ep.rec.ID] = nil
+	id := ep.rec.ID
+	if ep.deleted && ep.log.len() == 0 && s.endpoints[id] == ep {
+		delete(s.endpoints, id)
+		s.graves[id] = s.gravesIn.PushBack(buried{id: id, account: ep.rec.AccountID, ended: ep.ended})
 	}
+}
+
+// invalid makes the error for one field of an argument.
+func invalid(field, problem string) error {
+	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem}}}
 }
 
 // account returns the account, which it makes if need be.

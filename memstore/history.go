@@ -2,8 +2,10 @@ package memstore
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -56,14 +58,14 @@ func (h *history[E]) from(seq uint64) int {
 // page lists, newest first, up to limit entries that are older than the cursor
 // and wanted. It looks at a bounded number of entries, so that a filter that
 // matches little does not hold the store's lock for long.
-func page[E entry, T any](h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
+func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
 	var p webhook.Page[T]
 	if limit < 1 {
 		return p, fmt.Errorf("memstore: %w: Limit must be at least 1", webhook.ErrInvalidArgument)
 	}
 	i := len(h.items)
 	if cursor != "" {
-		seq, err := parseCursor(cursor)
+		seq, err := s.parseCursor(cursor)
 		if err != nil {
 			return p, err
 		}
@@ -71,7 +73,7 @@ func page[E entry, T any](h *history[E], cursor string, limit int, want func(E) 
 	}
 	for look := 16*limit + 256; i > 0; look-- {
 		if len(p.Items) == limit || look == 0 {
-			p.Next = formatCursor(h.items[i].order())
+			p.Next = s.formatCursor(h.items[i].order())
 			break
 		}
 		i--
@@ -82,11 +84,16 @@ func page[E entry, T any](h *history[E], cursor string, limit int, want func(E) 
 	return p, nil
 }
 
-func formatCursor(seq uint64) string { return strconv.FormatUint(seq, 36) }
+// A cursor is a number and a sum of it that the store alone can make, so that one
+// which it did not return is refused.
+func (s *Store) formatCursor(seq uint64) string {
+	return strconv.FormatUint(seq, 36) + "." + strconv.FormatUint(maphash.Comparable(s.seed, seq), 36)
+}
 
-func parseCursor(s string) (uint64, error) {
-	seq, err := strconv.ParseUint(s, 36, 64)
-	if err != nil {
+func (s *Store) parseCursor(text string) (uint64, error) {
+	number, _, _ := strings.Cut(text, ".")
+	seq, err := strconv.ParseUint(number, 36, 64)
+	if err != nil || text != s.formatCursor(seq) {
 		return 0, fmt.Errorf("memstore: %w: Cursor is not one that this store returned", webhook.ErrInvalidArgument)
 	}
 	return seq, nil

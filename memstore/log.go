@@ -29,12 +29,31 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 	if f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "" {
 		return webhook.Page[webhook.Delivery]{}, fmt.Errorf("memstore: %w: the filter must name a delivery, an endpoint or an event", webhook.ErrInvalidArgument)
 	}
+	if f.Status != "" && !slices.Contains(deliveryStatuses, f.Status) {
+		return webhook.Page[webhook.Delivery]{}, invalid("Status", "must be pending, held, delivered, exhausted or cancelled")
+	}
 	if _, err := s.begin(ctx); err != nil {
 		return webhook.Page[webhook.Delivery]{}, err
 	}
 	defer s.mu.Unlock()
-	return page(s.narrowest(f), f.Cursor, f.Limit,
+	if f.EndpointID != "" && !s.remembers(f.AccountID, f.EndpointID) {
+		return webhook.Page[webhook.Delivery]{}, webhook.ErrNotFound
+	}
+	return page(s, s.narrowest(f), f.Cursor, f.Limit,
 		func(d *delivery) bool { return matches(d, f) }, (*delivery).public)
+}
+
+var deliveryStatuses = []webhook.DeliveryStatus{
+	webhook.DeliveryPending, webhook.DeliveryHeld, webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled,
+}
+
+// remembers reports whether the account has the endpoint, or had it, until it is purged.
+func (s *Store) remembers(accountID, id string) bool {
+	if ep := s.endpoints[id]; ep != nil {
+		return ep.rec.AccountID == accountID
+	}
+	grave := s.graves[id]
+	return grave != nil && grave.Value.(buried).account == accountID
 }
 
 // narrowest returns the shortest list that holds all deliveries of the filter.
@@ -61,7 +80,7 @@ func matches(d *delivery, f webhook.DeliveryFilter) bool {
 	return d.ev.rec.AccountID == f.AccountID &&
 		(f.EndpointID == "" || d.ep.rec.ID == f.EndpointID) &&
 		(f.EventID == "" || d.ev.rec.ID == f.EventID) &&
-		(f.Status == "" || d.phase.status() == f.Status)
+		(f.Status == "" || d.status() == f.Status)
 }
 
 // ListAttempts implements [webhook.Log].
@@ -126,13 +145,13 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 		return out, err
 	}
 	h := &ep.acc.timeline
-	i, err := replayFrom(h, r)
+	i, err := s.replayFrom(h, r)
 	if err != nil {
 		return out, err
 	}
 	for n := 0; i < len(h.items); i++ {
 		if n == max(1, r.Limit) {
-			out.Next = formatCursor(h.items[i].seq)
+			out.Next = s.formatCursor(h.items[i].seq)
 			break
 		}
 		n++
@@ -144,9 +163,9 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 }
 
 // replayFrom returns the index of the first event to look at.
-func replayFrom(h *history[*event], r webhook.ReplayRequest) (int, error) {
+func (s *Store) replayFrom(h *history[*event], r webhook.ReplayRequest) (int, error) {
 	if r.Cursor != "" {
-		seq, err := parseCursor(r.Cursor)
+		seq, err := s.parseCursor(r.Cursor)
 		return h.from(seq), err
 	}
 	return sort.Search(len(h.items), func(i int) bool { return !h.items[i].rec.CreatedAt.Before(r.Since) }), nil
@@ -225,6 +244,12 @@ func (s *Store) total(now time.Time) webhook.QueueStats {
 		ep.countReady(&q, now)
 	}
 	q.Held = s.counts[held] + s.counts[ready] - q.Ready
+	for _, ep := range s.moving {
+		if ep.deleted { // its deliveries are no longer pending, although they wait for Maintain
+			q.Waiting -= ep.counts[waiting]
+			q.Held -= ep.counts[held] + ep.counts[ready]
+		}
+	}
 	return q
 }
 

@@ -145,6 +145,18 @@ func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 		s.purgeEvent(f.Value.(*event))
 		m.Purged++
 	}
+	for n := 0; ; n++ {
+		f := s.gravesIn.Front()
+		if f == nil || f.Value.(buried).ended >= before.UnixNano() {
+			break
+		}
+		if n == limit {
+			m.More, m.PurgeMore = true, true
+			break
+		}
+		delete(s.graves, s.gravesIn.Remove(f).(buried).id)
+		m.Purged++
+	}
 }
 
 // trim keeps the history within its bound.

@@ -3,6 +3,7 @@ package memstore
 import (
 	"container/list"
 	"context"
+	"hash/maphash"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -35,7 +36,7 @@ type Store struct {
 
 	mu         sync.Mutex
 	accounts   map[string]*account
-	endpoints  map[string]*endpoint // all that ever were: nil once nothing but the id is left
+	endpoints  map[string]*endpoint // those of which more than the id is left
 	deliveries map[string]*delivery
 
 	turns    list.List   // of *endpoint: active ones with something ready, in turn
@@ -49,6 +50,10 @@ type Store struct {
 
 	processes map[webhook.ProcessID]int64 // Unix nanoseconds: when the time of each is over
 
+	graves   map[string]*list.Element // of buried, by id: deleted endpoints without deliveries
+	gravesIn list.List                // of buried, in the order in which they got there
+
+	seed     maphash.Seed                              // of cursors
 	patterns map[webhook.EventType][]webhook.EventType // a cache of EventType.Patterns
 
 	seq        uint64 // of the newest endpoint, event or delivery
@@ -73,6 +78,8 @@ func NewWith(o Options) *Store {
 		endpoints:  make(map[string]*endpoint),
 		deliveries: make(map[string]*delivery),
 		processes:  make(map[webhook.ProcessID]int64),
+		graves:     make(map[string]*list.Element),
+		seed:       maphash.MakeSeed(),
 		patterns:   make(map[webhook.EventType][]webhook.EventType),
 	}
 	if s.clock == nil {

@@ -26,6 +26,7 @@ type endpoint struct {
 	seq     uint64
 	acc     *account
 	deleted bool
+	ended   int64 // Unix nanoseconds: when it was deleted
 
 	ready, begun queue // both of the phase ready: not yet attempted on their schedule, and attempted
 	held         queue
@@ -114,6 +115,19 @@ func (p phase) status() webhook.DeliveryStatus {
 	}
 }
 
+// endedWithItsEndpoint reports whether it was unfinished when its endpoint was deleted,
+// whether or not Maintain got to recording that.
+func (d *delivery) endedWithItsEndpoint() bool {
+	return d.ep.deleted && (!d.phase.ended() || d.reason == webhook.ReasonEndpointDeleted)
+}
+
+func (d *delivery) status() webhook.DeliveryStatus {
+	if d.endedWithItsEndpoint() {
+		return webhook.DeliveryCancelled
+	}
+	return d.phase.status()
+}
+
 // active reports whether deliveries of the endpoint may be claimed.
 func (e *endpoint) active() bool {
 	return !e.deleted && e.rec.Status != webhook.EndpointInactive
@@ -158,12 +172,15 @@ func (d *delivery) public() webhook.Delivery {
 		EndpointID: d.ep.rec.ID,
 		EventID:    d.ev.rec.ID,
 		EventType:  d.ev.rec.Type,
-		Status:     d.phase.status(),
+		Status:     d.status(),
 		Reason:     d.reason,
 		Attempts:   len(d.log),
 		CreatedAt:  time.Unix(0, d.created).UTC(),
 	}
-	if d.phase.ended() {
+	switch {
+	case d.endedWithItsEndpoint():
+		p.Reason, p.CompletedAt = webhook.ReasonEndpointDeleted, time.Unix(0, d.ep.ended).UTC()
+	case d.phase.ended():
 		p.CompletedAt = time.Unix(0, d.completed).UTC()
 	}
 	if p.Status == webhook.DeliveryPending {

@@ -55,7 +55,7 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if r.Cursor != "" {
 		var err error
 		if cursor, err = strconv.ParseInt(r.Cursor, 10, 64); err != nil || cursor < 0 {
-			return webhook.Claimed{}, invalid("Cursor", "is not one that the store answered")
+			return webhook.Claimed{}, invalid("Cursor", "is not one that the store returned")
 		}
 	}
 	if err := checkTerms(r.LeaseTerms); err != nil {

@@ -162,6 +162,7 @@ type statements struct {
 	Cancel                             bulk[cancellation]
 
 	OldDeliveries, OldUnmatched      string
+	OldEndpoints, DropEndpoint       string
 	DeleteAttempts, DeleteDeliveries bulk[key]
 	LockEvents, Unreferenced         bulk[key]
 	DropUnmatched                    bulk[unmatched]

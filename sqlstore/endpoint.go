@@ -35,10 +35,23 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, c.Record.AccountID, c.Record.ID)
 		return err
 	})
+	if kindOf(err) == kindData && s.taken(ctx, c.Record.ID) { // somebody else was faster
+		err = errors.Join(webhook.ErrIDConflict, err)
+	}
 	if err != nil {
 		return webhook.EndpointRecord{}, s.failed("create endpoint", err)
 	}
 	return rec, nil
+}
+
+// taken reports whether there is, or was, an endpoint of that id. Codes of errors do not
+// tell which constraint it was that a row violates.
+func (s *Store) taken(ctx context.Context, id string) bool {
+	err := s.read(ctx, func(t *txn) error {
+		_, err := t.endpointNum(ctx, id)
+		return err
+	})
+	return err == nil
 }
 
 // touch locks the account and gives it a new version. Whoever changes an
@@ -97,9 +110,7 @@ func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRe
 	}
 	err = t.exec(ctx, s.sql.InsertEndpoint, r.ID, r.AccountID, r.URL, row.events, r.Description,
 		row.metadata, row.headers, row.secrets, status, nextVersion(0), reason, at, now, now)
-	if kindOf(err) == kindData {
-		return errors.Join(webhook.ErrIDConflict, err) // somebody else was faster
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	num, err := t.endpointNum(ctx, r.ID)
@@ -273,7 +284,10 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 	}
 	statuses := []any{endpointActive, endpointFailing, endpointInactive, endpointActive + pausedBy, endpointFailing + pausedBy}
 	if f.Status != "" {
-		one := statusNumber[f.Status]
+		one, known := statusNumber[f.Status]
+		if !known {
+			return page, invalid("Status", "must be active, failing or inactive")
+		}
 		statuses = []any{one, one, one, one, one}
 		if f.Status != webhook.EndpointInactive {
 			statuses[1] = one + pausedBy
@@ -307,13 +321,14 @@ func cursorBefore(cursor string, limit int) (int64, error) {
 	}
 	before, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || before < 1 {
-		return 0, invalid("Cursor", "is not one that the store answered")
+		return 0, invalid("Cursor", "is not one that the store returned")
 	}
 	return before, nil
 }
 
 // DeleteEndpoint implements [webhook.EndpointStore]. A row without configuration
-// stays, so that the id is never used twice and old deliveries can name it.
+// stays as long as the log of its deliveries, and for [webhook.MaintainRequest].Retention
+// at the least, so that the id is not used twice and old deliveries can name it.
 func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	return s.failed("delete endpoint", s.write(ctx, func(t *txn) error {
 		if err := s.touch(ctx, t, accountID); err != nil {

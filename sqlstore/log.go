@@ -34,7 +34,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 	if f.Cursor != "" {
 		var ok bool
 		if before, ok = parseKey(f.Cursor); !ok {
-			return page, invalid("Cursor", "is not one that the store answered")
+			return page, invalid("Cursor", "is not one that the store returned")
 		}
 	}
 	switch {
@@ -42,6 +42,8 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 		return page, invalid("Limit", "must be at least 1")
 	case f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "":
 		return page, invalid("DeliveryFilter", "must name an endpoint, an event or a delivery")
+	case f.Status != "" && !slices.Contains(deliveryStatuses, f.Status):
+		return page, invalid("Status", "must be pending, held, delivered, exhausted or cancelled")
 	}
 	err := s.read(ctx, func(t *txn) (err error) {
 		page, err = s.listDeliveries(ctx, t, f, before)
@@ -50,10 +52,20 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 	return page, s.failed("list deliveries", err)
 }
 
+var deliveryStatuses = []webhook.DeliveryStatus{
+	webhook.DeliveryPending, webhook.DeliveryHeld, webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled,
+}
+
 // lastKey is behind every key.
 var lastKey = key{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}
 
 func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFilter, before key) (page webhook.Page[webhook.Delivery], err error) {
+	num := int64(0)
+	if f.EndpointID != "" {
+		if num, err = s.endpointOf(ctx, t, f.AccountID, f.EndpointID); err != nil {
+			return page, err
+		}
+	}
 	if f.DeliveryID != "" {
 		if f.Cursor != "" {
 			return page, nil
@@ -67,11 +79,12 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 		}
 		return page, err
 	}
-	text, of, err := s.listing(ctx, t, &f)
-	if errors.Is(err, sql.ErrNoRows) {
-		return page, nil
-	} else if err != nil {
-		return page, err
+	text, of := s.sql.DeliveriesOfEndpoint, any(num)
+	if f.EventID != "" {
+		if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil {
+			return page, nil // nothing has such an id
+		}
+		text, of = s.sql.DeliveriesOfEvent, s.dialect.keyArg(eventKey(f.AccountID, f.EventID))
 	}
 	// A filter that matches little looks at a bounded number of rows.
 	look := f.Limit + 1
@@ -101,17 +114,16 @@ func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFi
 	return page, err
 }
 
-// listing returns the statement that serves the filter, and its argument.
-func (s *Store) listing(ctx context.Context, t *txn, f *webhook.DeliveryFilter) (text string, of any, err error) {
-	if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil || checkText("", f.EndpointID, maxID) != nil {
-		return "", nil, sql.ErrNoRows
+// endpointOf returns the number of an endpoint, which may be deleted.
+func (s *Store) endpointOf(ctx context.Context, t *txn, account, id string) (num int64, err error) {
+	if checkText("", account, maxAccount) != nil || checkText("", id, maxID) != nil {
+		return 0, webhook.ErrNotFound // nothing has such an id
 	}
-	if f.EventID != "" {
-		return s.sql.DeliveriesOfEvent, s.dialect.keyArg(eventKey(f.AccountID, f.EventID)), nil
+	err = t.row(ctx, s.sql.EndpointOf, account, id).Scan(&num)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = webhook.ErrNotFound
 	}
-	var num int64
-	err = t.row(ctx, s.sql.EndpointOf, f.AccountID, f.EndpointID).Scan(&num)
-	return s.sql.DeliveriesOfEndpoint, num, err
+	return num, err
 }
 
 func fits(f *webhook.DeliveryFilter, d *webhook.Delivery) bool {
@@ -132,16 +144,21 @@ type deliveryRow struct {
 func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
 	var k key
 	var due, ends, created int64
+	var deleted int64 // when its endpoint was; -1: it is not
 	dest := []any{
 		&k, &d.AccountID, &d.EndpointID, &d.EventID, &d.EventType, &d.status, &d.Reason, &d.Attempts,
-		&d.state, &due, &ends, &created,
+		&d.state, &due, &ends, &created, &deleted,
 	}
 	if err := row.Scan(append(dest, others...)...); err != nil {
 		return d, err
 	}
 	d.ID, d.Status = k.id(), statusWordOf(d.status, d.state)
 	d.CreatedAt = fromMicros(created)
+	unfinished := d.status == statusQueued || d.status == statusLeased
 	switch {
+	case deleted >= 0 && (unfinished || d.Reason == webhook.ReasonEndpointDeleted):
+		// It ended with its endpoint, whenever Maintain gets to recording that.
+		d.Status, d.Reason, d.CompletedAt = webhook.DeliveryCancelled, webhook.ReasonEndpointDeleted, fromMicros(deleted)
 	case d.status == statusLeased:
 		d.NextAttemptAt = fromMicros(ends)
 	case d.Status == webhook.DeliveryPending:

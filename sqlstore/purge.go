@@ -13,6 +13,7 @@ import (
 type purgeCursor struct {
 	mu       sync.Mutex
 	delivery key
+	endpoint int64
 }
 
 // purge forgets what ended before the given time, in the order of its creation,
@@ -30,8 +31,13 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 	if err != nil {
 		return err
 	}
-	m.out.Purged += n + events
-	m.out.PurgeMore = next != (key{}) || seen == m.limit
+	endpoints, after, err := m.purgeEndpoints(ctx, c.endpoint, before)
+	if err != nil {
+		return err
+	}
+	c.endpoint = after
+	m.out.Purged += n + events + endpoints
+	m.out.PurgeMore = next != (key{}) || seen == m.limit || after != 0
 	m.out.More = m.out.More || m.out.PurgeMore
 	return nil
 }
@@ -157,4 +163,46 @@ func (m *upkeep) purgeUnmatched(ctx context.Context, before int64) (n, seen int,
 		return t.execAll(ctx, m.s.sql.DropUnmatched.of(old))
 	})
 	return n, seen, err
+}
+
+// purgeEndpoints forgets endpoints that were deleted before the given time and have no
+// delivery left. It returns how many went, and where to go on: 0 when the end was
+// reached.
+func (m *upkeep) purgeEndpoints(ctx context.Context, from, before int64) (n int, next int64, err error) {
+	var old []int64
+	seen := 0
+	err = m.s.read(ctx, func(t *txn) error {
+		old, seen, next = nil, 0, 0
+		return t.query(ctx, m.s.sql.OldEndpoints, func(r *sql.Rows) error {
+			var gone bool
+			seen++
+			err := r.Scan(&next, &gone)
+			if gone {
+				old = append(old, next)
+			}
+			return err
+		}, before, from, m.limit)
+	})
+	if seen < m.limit {
+		next = 0
+	}
+	if err != nil || len(old) == 0 {
+		return 0, next, err
+	}
+	err = m.s.write(ctx, func(t *txn) error {
+		n = 0
+		for _, num := range old {
+			r, err := t.execResult(ctx, m.s.sql.DropEndpoint, num, num)
+			if err != nil {
+				return err
+			}
+			dropped, err := r.RowsAffected()
+			if err != nil {
+				return err
+			}
+			n += int(dropped)
+		}
+		return nil
+	})
+	return n, next, err
 }

@@ -168,7 +168,7 @@ func (p *replay) parse(cursor string) error {
 	}
 	var after []byte
 	if _, err := fmt.Sscanf(cursor, "%d_%d_%x", &p.at.source, &p.at.created, &after); err != nil || len(after) != len(key{}) {
-		return invalid("Cursor", "is not one that the store answered")
+		return invalid("Cursor", "is not one that the store returned")
 	}
 	copy(p.at.after[:], after)
 	return nil

@@ -11,7 +11,8 @@ const eventColumns = `e.id, e.account, e.type, e.at, e.created_at, e.data`
 // deliveryColumns are what scanDelivery reads, of delivery d, event e, endpoint
 // p and queue q.
 const deliveryColumns = `d.id, e.account, p.id, e.id, e.type, d.status, d.reason, d.made,
-	coalesce(q.state, -1), coalesce(q.due, 0), d.ends_at, d.created_at`
+	coalesce(q.state, -1), coalesce(q.due, 0), d.ends_at, d.created_at,
+	case when p.status = 0 then p.updated_at else -1 end`
 
 const deliveryJoins = `
 	join {p}event e on e.uid = d.event
@@ -95,6 +96,13 @@ func portable() statements {
 		OldUnmatched: `
 			select account, created_at, event from {p}unmatched where created_at < ? order by created_at limit ?`,
 
+		OldEndpoints: `
+			select num, case when status = 0 and updated_at < ? then 1 else 0 end from {p}endpoint
+			where num > ? order by num limit ?`,
+		DropEndpoint: `
+			delete from {p}endpoint where num = ? and status = 0
+			and not exists (select 1 from {p}delivery d where d.endpoint = ?)`,
+
 		GetEvent:   `select e.uid, ` + eventColumns + ` from {p}event e where e.uid = ? and e.account = ? and e.id = ?`,
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
@@ -148,7 +156,7 @@ func deliveriesBefore(column string) string {
 func stats(where string) string {
 	return `
 		select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), min(q.due)
-		from {p}queue q join {p}endpoint p on p.num = q.endpoint ` + where + `
+		from {p}queue q join {p}endpoint p on p.num = q.endpoint and p.status <> 0 ` + where + `
 		group by q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end`
 }
 

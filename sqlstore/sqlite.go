@@ -163,6 +163,10 @@ func sqliteSQL() statements {
 	s.AddHistory = `
 		insert or ignore into {p}history (endpoint, delivery)
 		select endpoint, id from {p}delivery where id > (select delivery from {p}history_end) order by endpoint, id`
+	s.DropEndpoint = `
+		delete from {p}endpoint where num = ?1 and status = 0
+		and not exists (select 1 from {p}history h where h.endpoint = ?2)
+		and not exists (select 1 from {p}delivery d where d.id > (select delivery from {p}history_end) and d.endpoint = ?2)`
 	s.InsertHistory = bulk[listed]{row: `(?,?)`, sep: `,`, text: `insert or ignore into {p}history (endpoint, delivery) values %ROWS%`}
 	s.DropHistory = bulk[listed]{text: `delete from {p}history where endpoint = ? and delivery = ?`}
 	s.DeliveriesOfEndpoint = `

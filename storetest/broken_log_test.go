@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -33,8 +34,29 @@ var brokenMaintain = []broken{
 			}
 		}
 	}},
-	{rule: "RetentionPurgesWhatHasEnded", fault: func(f *faulty) {
+	{rule: "RetentionPurgesWhatHasEnded", also: []string{"RetentionPurgesDeletedEndpoints"}, fault: func(f *faulty) {
 		f.maintainIn = func(r *webhook.MaintainRequest) { r.Retention /= 2 }
+	}},
+	{rule: "RetentionPurgesDeletedEndpoints", fault: func(f *faulty) { // their ids stay taken
+		f.deleted = func(id string) { f.remember("deleted "+id, true) }
+		f.createOut = func(c webhook.EndpointCreate, _ *webhook.EndpointRecord, err *error) {
+			if f.recall("deleted "+c.Record.ID) != nil {
+				*err = webhook.ErrIDConflict
+			}
+		}
+	}},
+	{rule: "RetentionKeepsADeletedEndpointThatHasDeliveries", also: []string{"RetentionPurgesDeletedEndpoints"}, fault: func(f *faulty) {
+		f.deleted = func(id string) { f.remember("deleted "+id, true) }
+		f.maintainIn = func(r *webhook.MaintainRequest) {
+			if r.Retention > 0 {
+				f.remember("purged", true)
+			}
+		}
+		f.listIn = func(q *webhook.DeliveryFilter) {
+			if f.recall("purged") != nil && f.recall("deleted "+q.EndpointID) != nil {
+				q.EndpointID = "wh_purged"
+			}
+		}
 	}},
 	{rule: "RetentionGoesInBatches", fault: func(f *faulty) {
 		f.maintainIn = func(r *webhook.MaintainRequest) {
@@ -64,11 +86,22 @@ var brokenMaintain = []broken{
 		}
 		f.deleted = func(id string) { f.remember("deleted "+id, true) }
 	}},
-	{rule: "DeletingCancelsWhatIsPending", fault: func(f *faulty) {
+	{rule: "DeletingCancelsWhatIsPending", also: []string{"DeletingCancelsAtOnce"}, fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) {
 			for i := range p.Items {
 				if p.Items[i].Status == webhook.DeliveryCancelled {
 					p.Items[i].Reason = ""
+				}
+			}
+		}
+	}},
+	{rule: "DeletingCancelsAtOnce", fault: func(f *faulty) { // not before Maintain
+		f.deleted = func(string) { f.remember("cancelling", true) }
+		f.maintainIn = func(*webhook.MaintainRequest) { f.remember("cancelling", false) }
+		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) {
+			for i := range p.Items {
+				if p.Items[i].Status == webhook.DeliveryCancelled && f.recall("cancelling") == true {
+					p.Items[i].Status, p.Items[i].Reason, p.Items[i].CompletedAt = webhook.DeliveryPending, "", time.Time{}
 				}
 			}
 		}
@@ -89,7 +122,7 @@ var brokenLog = []broken{
 	{rule: "DeliveriesAreListedNewestFirst", fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) { slices.Reverse(p.Items) }
 	}},
-	{rule: "DeliveryListNeedsAFilter", fault: func(f *faulty) {
+	{rule: "DeliveryListNeedsAFilter", also: []string{"UnknownStatusIsRefused"}, fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], err *error) {
 			if errors.Is(*err, webhook.ErrInvalidArgument) && f.recall("cursor") == nil {
 				*err = nil
@@ -101,9 +134,18 @@ var brokenLog = []broken{
 			}
 		}
 	}},
+	{rule: "UnknownStatusIsRefused", fault: func(f *faulty) { // it counts as any
+		f.listIn = func(q *webhook.DeliveryFilter) {
+			switch q.Status {
+			case webhook.DeliveryPending, webhook.DeliveryHeld, webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled:
+			default:
+				q.Status = ""
+			}
+		}
+	}},
 	{rule: "ForeignCursorIsRefused", fault: func(f *faulty) {
 		f.replayIn = func(r *webhook.ReplayRequest) {
-			if len(r.Cursor) > 10 {
+			if !strings.Contains(r.Cursor, ".") { // of memstore's they all have one
 				r.Cursor = ""
 			}
 		}

@@ -117,7 +117,7 @@ var brokenGeneral = []broken{
 			}
 		}
 	}},
-	{rule: "EndpointIDsAreNeverUsedTwice", fault: func(f *faulty) {
+	{rule: "EndpointIDsAreNeverUsedTwice", also: []string{"RetentionPurgesDeletedEndpoints"}, fault: func(f *faulty) {
 		f.deleted = func(id string) { f.remember("deleted "+id, true) }
 		f.createOut = func(c webhook.EndpointCreate, r *webhook.EndpointRecord, err *error) {
 			if errors.Is(*err, webhook.ErrIDConflict) && f.recall("deleted "+c.Record.ID) != nil {

@@ -99,7 +99,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "EndpointIDsAreNeverUsedTwice", // D9
-		sentence: "CreateEndpoint fails with ErrIDConflict when the id is or was in use: an id is not given twice, so that old deliveries never reach a new URL.",
+		sentence: "CreateEndpoint fails with ErrIDConflict when the id is or was in use: an id is not given twice within Retention, so that old deliveries never reach a new URL.",
 		run: func(e *env) {
 			first := e.endpoint("wh_1")
 			again := func(account, what string) {
@@ -116,8 +116,8 @@ var endpointRules = []rule{
 			e.maintain()
 			again(acct, "id of a deleted endpoint, after Maintain")
 			e.h.Advance(e.TB, e.store, 48*time.Hour)
-			e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: time.Hour})
-			again(acct, "id of a deleted endpoint whose history is purged")
+			e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: 240 * time.Hour})
+			again(acct, "id of a deleted endpoint within Retention")
 		},
 	},
 	{

@@ -56,7 +56,11 @@ var isolationRules = []rule{
 				} {
 					f.AccountID, f.Limit = account, 10
 					p, err := e.store.ListDeliveries(e.ctx, f)
-					e.must("ListDeliveries", err)
+					if f.EndpointID != "" {
+						e.wantErr("ListDeliveries "+what, err, webhook.ErrNotFound)
+					} else {
+						e.must("ListDeliveries", err)
+					}
 					e.check(len(p.Items) == 0 && p.Next == "", "ListDeliveries %s: got %+v, want an empty page", what, p)
 				}
 			}

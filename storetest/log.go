@@ -62,14 +62,41 @@ var logRules = []rule{
 	},
 	{
 		name:     "DeliveryListNeedsAFilter",
-		sentence: "A filter that names no endpoint, event or delivery fails with ErrInvalidArgument; what it names need not exist.",
+		sentence: "A filter that names no endpoint, event or delivery fails with ErrInvalidArgument, one that names an endpoint which does not exist with ErrNotFound; an event or a delivery need not exist.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(event("evt_1"))
 			_, err := e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, Status: webhook.DeliveryPending, Limit: 10})
 			e.wantErr("filter by status alone", err, webhook.ErrInvalidArgument)
-			for _, f := range []webhook.DeliveryFilter{{EndpointID: "wh_none"}, {EventID: "evt_none"}, {DeliveryID: webhook.NewDeliveryID()}} {
+			for _, f := range []webhook.DeliveryFilter{{EventID: "evt_none"}, {DeliveryID: webhook.NewDeliveryID()}} {
 				same(e, "deliveries of what does not exist", len(e.list(f)), 0)
+				f.EndpointID = "wh_1"
+				same(e, "deliveries to an endpoint of what does not exist", len(e.list(f)), 0)
+			}
+			for _, f := range []webhook.DeliveryFilter{{}, {EventID: "evt_1"}, {EventID: "evt_none"}, {DeliveryID: webhook.NewDeliveryID()}} {
+				f.AccountID, f.EndpointID, f.Limit = acct, "wh_none", 10
+				_, err := e.store.ListDeliveries(e.ctx, f)
+				e.wantErr("ListDeliveries of an endpoint that does not exist", err, webhook.ErrNotFound)
+			}
+		},
+	},
+	{
+		name:     "UnknownStatusIsRefused",
+		sentence: "A Status that is none of the constants fails with ErrInvalidArgument.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.endpoint("wh_2")
+			e.enqueue(event("evt_1"))
+			e.delete("wh_2")
+			for _, bad := range []string{"deleted", "ACTIVE", "0", "'"} {
+				p, err := e.store.ListEndpoints(e.ctx, webhook.EndpointFilter{AccountID: acct, Status: webhook.EndpointStatus(bad), Limit: 10})
+				e.wantErr("ListEndpoints with the status "+bad, err, webhook.ErrInvalidArgument)
+				same(e, "endpoints listed", len(p.Items), 0)
+				for _, f := range []webhook.DeliveryFilter{{EndpointID: "wh_1"}, {EventID: "evt_1"}, {DeliveryID: webhook.NewDeliveryID()}} {
+					f.AccountID, f.Limit, f.Status = acct, 10, webhook.DeliveryStatus(bad)
+					_, err := e.store.ListDeliveries(e.ctx, f)
+					e.wantErr("ListDeliveries with the status "+bad, err, webhook.ErrInvalidArgument)
+				}
 			}
 		},
 	},
@@ -78,13 +105,16 @@ var logRules = []rule{
 		sentence: "A cursor that the store did not return fails with ErrInvalidArgument.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
-			const bad = "no cursor; '--"
-			_, err := e.store.ListEndpoints(e.ctx, webhook.EndpointFilter{AccountID: acct, Cursor: bad, Limit: 1})
-			e.wantErr("ListEndpoints", err, webhook.ErrInvalidArgument)
-			_, err = e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, EndpointID: "wh_1", Cursor: bad, Limit: 1})
-			e.wantErr("ListDeliveries", err, webhook.ErrInvalidArgument)
-			_, err = e.store.Replay(e.ctx, webhook.ReplayRequest{AccountID: acct, EndpointID: "wh_1", Cursor: bad, Limit: 1})
-			e.wantErr("Replay", err, webhook.ErrInvalidArgument)
+			for _, bad := range []string{"no cursor; '--", "bogus", "x", " 1", "-1"} {
+				_, err := e.store.ListEndpoints(e.ctx, webhook.EndpointFilter{AccountID: acct, Cursor: bad, Limit: 1})
+				e.wantErr("ListEndpoints after "+bad, err, webhook.ErrInvalidArgument)
+				_, err = e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, EndpointID: "wh_1", Cursor: bad, Limit: 1})
+				e.wantErr("ListDeliveries after "+bad, err, webhook.ErrInvalidArgument)
+				_, err = e.store.Replay(e.ctx, webhook.ReplayRequest{AccountID: acct, EndpointID: "wh_1", Cursor: bad, Limit: 1})
+				e.wantErr("Replay after "+bad, err, webhook.ErrInvalidArgument)
+				_, err = e.store.Claim(e.ctx, webhook.ClaimRequest{Cursor: bad, LeaseTerms: terms(1, 1)})
+				e.wantErr("Claim after "+bad, err, webhook.ErrInvalidArgument)
+			}
 		},
 	},
 	{

@@ -123,6 +123,59 @@ var maintainRules = []rule{
 		},
 	},
 	{
+		name:     "RetentionPurgesDeletedEndpoints",
+		sentence: "Maintain purges endpoints that were deleted longer ago than Retention and have no deliveries left; until then their ids are in use and their deliveries are returned.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.endpoint("wh_never", "call.failed") // gets nothing
+			e.endpoint("wh_kept")
+			e.enqueue(event("evt_1"))
+			e.deliver(e.claimAll()...)
+			e.h.Advance(e.TB, e.store, 2*time.Hour)
+			e.delete("wh_1")
+			e.delete("wh_never")
+			used := func(when string) {
+				e.Helper()
+				for _, id := range []string{"wh_1", "wh_never"} {
+					_, err := e.store.CreateEndpoint(e.ctx, webhook.EndpointCreate{Record: record(acct, id, "*")})
+					e.wantErr("CreateEndpoint "+id+" "+when, err, webhook.ErrIDConflict)
+					_, err = e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, EndpointID: id, Limit: 10})
+					e.must("ListDeliveries of "+id+" "+when, err)
+				}
+			}
+			used("before Maintain")
+			e.maintainWith(webhook.MaintainRequest{Limit: 100})
+			same(e, "Purged within Retention", e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: 3 * time.Hour}).Purged, 0)
+			used("within Retention")
+			e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: time.Hour}) // the deliveries are old, the deletions are not
+			used("when the deliveries were purged")
+			e.h.Advance(e.TB, e.store, 2*time.Hour)
+			same(e, "Purged: both endpoints", e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: time.Hour}).Purged, 2)
+			for _, id := range []string{"wh_1", "wh_never"} {
+				_, err := e.store.ListDeliveries(e.ctx, webhook.DeliveryFilter{AccountID: acct, EndpointID: id, Limit: 10})
+				e.wantErr("ListDeliveries of the purged "+id, err, webhook.ErrNotFound)
+				e.endpoint(id)
+			}
+			e.enqueue(event("evt_2"))
+			e.get("wh_kept")
+			same(e, "deliveries to the new ones and to the one that was kept", len(e.claimAll()), 3)
+		},
+	},
+	{
+		name:     "RetentionKeepsADeletedEndpointThatHasDeliveries",
+		sentence: "An endpoint that was deleted long ago stays while a delivery of it is remembered.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.enqueue(event("evt_1"))
+			l := e.one()
+			e.delete("wh_1")
+			e.h.Advance(e.TB, e.store, 2*time.Hour)
+			e.deliver(l) // a known success wins
+			e.maintainWith(webhook.MaintainRequest{Limit: 100, Retention: time.Hour})
+			same(e, "deliveries listed", len(e.list(webhook.DeliveryFilter{EndpointID: "wh_1"})), 1)
+		},
+	},
+	{
 		name:     "RetentionGoesInBatches", // G7
 		sentence: "Purging too works on at most about Limit rows a call, and PurgeMore is set until it has gone past everything, what is held included.",
 		run: func(e *env) {
@@ -253,6 +306,53 @@ var deleteRules = []rule{
 			}
 			same(e, "attempts kept", len(e.attempts(kept)), 1)
 			same(e, "unfinished deliveries", e.stats(""), webhook.QueueStats{})
+		},
+	},
+	{
+		name:     "DeletingCancelsAtOnce",
+		sentence: "What is unfinished when its endpoint is deleted reads cancelled at once, although Maintain may record it later.",
+		run: func(e *env) {
+			e.endpoint("wh_1")
+			e.endpoint("wh_held")
+			e.enqueue(events("evt", 4)...)
+			var leased webhook.Leased
+			for i, l := range e.claim(terms(3, 3, slots{"wh_held", 0})).Deliveries {
+				switch i {
+				case 0:
+					e.deliver(l)
+				case 1:
+					e.applied(result(l, webhook.OutcomeRetry))
+				case 2:
+					leased = l
+				}
+			}
+			e.disable("wh_held")
+			e.maintain()
+			e.delete("wh_1")
+			e.delete("wh_held")
+			check := func(when string) {
+				e.Helper()
+				for id, n := range map[string]int{"wh_1": 3, "wh_held": 4} {
+					for _, s := range []webhook.DeliveryStatus{webhook.DeliveryPending, webhook.DeliveryHeld} {
+						same(e, id+": "+string(s)+" "+when, len(e.list(webhook.DeliveryFilter{EndpointID: id, Status: s})), 0)
+					}
+					cancelled := e.list(webhook.DeliveryFilter{EndpointID: id, Status: webhook.DeliveryCancelled})
+					same(e, id+": cancelled "+when, len(cancelled), n)
+					for _, d := range cancelled {
+						same(e, "Reason "+when, d.Reason, webhook.ReasonEndpointDeleted)
+						e.check(!d.CompletedAt.IsZero(), "CompletedAt is not set %s", when)
+						e.check(d.NextAttemptAt.IsZero(), "NextAttemptAt is set %s", when)
+						same(e, "the same by its id", e.delivery(d.ID), d)
+					}
+				}
+			}
+			check("at once")
+			s := e.stats("")
+			same(e, "Ready, Waiting and Held", s.Ready+s.Waiting+s.Held, 0)
+			e.advance(2 * lease)
+			check("after Maintain")
+			e.deliver(leased)
+			same(e, "a late success", e.delivery(leased.DeliveryID).Status, webhook.DeliveryDelivered)
 		},
 	},
 	{

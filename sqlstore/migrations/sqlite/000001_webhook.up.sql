@@ -14,7 +14,7 @@ create table webhook_account (
 -- is to look for its next probe, or when the lease of the one with probe_token
 -- ends; 0 means that there is nothing to probe it with.
 create table webhook_endpoint (
-	num integer primary key,
+	num integer primary key autoincrement,
 	id text not null unique,
 	account text not null,
 	url text not null,
