@@ -71,6 +71,10 @@ type dialect struct {
 	// optional.
 	leaseAtOnce func(ctx context.Context, t *txn, c *claim) error
 
+	// settings reads those that settingRules are about, of a connection of the pool.
+	settings     func(ctx context.Context, t *txn) (map[string]string, error)
+	settingRules []setting
+
 	keyArg func(key) any // a key as a single parameter
 
 	migrations string // the folder of them

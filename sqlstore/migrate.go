@@ -43,10 +43,14 @@ var ErrSchema = errors.New("sqlstore: the schema is not the one that is needed")
 // at every start, by any number of processes at once: one migrates, the others
 // wait. On PostgreSQL and SQLite all of it happens or nothing; MySQL commits
 // each statement, and a migration that was cut off is taken up again by the next
-// call. The user needs the right to create tables and indexes.
+// call. The user needs the right to create tables and indexes. It fails with a
+// [*ServerError] or a [*SettingError] where the store could not work afterwards.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.ask(ctx, s.db); err != nil {
-		return s.failed("migrate", err)
+		return s.failed("migrate", ranOut(ctx, err))
+	}
+	if err := s.checkSettings(ctx); err != nil {
+		return s.failed("migrate", ranOut(ctx, err))
 	}
 	if s.writer != nil {
 		s.writer <- struct{}{}
@@ -115,14 +119,19 @@ func (s *Store) wrongVersion(have int) error {
 	return nil
 }
 
-// Validate checks, without changing anything, that the server is new enough, that
-// the tables are of [SchemaVersion], and that all endpoints can be read: their
+// Validate checks, without changing anything, that the database is one that the store
+// works on ([*ServerError]) and new enough, that the settings of a connection of the pool
+// let it deliver ([*SettingError]; what is only risky, such as a journal that can lose the
+// last commits, goes to Options.Logger), that the tables are of [SchemaVersion], and that all endpoints can be read: their
 // secrets open with Options.Keys, and nothing of their rows is damaged. Those that
 // cannot are listed in an [*UnreadableError], with which a process can start all
 // the same: the others' deliveries are sent. It reads all endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
 	if err := s.ask(ctx, s.db); err != nil {
-		return s.failed("validate", err)
+		return s.failed("validate", ranOut(ctx, err))
+	}
+	if err := s.checkSettings(ctx); err != nil {
+		return s.failed("validate", ranOut(ctx, err))
 	}
 	have := 0
 	err := s.read(ctx, func(t *txn) (err error) {

@@ -9,6 +9,8 @@ import (
 )
 
 var mysql = dialect{
+	settings:      settingsOfMySQL,
+	settingRules:  mysqlSettings,
 	kind:          sqldb.MySQL,
 	name:          "MySQL",
 	concurrency:   4,

@@ -10,6 +10,8 @@ import (
 )
 
 var postgres = dialect{
+	settings:     settingsOfPostgres,
+	settingRules: postgresSettings,
 	kind:         sqldb.Postgres,
 	name:         "PostgreSQL",
 	concurrency:  4,

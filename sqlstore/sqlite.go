@@ -9,6 +9,8 @@ import (
 )
 
 var sqlite = dialect{
+	settings:      settingsOfSQLite,
+	settingRules:  sqliteSettings,
 	kind:          sqldb.SQLite,
 	name:          "SQLite",
 	concurrency:   1,
