@@ -20,7 +20,7 @@ func (f *faulty) Heartbeat(ctx context.Context, h webhook.Heartbeat) (webhook.He
 }
 
 var brokenHeartbeat = []broken{
-	{rule: "LeasesEndWithTheirProcess", also: []string{"AProcessEndsItself", "TheProbeOfADeadProcess", "AProcessEndsOnceInARace"}, fault: func(f *faulty) {
+	{rule: "LeasesEndWithTheirProcess", also: []string{"AProcessEndsItself", "TheProbeOfADeadProcess"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Process = 0 } // it is not noted
 	}},
 	{rule: "LeasesEndWithTheirProcess", fault: func(f *faulty) { // nor in a hand-off
@@ -59,7 +59,7 @@ var brokenHeartbeat = []broken{
 			}
 		}
 	}},
-	{rule: "AnEndedProcessNeverComesBack", also: []string{"AProcessEndsOnceInARace"}, fault: func(f *faulty) {
+	{rule: "AnEndedProcessNeverComesBack", fault: func(f *faulty) {
 		ids, back := map[webhook.ProcessID]webhook.ProcessID{}, map[webhook.ProcessID]webhook.ProcessID{}
 		f.beatIn = func(h *webhook.Heartbeat) {
 			if id, ok := ids[h.Process]; ok {
@@ -99,7 +99,7 @@ var brokenHeartbeat = []broken{
 			}
 		}
 	}},
-	{rule: "AProcessEndsOnceInARace", also: []string{"AQuietProcessLivesOn"}, fault: func(f *faulty) { // each caller believes that it was the one
+	{rule: raceCase, also: []string{"AQuietProcessLivesOn"}, fault: func(f *faulty) { // each caller believes that it was the one
 		ended := map[webhook.QuietProcess]int{}
 		f.beatOut = func(h webhook.Heartbeat, b *webhook.Heartbeaten) {
 			f.mu.Lock()

@@ -22,7 +22,11 @@ type broken struct {
 	fault func(f *faulty)
 }
 
-const modelCase = "RandomHistoriesMatchTheModel"
+// Cases that meet faults of other rules, or do not, by chance.
+const (
+	modelCase = "RandomHistoriesMatchTheModel"
+	raceCase  = "AProcessEndsOnceInARace"
+)
 
 // TestEachCaseCanFail shows that every rule has a store that breaks it and that
 // its case notices, and that no case fails without a reason.
@@ -35,8 +39,8 @@ func TestEachCaseCanFail(t *testing.T) {
 			t.Parallel()
 			failed := []string{}
 			for _, c := range cases() {
-				if c.name == modelCase && b.rule != modelCase {
-					continue // it meets many faults, by chance
+				if (c.name == modelCase || c.name == raceCase) && b.rule != c.name {
+					continue
 				}
 				if fails := c.record(t, b.harness()); len(fails) > 0 {
 					failed = append(failed, c.name)
