@@ -22,7 +22,7 @@ type verdict int
 
 const (
 	notTried    verdict = iota // given back as it is
-	stopped                    // cut off by us before there was an answer: given back as it is
+	stopped                    // cut off by us before there was a response: given back as it is
 	senderFault                // kept from being sent by our own side: given back with a pause
 	delivered                  // a 2xx
 	gone                       // a 410, unless it is ignored: ends the delivery and disables the endpoint
@@ -37,12 +37,12 @@ func (v verdict) sent() bool { return v != notTried && v != abandoned }
 // finding is what came of one attempt, in the library's own words.
 type finding struct {
 	verdict  verdict
-	answered bool // whatever the answer says
+	answered bool // whatever the response says
 	last     Result
 	detail   string
 	location string        // of a redirect, in the peer's words
 	err      error         // for the operator alone
-	body     []byte        // the beginning of the answer's
+	body     []byte        // the beginning of the response's
 	lane     lanes.Verdict // what it tells of the endpoint's pace
 }
 
@@ -51,10 +51,10 @@ type result struct {
 	job
 	finding
 	settlement Settlement
-	unanswered bool // a call that was to record it ended without an answer: perhaps it did
+	unanswered bool // a call that was to record it ended without a response: perhaps it did
 }
 
-// setPace takes over how the endpoint answered into the settlement.
+// setPace takes over how the endpoint responded into the settlement.
 func (r *result) setPace(p lanes.Pace, pause time.Duration) {
 	switch r.lane.Kind {
 	case lanes.Answered, lanes.TimedOut, lanes.Refused:
@@ -68,7 +68,7 @@ func (r *result) setPace(p lanes.Pace, pause time.Duration) {
 	s.Pause, s.MaxPause = pause, max(longestProbePause, pause, r.lane.Pause)
 }
 
-// setPaces takes over how the endpoints answered into the settlements of one pass,
+// setPaces takes over how the endpoints responded into the settlements of one pass,
 // without what was before it. One that took something is not paused for what it
 // refused.
 func setPaces(pass []result) {
@@ -173,10 +173,10 @@ func (e *Engine) send(ctx context.Context, j *job, begin time.Time) (resp *Respo
 	}
 	resp, err = e.cfg.Transport.Send(attempt, req)
 	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called
-		err = errors.New("the Transport answered a nil *TransportError as an error")
+		err = errors.New("the Transport returned a nil *TransportError as an error")
 	}
 	if err == nil && resp == nil {
-		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport answered neither a response nor an error")}
+		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport returned neither a response nor an error")}
 	}
 	return resp, err
 }
@@ -235,7 +235,7 @@ func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
 			f.last.Failure = FailureConnection
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		f.last.Failure, f.detail = FailureTimeout, "no answer in time"
+		f.last.Failure, f.detail = FailureTimeout, "no response in time"
 	default:
 		f.last.Failure, f.detail = FailureConnection, "the request could not be sent"
 	}
@@ -243,13 +243,13 @@ func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
 	return f
 }
 
-// hanging is how long an attempt takes at least that counts as one without an
-// answer though it did not end by a timeout of its own: a lookup that a name server
-// lets wait.
+// hanging is the duration from which a failed attempt counts as one without a
+// response, even if no timeout of its own ended it, such as a lookup for which a
+// name server takes long.
 const hanging = time.Second
 
-// tells says what an attempt tells of its endpoint's pace. A failure that comes
-// quickly holds nothing up, and one that comes late is as good as a slow answer.
+// tells returns what an attempt shows of its endpoint's pace. A failure that comes
+// quickly holds nothing up, and one that comes late counts as a slow response.
 func tells(last Result) lanes.Verdict {
 	switch f := last.Failure; {
 	case f.SenderFault():

@@ -167,7 +167,7 @@ const (
 	trialFactor = 24
 	// mostWeight is the largest weight of an account, so that sums stay small.
 	mostWeight = 1000
-	// An endpoint that does not answer in time is left alone for firstPause, and for
+	// An endpoint that does not respond in time is left alone for firstPause, and for
 	// twice as long each time after that, up to longestProbePause.
 	firstPause        = time.Second
 	longestProbePause = 30 * time.Second

@@ -18,11 +18,11 @@
 //
 // An event that was accepted is delivered at least once to each endpoint that
 // was subscribed, or ends in a state that is recorded and can be replayed. An
-// attempt that is not answered with a 2xx is repeated after 1 s, 5 s, 30 s,
-// 2 min and 10 min. After 10 deliveries in a row that failed to the last attempt
-// the endpoint is disabled; from then on its events are held until it is enabled.
-// Faults of the sending side use up no attempt and never count. The order of
-// events is not promised.
+// attempt succeeds if the response is a 2xx; otherwise it is repeated after 1 s,
+// 5 s, 30 s, 2 min and 10 min. After 10 deliveries in a row of which every attempt
+// failed, the endpoint is disabled; from then on its events are held until it is
+// enabled. Faults of the sending side use up no attempt and never count. The order
+// of events is not promised.
 //
 // # Receiving
 //

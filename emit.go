@@ -65,19 +65,19 @@ func (e *Engine) EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 	}
 	// The deadline is the caller's: a timeout of ours could break a transaction
 	// that is not ours.
-	answer, err := enqueueIn(ctx, tx, EnqueueRequest{Groups: [][]EventRecord{records}})
+	stored, err := enqueueIn(ctx, tx, EnqueueRequest{Groups: [][]EventRecord{records}})
 	switch {
 	case err != nil:
-	case len(answer.Errs) != 1:
-		err = fmt.Errorf("%w: Enqueue answered %d errors for one group", ErrStore, len(answer.Errs))
+	case len(stored.Errs) != 1:
+		err = fmt.Errorf("%w: Enqueue returned %d errors for one group", ErrStore, len(stored.Errs))
 	default:
-		err = answer.Errs[0]
+		err = stored.Errs[0]
 	}
 	return storeError(err)
 }
 
 // enqueueIn turns a panic of tx into an error.
-func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (answer Enqueued, err error) {
+func enqueueIn(ctx context.Context, tx Enqueuer, r EnqueueRequest) (stored Enqueued, err error) {
 	defer safe.Recover(storePanic(&err))
 	return tx.Enqueue(ctx, r)
 }
@@ -98,11 +98,11 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 	// what becomes free.
 	terms, release := e.terms(e.feed.Overdue(claimWait))
 	begin := time.Now()
-	answer, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
+	stored, err := call(ctx, e.store, func(ctx context.Context) (Enqueued, error) {
 		return e.store.Enqueue(ctx, EnqueueRequest{Groups: groups, Handoff: terms})
 	})
-	if err == nil && len(answer.Errs) != len(groups) {
-		err = fmt.Errorf("%w: Enqueue answered %d errors for %d groups", ErrStore, len(answer.Errs), len(groups))
+	if err == nil && len(stored.Errs) != len(groups) {
+		err = fmt.Errorf("%w: Enqueue returned %d errors for %d groups", ErrStore, len(stored.Errs), len(groups))
 	}
 	if err != nil {
 		release(0)
@@ -116,14 +116,14 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		}
 		return errs
 	}
-	e.clock.Observe(begin, answer.Now)
+	e.clock.Observe(begin, stored.Now)
 	held := terms.from(begin)
-	e.take(e.usable(answer.Leased, terms.Max, held), held, release)
-	if answer.Ready > 0 {
+	e.take(e.usable(stored.Leased, terms.Max, held), held, release)
+	if stored.Ready > 0 {
 		e.Wake()
 	}
-	for i := range answer.Errs {
-		answer.Errs[i] = storeError(answer.Errs[i])
+	for i := range stored.Errs {
+		stored.Errs[i] = storeError(stored.Errs[i])
 	}
-	return answer.Errs
+	return stored.Errs
 }

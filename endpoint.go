@@ -143,14 +143,14 @@ type EndpointHealth struct {
 // TestResult is what came of a test event.
 type TestResult struct {
 	EventID    string      // not stored: GetEvent does not know it
-	Delivered  bool        // answered 2xx
-	StatusCode int         // 0: no answer
+	Delivered  bool        // responded with 2xx
+	StatusCode int         // 0: no response
 	Failure    FailureKind // empty: delivered
 	Detail     string      // fixed words, safe to show
 	Duration   time.Duration
 	// Location is where a redirect leads, as in [AttemptInfo].
 	Location string
-	// ResponseBody is the beginning of the answer's body: bytes of the peer.
+	// ResponseBody is the beginning of the response's body: bytes of the peer.
 	ResponseBody []byte
 }
 
@@ -201,7 +201,7 @@ func urlError(err error) error {
 var errCannotReach = fmt.Errorf("webhook: CheckReachable is asked for, but Config.Transport has no method of that name: "+
 	"add one, or embed the *HTTPTransport instead of holding it in a field: %w", errors.ErrUnsupported)
 
-// checkReachable asks t whether anything answers under url.
+// checkReachable asks t whether url can be reached.
 func checkReachable(ctx context.Context, t Transport, url string) error {
 	c, ok := t.(interface {
 		CheckReachable(ctx context.Context, url string) error

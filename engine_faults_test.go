@@ -258,7 +258,7 @@ func TestStopReturnsThoughTheStoreIgnoresItsContext(t *testing.T) { // E25
 		begin := time.Now()
 		err := r.Stop(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "store does not answer")
+		require.ErrorContains(t, err, "store does not respond")
 		assert.LessOrEqual(t, time.Since(begin), 13*time.Second)
 		r.emit(1)
 		time.Sleep(time.Second)

@@ -19,13 +19,13 @@ import (
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
-// Explain says what most likely made a request fail with err, as answered for
-// the same body and header by one of v's methods: for the log of whoever sets up
-// a receiver, never for the answer to the sender. It names headers and ids of
-// the request and no key or signature. It tries the ways in which languages,
-// frameworks and gateways mangle bodies, headers and secrets, and parses content
-// that is not verified, up to 64 KiB of it. That takes up to half a
-// second.
+// Explain returns a sentence about what most likely made a request fail with err,
+// the error that one of v's methods returned for the same body and header. It is
+// for the log while a receiver is being set up, never for the response to the
+// sender. It names headers and ids of the request, but no key or signature. It
+// tries the ways in which languages, frameworks and gateways mangle bodies, headers
+// and secrets, and parses up to 64 KiB of content that is not verified. That takes
+// up to half a second.
 func (v *Verifier) Explain(body []byte, header http.Header, err error) string {
 	x := explainer{v: v, body: body, header: header}
 	switch {

@@ -33,7 +33,7 @@ type Hooks struct {
 	// disables it.
 	OnEndpointFailing func(ctx context.Context, f EndpointFailures)
 	// OnEndpointDisabled is called once an endpoint was disabled by its failures
-	// or by answering 410 Gone. Tell its owner.
+	// or by responding with 410 Gone. Tell its owner.
 	OnEndpointDisabled func(ctx context.Context, f EndpointFailures)
 
 	// AllowDisable is asked before a failure that counts is recorded, whether
@@ -48,7 +48,7 @@ type Hooks struct {
 // AttemptInfo is what [Hooks.OnAttempt] is told.
 type AttemptInfo struct {
 	DeliveryInfo
-	StatusCode int           // 0: no answer
+	StatusCode int           // 0: no response
 	Failure    FailureKind   // empty: success
 	Detail     string        // fixed words
 	Location   string        // where a redirect leads, in the words of the peer; at most 2 KiB, never followed
@@ -92,7 +92,7 @@ func (e *Engine) allowDisable(ctx context.Context, accountID, endpointID string)
 	}
 	allowed, ok := e.hooks.Ask(ctx, func(ctx context.Context) bool { return ask(ctx, accountID, endpointID) })
 	if !ok {
-		e.log.Warn("webhook: AllowDisable did not answer within a second", "endpoint", endpointID)
+		e.log.Warn("webhook: AllowDisable did not return within a second", "endpoint", endpointID)
 	}
 	return allowed
 }

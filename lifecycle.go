@@ -140,7 +140,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	e.feed.stop()
 	rest := e.sched.Close() // first of all, so that nothing is taken on even if the store hangs
 	if !ended(hard, e.feed.done) {
-		return fmt.Errorf("webhook: stop: the store does not answer: %w", ctx.Err())
+		return fmt.Errorf("webhook: stop: the store does not respond: %w", ctx.Err())
 	}
 	e.giveBack(hard, rest)
 	if !ended(hard, e.sched.Drained()) {

@@ -20,7 +20,7 @@ type RetryPolicy interface {
 
 // Result is the result of one attempt, as a [RetryPolicy] sees it.
 type Result struct {
-	StatusCode int           // 0: no answer
+	StatusCode int           // 0: no response
 	Failure    FailureKind   // empty after a success
 	RetryAfter time.Duration // asked for by a 429 or 503; 0: none
 	Duration   time.Duration // of the attempt
@@ -74,7 +74,7 @@ func (p backOffPolicy) Next(attempt int, _ Result) (time.Duration, bool) {
 }
 
 // DisablePolicy says when an endpoint that keeps failing is disabled. Faults of
-// the sending side never count, nor does a delivery whose last answer was 429.
+// the sending side never count, nor does a delivery whose last response was 429.
 type DisablePolicy struct {
 	// After is the number of consecutive failures that disables, with no success
 	// of that endpoint between. A failure is a delivery all of whose attempts

@@ -49,8 +49,8 @@ func do(ctx context.Context, s safeStore, f func(context.Context) error) error {
 }
 
 var (
-	errResultCount = errors.New("settle answered another number of results than it was given")
-	errRefused     = errors.New("settle answered that it failed, without a reason")
+	errResultCount = errors.New("the store returned another number of results than Settle was given")
+	errRefused     = errors.New("a result failed without a reason")
 )
 
 // storeError marks an error as the store's, unless it is one of the
@@ -59,8 +59,8 @@ func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
 		return err
 	}
-	for _, answer := range []error{ErrNotFound, ErrIDConflict, ErrVersionConflict, ErrEndpointLimit, ErrInvalidArgument} {
-		if errors.Is(err, answer) {
+	for _, sentinel := range []error{ErrNotFound, ErrIDConflict, ErrVersionConflict, ErrEndpointLimit, ErrInvalidArgument} {
+		if errors.Is(err, sentinel) {
 			return err
 		}
 	}

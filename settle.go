@@ -55,7 +55,7 @@ func (e *Engine) record(r result) {
 
 // settle records a batch, repeating what fails while its lease lasts: after
 // that another process attempts it anyway. What the store refuses, though it
-// answers, goes to refused instead, unless that is nil. The error tells of the
+// responds, goes to refused instead, unless that is nil. The error tells of the
 // results that were given up.
 func (e *Engine) settle(ctx context.Context, batch []result, refused func([]result)) error {
 	pause := storeBackOff()
@@ -63,7 +63,7 @@ func (e *Engine) settle(ctx context.Context, batch []result, refused func([]resu
 	var cause error
 	for {
 		e.allow(batch)
-		failed, answered, err := e.settleOnce(ctx, batch)
+		failed, responded, err := e.settleOnce(ctx, batch)
 		batch = stillLeased(failed)
 		lost += len(failed) - len(batch)
 		if len(failed) > 0 {
@@ -71,7 +71,7 @@ func (e *Engine) settle(ctx context.Context, batch []result, refused func([]resu
 			e.log.Error("webhook: results could not be recorded", "error", err, "lost", len(failed)-len(batch), "repeating", len(batch))
 		}
 		if len(batch) > 0 && ctx.Err() == nil {
-			if !answered || refused == nil {
+			if !responded || refused == nil {
 				sleep(ctx, pause.NextBackOff())
 				continue
 			}
@@ -99,7 +99,7 @@ func stillLeased(batch []result) []result {
 
 // allow decides for each failure that counts whether it may disable.
 func (e *Engine) allow(batch []result) {
-	var answers map[string]int
+	var thresholds map[string]int
 	ctx, cancel := e.vetoContext()
 	defer cancel()
 	for i := range batch {
@@ -107,33 +107,33 @@ func (e *Engine) allow(batch []result) {
 		if !s.Counts || e.cfg.Disable.After < 1 {
 			continue
 		}
-		after, asked := answers[s.EndpointID]
+		after, asked := thresholds[s.EndpointID]
 		if !asked {
-			if answers == nil {
-				answers = map[string]int{}
+			if thresholds == nil {
+				thresholds = map[string]int{}
 			}
 			if !e.outage.CutOff() && e.allowDisable(ctx, batch[i].Target.AccountID, s.EndpointID) {
 				after = e.cfg.Disable.After
 			}
-			answers[s.EndpointID] = after
+			thresholds[s.EndpointID] = after
 		}
 		s.DisableAfter, s.MinFailing = after, e.cfg.Disable.MinFailing
 	}
 }
 
 // settleOnce makes one call and returns what must be repeated, and whether the
-// store answered at all.
-func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []result, answered bool, err error) {
+// store responded at all.
+func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []result, responded bool, err error) {
 	settlements := make([]Settlement, len(batch))
 	for i := range batch {
 		settlements[i] = batch[i].settlement
 	}
 	begin := time.Now()
 	// Recording goes on when its caller's context ends: the attempts were made.
-	answer, err := call(context.WithoutCancel(ctx), e.store, func(ctx context.Context) (Settled, error) {
+	settled, err := call(context.WithoutCancel(ctx), e.store, func(ctx context.Context) (Settled, error) {
 		return e.store.Settle(ctx, settlements)
 	})
-	if err == nil && len(answer.Results) != len(batch) {
+	if err == nil && len(settled.Results) != len(batch) {
 		err = storeError(errResultCount)
 	}
 	if err != nil {
@@ -142,9 +142,9 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 		}
 		return batch, false, err
 	}
-	e.clock.Observe(begin, answer.Now)
+	e.clock.Observe(begin, settled.Now)
 	var unseen []*result
-	for i, res := range answer.Results {
+	for i, res := range settled.Results {
 		switch res.Status {
 		case SettleApplied:
 			e.applied(&batch[i], res)
@@ -157,7 +157,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 			failed, err = append(failed, batch[i]), cmp.Or(res.Err, errRefused)
 		}
 	}
-	e.endpointsFailing(answer.Failing)
+	e.endpointsFailing(settled.Failing)
 	e.unseen(ctx, unseen)
 	return failed, true, err
 }

@@ -130,18 +130,18 @@ type Candidate struct {
 	Bytes      int // of the event's data in a hand-off; 0: not known
 }
 
-// Pace is how an endpoint answered lately, as [Settlement] told.
+// Pace is how an endpoint responded lately, as reported by [Settlement].
 type Pace int
 
 const (
 	// PaceUnknown is the pace of an endpoint that was not tried yet, or not since
 	// its URL changed.
 	PaceUnknown Pace = iota
-	// PaceQuick means that it answers within 100 ms.
+	// PaceQuick means that it responds within 100 ms.
 	PaceQuick
-	// PaceSlow means that it answers, but takes longer.
+	// PaceSlow means that it responds, but takes longer.
 	PaceSlow
-	// PacePaused means that it did not answer in time, or answers that it takes no
+	// PacePaused means that it did not respond in time, or responded that it takes no
 	// more for now, and that deliveries to it wait; see [Settlement].
 	PacePaused
 )
@@ -223,7 +223,7 @@ type Claimed struct {
 type Outcome int
 
 const (
-	// OutcomeDelivered ends it: the endpoint answered 2xx.
+	// OutcomeDelivered ends it: the endpoint responded with 2xx.
 	OutcomeDelivered Outcome = iota + 1
 	// OutcomeRetry makes it due again after Settlement.Delay.
 	OutcomeRetry
@@ -233,7 +233,7 @@ const (
 	// attempt. A release with a delay adds one to [Leased.Releases].
 	OutcomeReleased
 	// OutcomeGone ends it and disables the endpoint, which asked for that by
-	// answering 410, if Settlement.Generation is still the endpoint's. It is
+	// responding with 410, if Settlement.Generation is still the endpoint's. It is
 	// exhausted, with the reason [ReasonGone].
 	OutcomeGone
 )
@@ -270,7 +270,7 @@ type Settlement struct {
 	// MinFailing is how long the endpoint must have been failing besides.
 	MinFailing time.Duration
 
-	// Pace is how the endpoint answered, if Generation is still the endpoint's;
+	// Pace is how the endpoint responded, if Generation is still the endpoint's;
 	// PaceUnknown says nothing. A store need not write a change between quick and
 	// slow at once: within about 10 s will do.
 	//
@@ -283,7 +283,7 @@ type Settlement struct {
 	// however many there are, and none is handed off. One at a time is leased as a
 	// probe: when the pause is over a delivery that was not attempted yet, otherwise
 	// one whose next attempt is due. The next probe is leased when that one is
-	// settled, or its lease has ended. When the pause is ended by an answer, all are
+	// settled, or its lease has ended. When the pause is ended by a response, all are
 	// ready.
 	Pace            Pace
 	Pause, MaxPause time.Duration

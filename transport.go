@@ -16,9 +16,9 @@ import (
 )
 
 // Transport sends one request and returns the response. The default is
-// [HTTPTransport]. It must be safe for concurrent use, must not send a request
-// again that was answered or may yet be, and must return soon after ctx ends: ctx
-// carries the deadline of the whole attempt.
+// [HTTPTransport]. It must be safe for concurrent use and must return soon after ctx
+// ends: ctx carries the deadline of the whole attempt. It must not send a request
+// again that has had a response, or may still get one.
 //
 // A Transport may also have these methods:
 //
@@ -42,7 +42,7 @@ type Transport interface {
 }
 
 // Request is one signed request. It is the Transport's to keep, since a body may
-// be read after the answer has come. Header may be changed, Body not.
+// be read after the response has come. Header may be changed, Body not.
 type Request struct {
 	URL    string
 	Header http.Header // complete, canonical keys
@@ -53,7 +53,7 @@ type Request struct {
 	DeliveryID string // empty for a test event
 }
 
-// Response is the answer to a [Request].
+// Response is what came back for a [Request].
 type Response struct {
 	StatusCode int
 	Header     http.Header
@@ -66,20 +66,20 @@ type FailureKind string
 // The reasons of a failed attempt. Those of the last group are the sender's
 // own: they use up no attempt and never count against an endpoint.
 const (
-	FailureHTTPStatus     FailureKind = "http_status"        // answered, but not 2xx
-	FailureRedirect       FailureKind = "redirect"           // answered 3xx; never followed
-	FailureTimeout        FailureKind = "timeout"            // connected, but no answer in time
+	FailureHTTPStatus     FailureKind = "http_status"        // responded, but not with 2xx
+	FailureRedirect       FailureKind = "redirect"           // responded with 3xx; never followed
+	FailureTimeout        FailureKind = "timeout"            // connected, but no response in time
 	FailureConnectTimeout FailureKind = "connect_timeout"    // DNS, TCP and TLS took too long
 	FailureRefused        FailureKind = "connection_refused" // nothing listens there
-	FailureConnection     FailureKind = "connection"         // reset or closed before the answer, or no way to the host
+	FailureConnection     FailureKind = "connection"         // reset or closed before the response, or no way to the host
 	FailureTLS            FailureKind = "tls"                // no agreement, or a certificate that does not hold
-	FailureProtocol       FailureKind = "protocol"           // the answer is not HTTP
+	FailureProtocol       FailureKind = "protocol"           // the response is not HTTP
 	FailureDNSNotFound    FailureKind = "dns_not_found"      // the host does not exist
-	FailureDNSServer      FailureKind = "dns_server"         // the name server of the host's domain does not answer
+	FailureDNSServer      FailureKind = "dns_server"         // the name server of the host's domain does not respond
 	FailureBlockedAddress FailureKind = "blocked_address"    // the name leads to an address that must not be reached
 	FailureURL            FailureKind = "invalid_url"        // the stored URL is not one that may be called
 
-	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not answer, as far as can be told
+	FailureDNSTemporary FailureKind = "dns_temporary" // our resolver did not respond, as far as can be told
 	FailureLocal        FailureKind = "local"         // our network, file descriptors or memory
 	FailureCanceled     FailureKind = "canceled"      // we stopped
 	FailureInternal     FailureKind = "internal"      // a panic or an error in our own code
@@ -121,8 +121,8 @@ const (
 	detailStatus   = "the status is not 2xx"
 )
 
-// statusFailure is the kind and the detail of an answer's status, both empty for
-// a success: 200 to 299, whatever else the answer holds.
+// statusFailure is the kind and the detail of a response's status, both empty for
+// a success: 200 to 299, whatever else the response holds.
 func statusFailure(status int) (FailureKind, string) {
 	switch {
 	case status >= 200 && status <= 299:
@@ -200,18 +200,19 @@ type HTTPConfig struct {
 }
 
 // HTTPTransport is the default [Transport]: POST over HTTP/1.1 with keep-alive.
-// Connections are kept for the account and host that they were made for, and answer
-// nothing but what was asked on them. It follows no redirect, uses no proxy, keeps no
-// cookies and reads at most 64 KiB of response headers and 4 KiB of body.
+// A connection is reused for the account and host that it was made for, and bytes
+// that a peer sends unasked never become a response. It follows no redirect, uses no
+// proxy, keeps no cookies and reads at most 64 KiB of response headers and 4 KiB of
+// body.
 //
 // One Send is one request, with one exception: if a connection that was kept from an
-// earlier request is closed before the first byte of an answer, the request is sent
+// earlier request is closed before the first byte of a response, the request is sent
 // once more, on a new connection and within the same Timeout. That is what happens
-// when a server's idle timeout ends as the request is on its way; if it had read the
-// request, it tells the repetition by the event's id, as it does any other.
+// when a server's idle timeout ends as the request is on its way. If the server had
+// read the request, it recognises the repetition by the event's id, like any other.
 //
-// What it reaches is checked when the URL is parsed and, after DNS, at each
-// connection's address. Errors are all [*TransportError], in fixed words.
+// Where a request goes is checked when the URL is parsed and again, after DNS, for
+// the address of each connection. All errors are [*TransportError], in fixed words.
 //
 // To add to it, embed it in a type of your own: see [Transport].
 //

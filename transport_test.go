@@ -414,6 +414,6 @@ func TestAnEndpointWhoseNameServerFailsIsDisabled(t *testing.T) { // A58
 		require.NoError(t, err)
 		require.NotEmpty(t, attempts)
 		assert.Equal(t, webhook.FailureDNSServer, attempts[0].Failure)
-		assert.Equal(t, "the name server of your domain did not answer", attempts[0].Detail)
+		assert.Equal(t, "the name server of your domain did not respond", attempts[0].Detail)
 	})
 }

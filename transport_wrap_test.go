@@ -175,7 +175,7 @@ func TestTransportsAroundAnHTTPTransportEndLikeThePlainOne(t *testing.T) {
 					}
 					assert.Equal(t, want, time.Since(start))
 					assert.Equal(t, webhook.FailureTimeout, res.Failure)
-					assert.Equal(t, "no answer in time", res.Detail)
+					assert.Equal(t, "no response in time", res.Detail)
 				})
 			})
 		}

@@ -32,8 +32,7 @@ const (
 // It is a function of its arguments and the clock alone, and allocates nothing.
 // The errors are [ErrNoSecret], [ErrMissingHeader], [ErrInvalidHeader],
 // [ErrSignature], and, only once a signature matched, [ErrTooOld] and
-// [ErrTooNew]. Answer all of them alike, with 401: which one it was is for the
-// log.
+// [ErrTooNew]. Respond to all of them alike, with 401, and log which one it was.
 //
 // A request verifies again as long as it is within the tolerance. To act on an
 // event once, remember its id, as package receive does.

@@ -24,8 +24,8 @@ type Dispatcher interface {
 	// are durable in the Store and will be delivered. It needs no Start, and
 	// works after Stop. Invalid events return one [*ValidationError] that names
 	// each field, and nothing is stored. An error that wraps
-	// [ErrUnknownOutcome], and any other error of the Store, can be answered by
-	// repeating the call with the same events: their ids make that safe.
+	// [ErrUnknownOutcome], or any other error of the Store, means that the call may be
+	// repeated with the same events: their ids make that safe.
 	//
 	// Once Emit has returned, ctx has no influence on the delivery.
 	Emit(ctx context.Context, events ...Event) error
@@ -111,7 +111,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Concurrency is the number of attempts in flight at once, at endpoints that
-	// answer within 100 ms. Attempts at all others are counted apart, up to four
+	// respond within 100 ms. Attempts at all others are counted apart, up to four
 	// times as many, so that slow endpoints do not use up the room of the others.
 	// Both are shared among the accounts that have something to send: one that is
 	// alone uses seven eighths of the former and a third of the latter, so that
@@ -119,7 +119,7 @@ type Config struct {
 	Concurrency int
 
 	// PerEndpoint is the number of attempts in flight at one endpoint, in this
-	// process. An endpoint that times out gets fewer until it answers again.
+	// process. An endpoint that times out gets fewer until it responds again.
 	// Defaults to 4.
 	PerEndpoint int
 
@@ -137,7 +137,7 @@ type Config struct {
 	MaxInMemory int
 
 	// AttemptTimeout bounds one attempt from connecting to the end of the
-	// answer, whatever the Transport. Defaults to 10 s.
+	// response, whatever the Transport. Defaults to 10 s.
 	AttemptTimeout time.Duration
 
 	// Lease is how long a process may keep a delivery before others may take it
@@ -168,7 +168,7 @@ type Config struct {
 
 	// StopTimeout is how long Stop takes at most, whatever its context. Defaults to
 	// 8 s, since most supervisors kill a process 10 s after they asked it to end;
-	// of these, attempts in flight have 5 s, as long as an answer may take by
+	// of these, attempts in flight have 5 s, as long as a response may take by
 	// default. -1 leaves it to Stop's context.
 	StopTimeout time.Duration
 

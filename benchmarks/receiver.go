@@ -18,7 +18,7 @@ import (
 )
 
 // The receiver is a process of its own, so that its work is not counted as the
-// sender's. Its paths: /e/… answers at once and is measured, /slow/… answers
+// sender's. Its paths: /e/… responds at once and is measured, /slow/… responds
 // after slowAnswer, /late/… after lateAnswer, /hang/… after hangTime, /fail/… with
 // 503; /control/… steers it.
 const (

@@ -47,7 +47,7 @@ func scenarios() []scenario {
 			[]variant{{"none hangs", hanging(0)}, {"10 % hang", hanging(10)}, {"50 % hang", hanging(50)}, {"90 % hang", hanging(90)}},
 		},
 		{
-			"noisy", "20 endpoints at 200 events per second, beside an account with 100 endpoints that answer after 4.9 s, one event a second each",
+			"noisy", "20 endpoints at 200 events per second, beside an account with 100 endpoints that respond after 4.9 s, one event a second each",
 			[]metric{p50, p99, missing},
 			ours,
 			[]variant{{"alone", noisy(false)}, {"noisy account", noisy(true)}},

@@ -71,7 +71,7 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if len(c.met) > 0 {
 		c.flag(ctx)
 	}
-	return c.answer(), nil
+	return c.result(), nil
 }
 
 func checkTerms(t webhook.LeaseTerms) error {
@@ -381,7 +381,7 @@ func (c *claim) flag(ctx context.Context) {
 	c.seen.moving = c.seen.moving || err == nil
 }
 
-func (c *claim) answer() webhook.Claimed {
+func (c *claim) result() webhook.Claimed {
 	out := webhook.Claimed{
 		Cursor: strconv.FormatInt(c.cursor, 10), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
 	}

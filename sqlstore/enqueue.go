@@ -26,7 +26,7 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 	}
 	if s.dialect.enqueue != nil {
 		if done, err := s.dialect.enqueue(ctx, s, in); done || err != nil {
-			return in.answer(s.failed("enqueue", err))
+			return in.enqueued(s.failed("enqueue", err))
 		}
 	}
 	err := s.write(ctx, func(t *txn) error {
@@ -36,7 +36,7 @@ func (s *Store) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webhook.
 	if ofOneGroup(err) && len(r.Groups) > 1 {
 		return oneByOne(ctx, s, r)
 	}
-	return in.answer(s.failed("enqueue", err))
+	return in.enqueued(s.failed("enqueue", err))
 }
 
 // ofOneGroup reports whether an error concerns what one group holds, which the
@@ -64,7 +64,7 @@ func (e *enqueuer) Enqueue(ctx context.Context, r webhook.EnqueueRequest) (webho
 		return webhook.Enqueued{}, e.s.failed("enqueue in the caller's transaction", err)
 	}
 	in.restart()
-	return in.answer(e.s.failed("enqueue in the caller's transaction", in.run(ctx, &txn{s: e.s, q: e.tx})))
+	return in.enqueued(e.s.failed("enqueue in the caller's transaction", in.run(ctx, &txn{s: e.s, q: e.tx})))
 }
 
 // oneByOne enqueues the groups of a call that has an id with several contents:
@@ -408,8 +408,8 @@ func (in *intake) park(ctx context.Context, t *txn, deliveries []newDelivery) er
 	return err
 }
 
-// answer makes what Enqueue returns, once everything is committed.
-func (in *intake) answer(err error) (webhook.Enqueued, error) {
+// enqueued makes what Enqueue returns, once everything is committed.
+func (in *intake) enqueued(err error) (webhook.Enqueued, error) {
 	if err != nil {
 		return webhook.Enqueued{}, err
 	}

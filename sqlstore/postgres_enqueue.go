@@ -12,9 +12,9 @@ import (
 // data begins and how long it is; of each delivery the key, event, endpoint and
 // state; of each event without one the account and key; then the lease in
 // microseconds, the token, the keys of what is handed off and the process; accounts
-// with the versions that they must have, without which nothing is stored and nothing
-// answered; and the data of all. That comes last because what follows the largest
-// parameter makes a driver's buffers grow, and copy it, once more.
+// with the versions that they must have, without which nothing is stored and no row
+// returned; and the data of all events. That comes last because any parameter after
+// the largest one makes a driver's buffer grow, and be copied, once more.
 //
 // An id that is there already breaks it off: what that means is for a
 // transaction to find out. Parameters stand in sub-selects, so that the planner

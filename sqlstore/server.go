@@ -22,8 +22,8 @@ const (
 
 func kindOf(err error) kind { return sqldb.KindOf(err) }
 
-// afterCommit says of an error that a COMMIT answered, or a statement that is
-// its own transaction, whether nobody can know what became of it.
+// afterCommit takes the error of a COMMIT, or of a statement that is its own
+// transaction, and says whether nobody can know what became of it.
 func afterCommit(err error) error {
 	if err == nil || errors.Is(err, driver.ErrBadConn) { // database/sql: not sent
 		return err

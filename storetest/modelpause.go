@@ -14,7 +14,7 @@ const (
 	modelLongest = 65 * time.Minute
 )
 
-// choosePace lets a settlement tell how the endpoint answered.
+// choosePace makes a settlement that says how the endpoint responded.
 func (m *model) choosePace(s *webhook.Settlement) {
 	s.Pause, s.MaxPause = modelPause, modelLongest
 	switch s.Outcome {

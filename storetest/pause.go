@@ -13,14 +13,14 @@ const (
 	longestPause = 60 * time.Minute
 )
 
-// paced makes a settlement that tells how the endpoint answered.
+// paced makes a settlement that says how the endpoint responded.
 func paced(l webhook.Leased, o webhook.Outcome, p webhook.Pace) webhook.Settlement {
 	s := result(l, o)
 	s.Pace = p
 	return s
 }
 
-// timedOut makes the settlement of an attempt that got no answer.
+// timedOut makes the settlement of an attempt that got no response.
 func timedOut(l webhook.Leased, o webhook.Outcome) webhook.Settlement {
 	s := paced(l, o, webhook.PacePaused)
 	s.Pause, s.MaxPause = firstPause, longestPause
@@ -187,12 +187,12 @@ var pauseRules = []rule{
 				e.advance(2*firstPause + time.Minute)
 				late := e.one()
 				e.applied(paced(late, webhook.OutcomeExhausted, p))
-				e.notPaused("after an answer", p)
+				e.notPaused("after a response", p)
 				r := e.groups(e.store, terms(1, 1), events(fmt.Sprint("new_", i), 1))
 				same(e, "handed off", len(r.Leased), 1)
-				all := e.claimable("after an answer", 5)
+				all := e.claimable("after a response", 5)
 				e.applied(timedOut(all[0], webhook.OutcomeExhausted))
-				e.pausedFor("after an answer", firstPause)
+				e.pausedFor("after a response", firstPause)
 				e.deliver(append(all[1:], r.Leased...)...)
 				e.enqueue(events(fmt.Sprint("last_", i), 2)...)
 			}
@@ -209,14 +209,14 @@ var pauseRules = []rule{
 			e.applied(timedOut(old[0], webhook.OutcomeExhausted))
 			e.notPaused("after a timeout of an old generation", webhook.PaceUnknown)
 			e.applied(paced(old[1], webhook.OutcomeExhausted, webhook.PaceQuick))
-			e.notPaused("after an answer of an old generation", webhook.PaceUnknown)
+			e.notPaused("after a response of an old generation", webhook.PaceUnknown)
 			all := e.claimable("after a timeout of an old generation", 4)
 			e.applied(timedOut(all[0], webhook.OutcomeExhausted))
 			e.pausedFor("after a timeout", firstPause)
 			e.applied(paced(old[2], webhook.OutcomeExhausted, webhook.PaceQuick))
-			e.pausedFor("after an answer of an old generation", firstPause)
+			e.pausedFor("after a response of an old generation", firstPause)
 			e.stale("what was settled", paced(all[0], webhook.OutcomeExhausted, webhook.PaceQuick))
-			e.pausedFor("after a stale answer", firstPause)
+			e.pausedFor("after a stale response", firstPause)
 			e.applied(paced(all[1], webhook.OutcomeExhausted, webhook.PaceQuick))
 			e.stale("what was settled", timedOut(all[1], webhook.OutcomeExhausted))
 			e.notPaused("after a stale timeout", webhook.PaceQuick)
@@ -337,7 +337,7 @@ var pauseRules = []rule{
 			e.advance(firstPause + time.Minute)
 			probe := e.one()
 			e.applied(paced(probe, webhook.OutcomeDelivered, webhook.PaceQuick))
-			e.claimable("after an answer", 1)
+			e.claimable("after a response", 1)
 		},
 	},
 }

@@ -69,7 +69,7 @@ var probeRules = []rule{
 			e.none("another probe is leased")
 			e.stale("the probe whose lease ended", timedOut(probe, webhook.OutcomeRetry))
 			e.applied(paced(again, webhook.OutcomeDelivered, webhook.PaceQuick))
-			e.claimable("after an answer", 2)
+			e.claimable("after a response", 2)
 		},
 	},
 	{

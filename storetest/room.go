@@ -65,7 +65,7 @@ func roomOf(t webhook.LeaseTerms) *room { return t.Room.(*room) }
 var roomRules = []rule{
 	{
 		name:     "RoomIsToldWhatIsKnown",
-		sentence: "Room is asked about a Candidate: the endpoint, its account, how it answered lately, and in a hand-off the bytes of the event's data.",
+		sentence: "Room is asked about a Candidate: the endpoint, its account, how it responded lately, and in a hand-off the bytes of the event's data.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.endpointOf(other, "wh_2")

@@ -156,7 +156,7 @@ var settleRules = []rule{
 			l := e.one()
 			first := result(l, webhook.OutcomeRetry)
 			first.Attempt.At = e.now().Truncate(time.Millisecond)
-			first.Attempt.Detail, first.Attempt.ResponseBody = "answered 500", []byte{0, 0xff, 'x'}
+			first.Attempt.Detail, first.Attempt.ResponseBody = "responded with 500", []byte{0, 0xff, 'x'}
 			e.applied(first)
 			e.advance(11 * time.Minute)
 			unlogged := result(e.one(), webhook.OutcomeRetry)

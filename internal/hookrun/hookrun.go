@@ -120,14 +120,14 @@ func (r *Runner) WithTimeout(d time.Duration) (context.Context, context.CancelFu
 // Ask returns what ask returns, and false if that panics. ok is false when ctx ended
 // before: then the goroutine that asks is waited for by nobody.
 func (r *Runner) Ask(ctx context.Context, ask func(context.Context) bool) (yes, ok bool) {
-	answer := make(chan bool, 1)
+	result := make(chan bool, 1)
 	go func() {
 		yes := false
-		defer func() { answer <- yes }()
+		defer func() { result <- yes }()
 		r.call(ctx, func(ctx context.Context) { yes = ask(ctx) })
 	}()
 	select {
-	case yes := <-answer:
+	case yes := <-result:
 		return yes, true
 	case <-ctx.Done():
 		return false, false

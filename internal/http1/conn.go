@@ -12,8 +12,8 @@ import (
 
 const noLimit = math.MaxInt64
 
-// errHeaderTooLong ends an answer whose headers are longer than Pool.MaxHeader.
-var errHeaderTooLong = errors.New("http1: the answer's headers are too long")
+// errHeaderTooLong ends a response whose headers are longer than Pool.MaxHeader.
+var errHeaderTooLong = errors.New("http1: the response's headers are too long")
 
 // conn is one connection. While it is idle it belongs to the pool and to its
 // watcher, otherwise to one exchange.
@@ -27,7 +27,7 @@ type conn struct {
 	kernel *kernel
 	since  time.Time // before it was dialled
 	reused bool
-	heard  bool // something of the current answer was read
+	heard  bool // something of the current response was read
 
 	watched chan struct{} // a value when the watcher has ended
 	dead    bool          // written by the watcher: the connection is at its end
@@ -64,7 +64,7 @@ func (c *conn) aged(now time.Time) bool {
 
 // unheard reports whether an exchange failed, by err, because the peer closed the
 // connection before it said anything: what a server does whose idle timeout ends
-// while the request is on its way. A farewell of TLS is no answer.
+// while the request is on its way. A farewell of TLS is no response.
 func (c *conn) unheard(err error) bool {
 	return !c.heard && !isTimeout(err) && (!c.wire.heard || errors.Is(err, io.EOF))
 }
@@ -96,7 +96,7 @@ func (c *conn) dryPeek() error {
 
 // watch waits for whatever the idle connection receives. It reads below TLS: there
 // is nothing that a peer has to say now (session tickets come before the first
-// answer), and a connection that is given up too often costs a handshake.
+// response), and a connection that is given up too often costs a handshake.
 func (c *conn) watch() {
 	var one [1]byte
 	n, err := c.wire.Conn.Read(one[:])

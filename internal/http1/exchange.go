@@ -15,7 +15,7 @@ import (
 // request.
 var errSpokeFirst = errors.New("http1: the peer spoke before it was asked")
 
-// lateAnswer is the time for an answer to a request that could not be written to
+// lateAnswer is the time for a response to a request that could not be written to
 // its end. It is there already, if there is one.
 const lateAnswer = time.Second
 
@@ -25,12 +25,12 @@ type Call struct {
 	Request *http.Request // the Pool's to change; GetBody must be set where there is a body
 	// Dial makes a connection: the network's side, and what HTTP is spoken on.
 	Dial func(context.Context) (*Wire, net.Conn, error)
-	// Written, where it is not nil, says that writing can take time: the answer is
+	// Written, where it is not nil, says that writing can take time: the response is
 	// read meanwhile. It is called when everything is written.
 	Written func()
 }
 
-// Exchange is an answer whose body has not been read.
+// Exchange is a response whose body has not been read.
 type Exchange struct {
 	*http.Response
 
@@ -41,12 +41,12 @@ type Exchange struct {
 }
 
 // RoundTrip sends call on an idle connection, or on a new one, and returns the
-// headers of its answer. End must be called on the Exchange. When ctx ends,
+// headers of its response. End must be called on the Exchange. When ctx ends,
 // before End, the connection is closed.
 //
 // A request is written a second time, and to a new connection, if it was written to
 // one that had been used before, and which its peer closed before a byte of the
-// answer. The peer may have read it, so requests need an id by which it can tell.
+// response. The peer may have read it, so requests need an id by which it can tell.
 // Other connections that were found closed, before anything was written, do not count.
 func (p *Pool) RoundTrip(ctx context.Context, call Call) (*Exchange, error) {
 	for fresh := false; ; {
@@ -93,7 +93,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// run writes the request and reads the headers of the answer.
+// run writes the request and reads the headers of the response.
 func (x *Exchange) run(call Call) error {
 	c := x.conn
 	c.wire.wrote, c.wire.heard, c.heard, c.limit = false, false, false, c.pool.MaxHeader
@@ -135,7 +135,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// lateAnswer looks for an answer though writing has failed: that is what a server
+// lateAnswer looks for a response though writing has failed: that is what a server
 // does which refuses a request.
 func (x *Exchange) lateAnswer(req *http.Request, failed error) error {
 	if !x.conn.wire.wrote {
@@ -166,7 +166,7 @@ func (c *conn) write(req *http.Request) error {
 	return err
 }
 
-// read reads headers until those of the answer proper.
+// read reads headers until those of the response proper.
 func (x *Exchange) read(req *http.Request) error {
 	for {
 		if _, err := x.conn.br.Peek(1); err != nil { // ReadResponse calls the end unexpected
@@ -218,8 +218,8 @@ func (x *Exchange) End() {
 	}
 }
 
-// writeDelay is the time that the end of writing has after the answer has come:
-// the answer can be faster than the goroutine that writes.
+// writeDelay is the time that the end of writing has after the response has come:
+// the response can be faster than the goroutine that writes.
 const writeDelay = 50 * time.Millisecond
 
 // written reports whether the request was written to its end.

@@ -24,7 +24,7 @@ type Pool struct {
 	// Lifetime is how long after its dial a connection takes requests, so that a
 	// name is looked up again in the end however busy it is. 0 means without end.
 	Lifetime  time.Duration
-	MaxHeader int64 // bytes of an answer's headers, 1xx included
+	MaxHeader int64 // bytes of a response's headers, 1xx included
 
 	mu     sync.Mutex
 	tops   map[Key]*conn // the latest of each key; the others hang below it
@@ -171,7 +171,7 @@ type talker struct {
 const (
 	talkerSlots = 512 // a key has one place; another key that comes there takes it over
 	talkerPause = 10 * time.Minute
-	// talkerDelay tells a surplus of an answer from what some servers say before
+	// talkerDelay tells a surplus of a response from what some servers say before
 	// they close a connection that was idle for long: 408, for example.
 	talkerDelay = time.Second
 )

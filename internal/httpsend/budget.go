@@ -12,30 +12,30 @@ import (
 )
 
 // errNoAnswer is the cause of a budget's end by one of its limits.
-var errNoAnswer = errors.New("httpsend: no answer in time")
+var errNoAnswer = errors.New("httpsend: no response in time")
 
 // budget is the context of one request. One timer enforces all its limits.
 type budget struct {
 	context.Context
-	cancel context.CancelCauseFunc
-	answer time.Duration // to the end of the response's headers, once the request is written
-	latest time.Time     // when the budget ends
-	large  bool          // writing the body can take time
+	cancel   context.CancelCauseFunc
+	response time.Duration // to the end of the response's headers, once the request is written
+	latest   time.Time     // when the budget ends
+	large    bool          // writing the body can take time
 
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
 }
 
-// newBudget begins with the time for the answer where the request is as good as
+// newBudget begins with the time for the response where the request is as good as
 // written: a small one, on a kept-alive connection. Otherwise that time begins
 // when the dialer or the body says so.
-func newBudget(ctx context.Context, answer, total time.Duration, size int) *budget {
-	b := &budget{answer: answer, latest: time.Now().Add(total), large: size > smallBody}
+func newBudget(ctx context.Context, response, total time.Duration, size int) *budget {
+	b := &budget{response: response, latest: time.Now().Add(total), large: size > smallBody}
 	b.Context, b.cancel = context.WithCancelCause(ctx)
 	first := total
 	if !b.large {
-		first = min(answer, total)
+		first = min(response, total)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,7 +45,7 @@ func newBudget(ctx context.Context, answer, total time.Duration, size int) *budg
 
 func (b *budget) expire() { b.cancel(errNoAnswer) }
 
-// connecting suspends the time for the answer: the dialer has its own budget.
+// connecting suspends the time for the response: the dialer has its own budget.
 func (b *budget) connecting() { b.expect(time.Until(b.latest)) }
 
 // connected ends what connecting began.
@@ -55,8 +55,8 @@ func (b *budget) connected() {
 	}
 }
 
-// written starts the time for the answer.
-func (b *budget) written() { b.expect(b.answer) }
+// written starts the time for the response.
+func (b *budget) written() { b.expect(b.response) }
 
 // expect ends the budget after d, and at its latest end anyway.
 func (b *budget) expect(d time.Duration) {

@@ -19,7 +19,7 @@ type dialError struct {
 	handshake bool
 	blocked   bool // an address of the name was refused by the egress policy
 	timeout   bool // the connect budget is used up
-	// nameServer says that it is the host's own name server that does not answer.
+	// nameServer says that it is the host's own name server that does not respond.
 	nameServer bool
 	err        error
 }

@@ -3,7 +3,7 @@
 //
 // Where a request goes is checked twice, by the rules of package egress: the URL
 // when it is parsed, and each address when it is dialled. Connections are those of
-// package http1, so that they answer nothing but what was asked on them.
+// package http1: bytes that a peer sends unasked never become a response.
 //
 // Errors are all [*Error]. Their Kind and Detail show nothing of this machine or of
 // the peer: whoever could read the texts of Go's errors would have a port scanner

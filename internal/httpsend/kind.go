@@ -5,18 +5,18 @@ type Kind string
 
 // The reasons of a failed request. Those of the last group are the sender's own.
 const (
-	Timeout        Kind = "timeout"            // connected, but no answer in time
+	Timeout        Kind = "timeout"            // connected, but no response in time
 	ConnectTimeout Kind = "connect_timeout"    // DNS, TCP and TLS took too long
 	Refused        Kind = "connection_refused" // nothing listens there
-	Connection     Kind = "connection"         // reset or closed before the answer, or no way to the host
+	Connection     Kind = "connection"         // reset or closed before the response, or no way to the host
 	TLS            Kind = "tls"                // no agreement, or a certificate that does not hold
-	Protocol       Kind = "protocol"           // the answer is not HTTP
+	Protocol       Kind = "protocol"           // the response is not HTTP
 	DNSNotFound    Kind = "dns_not_found"      // the host does not exist
-	DNSServer      Kind = "dns_server"         // the name server of the host's domain does not answer
+	DNSServer      Kind = "dns_server"         // the name server of the host's domain does not respond
 	BlockedAddress Kind = "blocked_address"    // the name leads to an address that must not be reached
 	URL            Kind = "invalid_url"        // the URL is not one that may be called
 
-	DNSTemporary Kind = "dns_temporary" // our resolver did not answer, as far as can be told
+	DNSTemporary Kind = "dns_temporary" // our resolver did not respond, as far as can be told
 	Local        Kind = "local"         // our network, file descriptors or memory
 	Canceled     Kind = "canceled"      // we stopped
 	Internal     Kind = "internal"      // the request cannot be sent as it is

@@ -42,31 +42,31 @@ type Config struct {
 
 // Sender sends requests. It is safe for concurrent use.
 type Sender struct {
-	policy  egress.Policy
-	urls    *urlCache
-	lookups *nameserver.Record
-	pool    *http1.Pool
-	tls     *tls.Config
-	connect time.Duration
-	answer  time.Duration
-	total   time.Duration
-	excerpt int
-	dial    func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)
+	policy   egress.Policy
+	urls     *urlCache
+	lookups  *nameserver.Record
+	pool     *http1.Pool
+	tls      *tls.Config
+	connect  time.Duration
+	response time.Duration
+	total    time.Duration
+	excerpt  int
+	dial     func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error)
 }
 
 // New returns a Sender. It starts nothing.
 func New(cfg Config) *Sender {
 	s := &Sender{
-		policy:  cfg.Policy,
-		urls:    newURLCache(),
-		lookups: nameserver.New(),
-		tls:     clientTLS(cfg.TLS, cfg.MaxIdle),
-		connect: cfg.ConnectTimeout,
-		answer:  cfg.ResponseTimeout,
-		total:   cfg.Timeout,
-		excerpt: max(cfg.Excerpt, 0),
-		pool:    &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: cfg.IdleTimeout, Lifetime: cfg.Lifetime, MaxHeader: maxHeader},
-		dial:    cfg.Dial,
+		policy:   cfg.Policy,
+		urls:     newURLCache(),
+		lookups:  nameserver.New(),
+		tls:      clientTLS(cfg.TLS, cfg.MaxIdle),
+		connect:  cfg.ConnectTimeout,
+		response: cfg.ResponseTimeout,
+		total:    cfg.Timeout,
+		excerpt:  max(cfg.Excerpt, 0),
+		pool:     &http1.Pool{MaxIdle: cfg.MaxIdle, IdleTimeout: cfg.IdleTimeout, Lifetime: cfg.Lifetime, MaxHeader: maxHeader},
+		dial:     cfg.Dial,
 	}
 	if s.dial == nil {
 		s.dial = func(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
@@ -138,14 +138,14 @@ type Request struct {
 	Deadline time.Time
 }
 
-// Response is the answer to a [Request].
+// Response is what came back for a [Request].
 type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte // its beginning
 }
 
-// Send sends one request and returns its answer, whatever the status. Errors are
+// Send sends one request and returns its response, whatever the status. Errors are
 // all [*Error].
 func (s *Sender) Send(ctx context.Context, req Request) (Response, error) {
 	at, err := s.sendTo(req.URL)
@@ -155,7 +155,7 @@ func (s *Sender) Send(ctx context.Context, req Request) (Response, error) {
 	if !sendableHeader(req.Header) {
 		return Response{}, &Error{Kind: Internal, Detail: detailHeader}
 	}
-	b := newBudget(ctx, s.answer, s.timeLeft(req.Deadline), len(req.Body))
+	b := newBudget(ctx, s.response, s.timeLeft(req.Deadline), len(req.Body))
 	defer b.end()
 	x, err := s.pool.RoundTrip(b.Context, s.call(b, at, req))
 	if err != nil {

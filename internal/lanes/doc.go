@@ -4,8 +4,8 @@
 //
 // Three rules keep them from delaying each other:
 //
-// Pools. Attempts at endpoints that answer quickly use the quick pool. An endpoint
-// that is slow, or did not answer in time, needs a place in the slow pool before
+// Pools. Attempts at endpoints that respond quickly use the quick pool. An endpoint
+// that is slow, or did not respond in time, needs a place in the slow pool before
 // its attempt begins. One that nothing is known of gets a single attempt, from a
 // pool for trials that is large, since each endpoint needs it once: a good one among
 // many that hang would otherwise be found late. An attempt in the quick
@@ -21,11 +21,11 @@
 // free for whoever comes next. The same holds for what waits in memory, in number
 // and in bytes.
 //
-// A pace for each endpoint. One that did not answer in time has one slot, holds
+// A pace for each endpoint. One that did not respond in time has one slot, holds
 // nothing in memory, and is left alone for as long as its verdict says. All
 // endpoints of that kind together use at most half of the slow pool. One that refuses
 // what comes too fast gets fewer attempts at once, and a gap between two of them that
-// becomes longer with each refusal, and shorter again with each answer.
+// becomes longer with each refusal, and shorter again with each response.
 //
 // The package knows nothing of webhooks. All methods are safe for concurrent use.
 package lanes

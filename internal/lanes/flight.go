@@ -11,7 +11,7 @@ type Flight[J any] struct {
 	prev, next *Flight[J]
 }
 
-// Probe reports whether the attempt was made at an endpoint that had not answered
+// Probe reports whether the attempt was made at an endpoint that had not responded
 // in time before.
 func (f *Flight[J]) Probe() bool { return f.pool == badPool }
 

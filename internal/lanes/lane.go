@@ -13,17 +13,17 @@ const (
 	memory = time.Minute
 )
 
-// Pace is how an endpoint answered lately.
+// Pace is how an endpoint responded lately.
 type Pace int
 
 const (
 	// Unknown means that it was never tried.
 	Unknown Pace = iota
-	// Quick means that it answers within SlowAfter.
+	// Quick means that it responds within SlowAfter.
 	Quick
-	// Slow means that it answers, but takes longer.
+	// Slow means that it responds, but takes longer.
 	Slow
-	// Paused means that it did not answer in time, or refuses what is sent for long.
+	// Paused means that it did not respond in time, or refuses what is sent for long.
 	Paused
 )
 
@@ -33,11 +33,12 @@ type Kind int
 const (
 	// Nothing is told by an attempt that was not made, or that failed on our side.
 	Nothing Kind = iota
-	// Answered in time, whatever the answer, but for Refused.
+	// Answered means that a response came in time, whatever its status, unless it is
+	// Refused.
 	Answered
-	// Refused means that the endpoint answered that it takes no more for now.
+	// Refused means that the endpoint responded that it takes no more for now.
 	Refused
-	// TimedOut means that no answer came in time.
+	// TimedOut means that no response came in time.
 	TimedOut
 	// Withheld means that the attempt was not made, since nothing can be sent to the
 	// endpoint for the time being.
@@ -47,9 +48,9 @@ const (
 // Verdict is what became of an attempt.
 type Verdict struct {
 	Kind Kind
-	// Pause is for how long nothing new is taken on for the endpoint, if the attempt
-	// was withheld, or was not answered and nothing else that was sent meanwhile
-	// was. If it was refused, it is what the endpoint asked for, 0 for nothing.
+	// Pause is how long nothing new is taken on for the endpoint, if the attempt was
+	// withheld, or if neither it nor anything that was sent meanwhile got a response.
+	// If it was refused, Pause is what the endpoint asked for, 0 for nothing.
 	Pause time.Duration
 }
 
@@ -86,11 +87,11 @@ type lane[J any] struct {
 	inFlight int
 	slots    int // attempts allowed in flight
 	pace     Pace
-	until    time.Time // nothing new before, since it did not answer in time
+	until    time.Time // nothing new before, since it did not respond in time
 	hold     time.Time // nothing new before, since it cannot be sent, or not be recorded
 	withheld bool      // hold is since it cannot be sent
 	backlog  bool      // a store had more than there was room for
-	answered time.Time // latest answer
+	answered time.Time // latest response
 	last     time.Time // end of the latest attempt
 	ready    bool      // in a ring of its account
 
@@ -108,7 +109,7 @@ func (l *lane[J]) expect(p Pace, full int) {
 	switch {
 	case p == Paused:
 		l.pace, l.slots, l.until = Paused, 1, time.Time{}
-	case l.pace == Paused: // somebody else had an answer
+	case l.pace == Paused: // somebody else had a response
 		l.pace, l.slots = Slow, 1
 	case l.last.IsZero() && l.idle():
 		l.pace, l.slots = p, full
@@ -118,7 +119,7 @@ func (l *lane[J]) expect(p Pace, full int) {
 	}
 }
 
-// room is how much more may be held. Only an endpoint that answers quickly has a
+// room is how much more may be held. Only an endpoint that responds quickly has a
 // queue: behind one that does not, work would just take up memory.
 func (l *lane[J]) room(now time.Time) int {
 	most := l.slots

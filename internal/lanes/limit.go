@@ -13,8 +13,8 @@ const (
 	pausing = time.Second
 	// longestGap is the longest gap between two probes.
 	longestGap = 30 * time.Second
-	// AskedAtFirst is the longest pause that an endpoint is granted at once: a single
-	// answer must not stop all that waits for long.
+	// AskedAtFirst is the longest pause that an endpoint gets by its first refusal: a
+	// single response must not stop for long everything that waits.
 	AskedAtFirst = time.Minute
 	// parkFrom is the pause from which the store is to know of it. For a shorter one,
 	// moving all that waits there costs more than passing over it.
@@ -22,9 +22,9 @@ const (
 	// lookAhead is for how long before its time work is taken on, so that its claim
 	// takes nothing from the rate.
 	lookAhead = 200 * time.Millisecond
-	// enough answers in a row mean that the rate was about right.
+	// enough responses in a row mean that the rate was about right.
 	enough = 4
-	// slotAfter is the number of answers in a row after which there is one slot more.
+	// slotAfter is the number of responses in a row after which there is one slot more.
 	slotAfter = 10
 )
 
@@ -34,7 +34,7 @@ type limit struct {
 	known time.Duration // the gap of a rate just below the one refused last
 	next  time.Time     // no attempt begins before
 	cut   time.Time     // when the gap became longer: what began before says nothing of it
-	good  int           // answers since then
+	good  int           // responses since then
 	timer *time.Timer   // looks at the lane again
 	wake  time.Time     // when it does
 }
@@ -66,7 +66,7 @@ func (m *limit) refuse(asked time.Duration, began, now time.Time, slots int) tim
 	return m.next.Sub(now)
 }
 
-// accept takes in an answer that is no refusal. least is the shortest gap that makes a
+// accept takes in a response that is no refusal. least is the shortest gap that makes a
 // difference. It reports whether one slot more is worth a try.
 func (m *limit) accept(now time.Time, least time.Duration) bool {
 	m.good++
@@ -116,7 +116,7 @@ func (l *lane[J]) refuse(v Verdict, began, now time.Time) (pause time.Duration) 
 	return pause
 }
 
-// accept lets the lane's pace recover, one step for each answer. full is the number
+// accept lets the lane's pace recover, one step for each response. full is the number
 // of slots of a healthy endpoint.
 func (l *lane[J]) accept(took time.Duration, now time.Time, full int) {
 	least := time.Duration(0)

@@ -9,7 +9,7 @@ const (
 	waitingPerFree = 4 // in memory, for the quick pool
 	bytesPerFree   = 2
 	// Of the slow pool an account gets one place for each slowShare that are free,
-	// and one for each badShare at endpoints that did not answer in time.
+	// and one for each badShare at endpoints that did not respond in time.
 	slowShare = 2
 	badShare  = 4
 )
@@ -94,7 +94,7 @@ func (r *Room[J]) Release(came int) {
 	}
 }
 
-// Hold takes on nothing new for an endpoint for d, whatever it answers meanwhile.
+// Hold takes on nothing new for an endpoint for d, however it responds meanwhile.
 // One of which nothing is remembered is left alone.
 func (s *Scheduler[J]) Hold(endpoint string, d time.Duration) {
 	s.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The rule: with so many endpoints tried within the window and no answer from any,
+// The rule: with so many endpoints tried within the window and no response from any,
 // the fault is probably on our side of the network.
 const (
 	window    = time.Minute
@@ -19,21 +19,21 @@ const (
 // Detector is ready for use. It is safe for concurrent use.
 type Detector struct {
 	mu       sync.Mutex
-	answered time.Time // latest HTTP answer of any endpoint
+	answered time.Time // latest HTTP response of any endpoint
 	tried    [endpoints]struct {
 		endpointID string
 		at         time.Time
 	}
 }
 
-// Record takes in one attempt at an endpoint, which answered over HTTP or did not.
+// Record records one attempt at an endpoint, and whether it responded over HTTP.
 func (d *Detector) Record(endpointID string, answered bool) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if answered {
 		d.answered = now
-		return // the rule asks for endpoints only while nothing answers
+		return // the rule counts endpoints only while nothing responds
 	}
 	oldest := 0
 	for i := range d.tried {
@@ -48,7 +48,7 @@ func (d *Detector) Record(endpointID string, answered bool) {
 	d.tried[oldest].endpointID, d.tried[oldest].at = endpointID, now
 }
 
-// CutOff reports whether nothing answers.
+// CutOff reports whether no endpoint responds.
 func (d *Detector) CutOff() bool {
 	now := time.Now()
 	d.mu.Lock()
