@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
 )
 
@@ -42,7 +47,7 @@ type Endpoint struct {
 	Events      []EventType       `json:"events"` // exact types, prefixes such as "call.*", or "*"
 	Description string            `json:"description,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
-	Headers     map[string]string `json:"headers,omitempty"` // sent with every request
+	HeaderNames []string          `json:"header_names,omitempty"` // of [EndpointParams.Headers], in canonical form, sorted; the values stay with the Store
 	Status      EndpointStatus    `json:"status"`
 
 	DisabledReason DisabledReason `json:"disabled_reason,omitempty"`
@@ -63,7 +68,8 @@ type Endpoint struct {
 	UpdatedAt time.Time `json:"updated_at"` // last change of the configuration
 
 	// Unreadable names the parts of the stored endpoint that cannot be read, such
-	// as "secrets", "headers", "metadata" or "events"; they are empty here. While
+	// as "secrets", "headers", "metadata" or "events"; they are empty here, but
+	// for HeaderNames, which can often be read though the values cannot. While
 	// a part that requests need is among them, nothing is sent and deliveries
 	// wait. It is the platform's fault and not the customer's: most likely an
 	// encryption key is missing.
@@ -85,7 +91,11 @@ type EndpointParams struct {
 	Events      []EventType
 	Description string            // at most 1,024 bytes
 	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
-	Headers     map[string]string // sent with every request; at most 50, of 8 KiB in all; names that the library or HTTP use are refused
+
+	// Headers are sent with every request; at most 50, of 8 KiB in all; names that
+	// the library or HTTP use are refused. Like the secret they are never shown again:
+	// [Endpoint.HeaderNames] tells their names.
+	Headers Headers
 
 	// Secret signs its requests. The zero Secret means a new random one.
 	Secret Secret
@@ -103,9 +113,89 @@ type EndpointChange struct {
 	Events      []EventType
 	Description *string
 	Metadata    map[string]string // replaces all; empty and not nil clears
-	Headers     map[string]string // likewise
+
+	// Headers are merged with those that the endpoint has: a value is set, nil removes
+	// the header of that name, and those that are not named stay. Upper and lower case
+	// of a name are the same.
+	Headers HeaderChanges
 
 	CheckReachable bool // as in [EndpointParams], if URL is given
+}
+
+// Headers are an endpoint's own headers, by name. The values, such as that of
+// Authorization, are often secrets: where a Headers is printed, logged or marshalled,
+// its names are shown alone. An element of it is a plain string, and package fmt cannot
+// call the methods of what is in an unexported field.
+type Headers map[string]string
+
+// Names returns the names, sorted.
+func (h Headers) Names() []string { return names(h) }
+
+// Format prints the names under every verb.
+func (h Headers) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redactedHeaders(h))) }
+
+// LogValue returns the names.
+func (h Headers) LogValue() slog.Value { return slog.StringValue(redactedHeaders(h)) }
+
+// MarshalText returns the names, for JSON, XML and other encoders. What it returns
+// cannot be read back.
+func (h Headers) MarshalText() ([]byte, error) { return []byte(redactedHeaders(h)), nil }
+
+// HeaderChanges are changes of an endpoint's own headers, by name; nil removes one.
+// They are printed, logged and marshalled like [Headers].
+type HeaderChanges map[string]*string
+
+// Format prints the names under every verb.
+func (h HeaderChanges) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redactedHeaders(h))) }
+
+// LogValue returns the names.
+func (h HeaderChanges) LogValue() slog.Value { return slog.StringValue(redactedHeaders(h)) }
+
+// MarshalText returns the names, as [Headers.MarshalText] does.
+func (h HeaderChanges) MarshalText() ([]byte, error) { return []byte(redactedHeaders(h)), nil }
+
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// redactedHeaders names the headers of m.
+func redactedHeaders[V any](m map[string]V) string { return fmt.Sprintf("%q[redacted]", names(m)) }
+
+// allOf returns the changes that set each of h.
+func allOf(h Headers) HeaderChanges {
+	changes := make(HeaderChanges, len(h))
+	for name, value := range h {
+		changes[name] = &value
+	}
+	return changes
+}
+
+// mergeHeaders validates c and puts it into r. Values that cannot be read cannot stay
+// beside new ones: then c has to name all headers whose names are known.
+func mergeHeaders(v *ValidationError, r *EndpointRecord, c HeaderChanges) error {
+	merged := make(Headers, len(r.Headers)+len(c))
+	maps.Copy(merged, r.Headers)
+	named := make(map[string]bool, len(c))
+	for _, name := range names(c) {
+		key := http.CanonicalHeaderKey(name)
+		if named[key] {
+			v.add(fmt.Sprintf("Headers[%.64q]", name), "is given twice; upper and lower case are the same")
+		}
+		named[key] = true
+		if c[name] == nil {
+			delete(merged, key)
+		} else {
+			merged[key] = *c[name]
+		}
+	}
+	if slices.Contains(r.Unreadable, partHeaders) {
+		for _, name := range r.HeaderNames {
+			if !named[name] {
+				return fmt.Errorf("%w: its headers; give this process the key that sealed them, or set or remove each of Endpoint.HeaderNames", ErrUnreadable)
+			}
+		}
+	}
+	v.addAll(check.Headers(merged))
+	r.Headers = merged
+	return nil
 }
 
 // EndpointQuery selects a page of endpoints.

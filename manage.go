@@ -42,7 +42,7 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	r := EndpointRecord{Secrets: []EndpointSecret{{Secret: p.Secret}}}
 	r.ID, r.AccountID, r.Status = p.ID, p.AccountID, EndpointActive
 	if err := e.configure(ctx, &v, &r, EndpointChange{
-		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: p.Metadata, Headers: p.Headers,
+		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: p.Metadata, Headers: allOf(p.Headers),
 		CheckReachable: p.CheckReachable,
 	}); err != nil {
 		return Endpoint{}, Secret{}, err
@@ -80,14 +80,13 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 		checkMetadata(v, c.Metadata)
 	}
 	if c.Headers != nil {
-		r.Headers = c.Headers
-		v.addAll(check.Headers(c.Headers))
+		err = mergeHeaders(v, r, c.Headers)
 	}
 	if c.URL != nil {
-		err = e.guarded("Transport", func() (err error) {
+		err = errors.Join(err, e.guarded("Transport", func() (err error) {
 			r.URL, err = normalizeURL(e.cfg.Transport, *c.URL)
 			return err
-		})
+		}))
 	}
 	if err = errors.Join(err, v.orNil()); err != nil || c.URL == nil || !c.CheckReachable {
 		return err
@@ -197,7 +196,8 @@ func pageLimit(limit int) (int, error) {
 // endpoint without failures: what was sent to the old one no longer counts.
 // Deliveries that are pending go to the new URL, except for attempts in flight
 // and the few that other processes hold in memory. Errors are those of
-// CreateEndpoint, and [ErrNotFound].
+// CreateEndpoint, [ErrNotFound], and [ErrUnreadable] for Headers that would have to be
+// merged with ones that cannot be read.
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		old := r.URL

@@ -150,12 +150,12 @@ func TestUpdateEndpointChangesWhatIsGiven(t *testing.T) {
 	})
 	require.NoError(t, err)
 	text := "second"
-	got, err := r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Description: &text, Headers: map[string]string{}})
+	got, err := r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Description: &text, Metadata: map[string]string{}})
 	require.NoError(t, err)
 	assert.Equal(t, "second", got.Description)
 	assert.Equal(t, hookURL, got.URL)
-	assert.Equal(t, map[string]string{"a": "1"}, got.Metadata)
-	assert.Empty(t, got.Headers)
+	assert.Empty(t, got.Metadata)
+	assert.Equal(t, []string{"X-Team"}, got.HeaderNames)
 	_, err = r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Events: []webhook.EventType{}})
 	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 }

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/json"
@@ -235,6 +236,105 @@ func renderings(t *testing.T, s webhook.Secret) map[string]string {
 	}
 	out["slog"] = buf.String()
 	return out
+}
+
+// What an endpoint's own headers hold goes to the endpoint and nowhere else.
+func TestHeaderValuesComeOutNowhere(t *testing.T) {
+	t.Parallel()
+	const value = "Bearer 5f4dcc3b"
+	given := value
+	headers := webhook.Headers{"Authorization": value}
+	params := webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}, Headers: headers}
+	change := webhook.EndpointChange{Headers: webhook.HeaderChanges{"authorization": &given}}
+	rec := webhook.EndpointRecord{Headers: headers}
+	target := &webhook.Target{Headers: headers}
+	out := map[string]string{}
+	for what, v := range map[string]any{
+		"headers": headers, "changes": change.Headers, "params": params, "pointer": &params, "change": change,
+		"record": rec, "page": webhook.Page[webhook.EndpointRecord]{Items: []webhook.EndpointRecord{rec}},
+		"target": *target, "update": webhook.EndpointUpdate{Record: rec}, "create": webhook.EndpointCreate{Record: rec},
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
+			out[verb+" "+what] = fmt.Sprintf(verb, v)
+		}
+		b, err := json.Marshal(v)
+		require.NoError(t, err, what)
+		out["JSON "+what] = string(b)
+		var buf bytes.Buffer
+		for _, h := range []slog.Handler{slog.NewTextHandler(&buf, nil), slog.NewJSONHandler(&buf, nil)} {
+			slog.New(h).Info("x", "v", v)
+		}
+		out["slog "+what] = buf.String()
+	}
+	for how, text := range out {
+		for _, leak := range []string{value, "5f4dcc3b", fmt.Sprintf("%x", value)} {
+			assert.NotContains(t, text, leak, how)
+		}
+		assert.Contains(t, strings.ToLower(text), "authorization", how)
+	}
+
+	r := newRig(t, status(500), func(c *webhook.Config) {
+		c.Hooks.OnAttempt = func(_ context.Context, a webhook.AttemptInfo) {
+			assert.NotContains(t, fmt.Sprintf("%+v", a), "5f4dcc3b")
+		}
+	})
+	ep, _, err := r.CreateEndpoint(t.Context(), params)
+	require.NoError(t, err)
+	b, err := json.Marshal(ep)
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "5f4dcc3b")
+	assert.Contains(t, string(b), `"header_names":["Authorization"]`)
+	_, err = r.SendTest(t.Context(), "acme", ep.ID, webhook.EventCallCompleted)
+	require.NoError(t, err)
+	assert.Equal(t, value, r.transport.requests()[0].Header.Get("Authorization"), "it is sent all the same")
+	bad := value + "\n"
+	_, err = r.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{Headers: webhook.HeaderChanges{"Authorization": &bad}})
+	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
+	assert.NotContains(t, err.Error(), "5f4dcc3b")
+}
+
+func TestHeadersAreMergedByName(t *testing.T) {
+	t.Parallel()
+	one, two := "1", "2"
+	for _, c := range []struct {
+		name   string
+		change webhook.HeaderChanges
+		want   map[string]string // nil: refused
+	}{
+		{"nothing is given", nil, map[string]string{"Authorization": "a", "X-Team": "blue"}},
+		{"nothing is named", webhook.HeaderChanges{}, map[string]string{"Authorization": "a", "X-Team": "blue"}},
+		{"another one", webhook.HeaderChanges{"x-new": &one}, map[string]string{"Authorization": "a", "X-New": "1", "X-Team": "blue"}},
+		{"a new value", webhook.HeaderChanges{"AUTHORIZATION": &two}, map[string]string{"Authorization": "2", "X-Team": "blue"}},
+		{"one is removed", webhook.HeaderChanges{"x-team": nil}, map[string]string{"Authorization": "a"}},
+		{"one that is not there is removed", webhook.HeaderChanges{"X-None": nil}, map[string]string{"Authorization": "a", "X-Team": "blue"}},
+		{"all are removed", webhook.HeaderChanges{"X-Team": nil, "Authorization": nil}, map[string]string{}},
+		{"one name in two cases", webhook.HeaderChanges{"X-New": &one, "x-new": nil}, nil},
+		{"a reserved one", webhook.HeaderChanges{"Host": &one}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, status(200))
+			ep, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{
+				AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"},
+				Headers: map[string]string{"x-team": "blue", "authorization": "a"},
+			})
+			require.NoError(t, err)
+			assert.Equal(t, []string{"Authorization", "X-Team"}, ep.HeaderNames)
+			got, err := r.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{Headers: c.change})
+			if c.want == nil {
+				require.ErrorIs(t, err, webhook.ErrInvalidArgument)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, webhook.Headers(c.want).Names(), got.HeaderNames)
+			_, err = r.SendTest(t.Context(), "acme", ep.ID, webhook.EventCallCompleted)
+			require.NoError(t, err)
+			sent := r.transport.requests()[0].Header
+			for _, name := range []string{"Authorization", "X-New", "X-Team", "X-None"} {
+				assert.Equal(t, c.want[name], sent.Get(name), name)
+			}
+		})
+	}
 }
 
 func TestZeroSecretFailsEverywhere(t *testing.T) {

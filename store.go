@@ -44,7 +44,7 @@ type Store interface {
 // EndpointStore keeps endpoints. The engine has validated what it passes.
 type EndpointStore interface {
 	// CreateEndpoint stores a new endpoint and returns it as stored: the store
-	// sets CreatedAt, UpdatedAt, Version and Generation. It fails with
+	// sets CreatedAt, UpdatedAt, Version, Generation and HeaderNames. It fails with
 	// [ErrEndpointLimit] when the account already has c.Max endpoints (0 means
 	// any number), checked so that two concurrent calls cannot both pass, and
 	// with [ErrIDConflict] when the id is or was in use: an id is not given
@@ -52,7 +52,7 @@ type EndpointStore interface {
 	// URL; see Maintain. No other fault is reported as that.
 	CreateEndpoint(ctx context.Context, c EndpointCreate) (EndpointRecord, error)
 
-	// GetEndpoint returns one endpoint with its secrets, or ErrNotFound.
+	// GetEndpoint returns one endpoint with its secrets and headers, or ErrNotFound.
 	GetEndpoint(ctx context.Context, accountID, id string) (EndpointRecord, error)
 
 	// UpdateEndpoint replaces the configuration of u.Record.ID (URL, Events,
@@ -62,7 +62,8 @@ type EndpointStore interface {
 	// stored Version is u.Record.Version, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
 	// Secrets and Events that are empty, which they never are, stay as they are
-	// stored, since they could not be read before.
+	// stored, since they could not be read before. So do Metadata and Headers that
+	// are nil while they are Unreadable. HeaderNames in u.Record are ignored.
 	//
 	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
 	// DisabledAt and keeps pending deliveries: from then on no Claim returns

@@ -14,6 +14,7 @@ type Page[T any] struct {
 // EndpointRecord is an endpoint with what only the store and the engine see.
 type EndpointRecord struct {
 	Endpoint
+	Headers    Headers          // by canonical name; HeaderNames are theirs, and set by the store
 	Secrets    []EndpointSecret // newest first, never empty unless they are Unreadable
 	Version    int64            // grows with each UpdateEndpoint and each automatic disabling
 	Generation int64            // grows with each update that has Reset, and with each disabling
@@ -188,7 +189,7 @@ type Target struct {
 	EndpointID string
 	AccountID  string
 	URL        string
-	Headers    map[string]string
+	Headers    Headers
 	Secrets    []EndpointSecret // newest first; expired ones may be among them
 	Generation int64
 

@@ -36,6 +36,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 // fresh sets what the store owns of a new endpoint.
 func fresh(r *webhook.EndpointRecord, now time.Time) {
 	r.Version, r.Generation = 1, 1
+	r.HeaderNames = r.Headers.Names()
 	r.CreatedAt, r.UpdatedAt = now, now
 	r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
 	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = time.Time{}, time.Time{}, time.Time{}
@@ -84,7 +85,8 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 
 // configure takes over from in what a caller may set.
 func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool, now time.Time) {
-	r.URL, r.Description, r.Metadata, r.Headers = in.URL, in.Description, in.Metadata, in.Headers
+	r.URL, r.Description, r.Metadata = in.URL, in.Description, in.Metadata
+	r.Headers, r.HeaderNames = in.Headers, in.Headers.Names()
 	if len(in.Events) > 0 {
 		r.Events = in.Events
 	}

@@ -150,6 +150,7 @@ func cloneEndpoint(r webhook.EndpointRecord) webhook.EndpointRecord {
 	r.Events = slices.Clone(r.Events)
 	r.Metadata = maps.Clone(r.Metadata)
 	r.Headers = maps.Clone(r.Headers)
+	r.HeaderNames = slices.Clone(r.HeaderNames)
 	r.Secrets = slices.Clone(r.Secrets)
 	return r
 }

@@ -97,7 +97,7 @@ type statements struct {
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
-	EndpointsAfter, LockSecrets, SetSecrets             string
+	EndpointsAfter, LockSealed, SetSealed               string
 
 	InsertSubscriptions bulk[subscription]
 	Targets             bulk[number]

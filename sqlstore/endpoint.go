@@ -385,10 +385,8 @@ func (s *Store) endpointRow(r webhook.EndpointRecord) (row endpointRow, err erro
 			}
 		}
 	}
-	if row.secrets, err = s.keys.seal(r.ID, r.Secrets); err != nil {
-		return row, err
-	}
-	row.events, row.metadata, row.headers = toJSON(r.Events), toJSON(r.Metadata), toJSON(r.Headers)
+	row.secrets, row.headers = s.keys.sealSecrets(r.ID, r.Secrets), s.keys.sealHeaders(r.ID, r.Headers)
+	row.events, row.metadata = toJSON(r.Events), toJSON(r.Metadata)
 	return row, nil
 }
 
@@ -448,11 +446,12 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	r.DisabledAt, r.FailingSince = fromMicros(disabled), fromMicros(since)
 	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = fromMicros(triggered), fromMicros(success), fromMicros(failure)
 	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)
-	r.Secrets, err = s.keys.open(r.ID, e.row.secrets)
+	r.Secrets, err = s.keys.openSecrets(r.ID, e.row.secrets)
 	bad.add(partSecrets, err)
+	r.Headers, r.HeaderNames, err = s.keys.openHeaders(r.ID, e.row.headers)
+	bad.add(partHeaders, err)
 	bad.add(partEvents, fromJSON(e.row.events, &r.Events))
 	bad.add(partMetadata, fromJSON(e.row.metadata, &r.Metadata))
-	bad.add(partHeaders, fromJSON(e.row.headers, &r.Headers))
 	r.Unreadable, e.bad = bad.parts, bad.err(r.ID)
 	return e, nil
 }

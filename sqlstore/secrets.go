@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -14,9 +15,10 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// Key is a key that encrypts signing secrets at rest, with AES-256-GCM. The zero
-// Key stands for none: in the first place of Options.Keys, secrets are stored as
-// they are, while the other keys open what they sealed.
+// Key is a key that encrypts signing secrets and the values of endpoints' own headers
+// at rest, with AES-256-GCM. The zero Key stands for none: in the first place of
+// Options.Keys, they are stored as they are, while the other keys open what they
+// sealed.
 type Key struct {
 	// ID names the key in the database, so that it can be replaced: 1 to 64
 	// bytes.
@@ -28,17 +30,17 @@ type Key struct {
 // SingleKey returns Options.Keys for somebody who has one key of 32 bytes.
 func SingleKey(key []byte) []Key { return []Key{{ID: "1", Bytes: key}} }
 
-// ErrKey means that a stored secret cannot be opened with the keys that were
+// ErrKey means that a stored secret or header cannot be opened with the keys that were
 // given: the right one is missing, or it is another under the same id. It concerns
-// the endpoint alone whose secret that is; see [webhook.Target.Err].
-var ErrKey = errors.New("the signing secret cannot be opened with Options.Keys")
+// the endpoint alone that it belongs to; see [webhook.Target.Err].
+var ErrKey = errors.New("what is stored cannot be opened with Options.Keys")
 
 var errNoSecret = errors.New("no secret is stored")
 
 // noSecrets is the stored form of a deleted endpoint's secrets.
 const noSecrets = "[]"
 
-// keyring seals and opens secrets.
+// keyring seals and opens what is secret of endpoints.
 type keyring struct {
 	first string
 	byID  map[string]cipher.AEAD
@@ -76,37 +78,65 @@ func newKeyring(keys []Key) (keyring, error) {
 	return r, nil
 }
 
-// storedSecret is one secret as stored. Its end is readable, so that rows can be
-// looked through without a key.
-type storedSecret struct {
-	Key     string `json:"key,omitempty"`     // id of the key that sealed it
-	Sealed  []byte `json:"sealed,omitempty"`  // nonce and ciphertext
-	Plain   string `json:"plain,omitempty"`   // without a key
-	Expires int64  `json:"expires,omitempty"` // microseconds; 0: never
+// sealed is a text as stored. Its end is readable, so that rows can be looked through
+// without a key.
+type sealed struct {
+	Key    string `json:"key,omitempty"`    // id of the key that sealed it
+	Sealed []byte `json:"sealed,omitempty"` // nonce and ciphertext
+	Plain  string `json:"plain,omitempty"`  // without a key
 }
 
-// seal makes the stored form of an endpoint's secrets. A sealed secret is bound
-// to its endpoint: copied into another row it does not open.
-func (r keyring) seal(endpointID string, secrets []webhook.EndpointSecret) (string, error) {
-	rows := make([]storedSecret, len(secrets))
-	for i, sec := range secrets {
-		rows[i].Expires = toMicros(sec.ExpiresAt)
-		if r.first == "" {
-			rows[i].Plain = sec.Secret.Reveal()
-			continue
-		}
-		aead := r.byID[r.first]
-		nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(sec.Secret.Reveal())+aead.Overhead())
-		_, _ = rand.Read(nonce) // never fails since Go 1.24
-		rows[i].Key = r.first
-		rows[i].Sealed = aead.Seal(nonce, nonce, []byte(sec.Secret.Reveal()), []byte(endpointID))
+// storedSecret is one secret as stored.
+type storedSecret struct {
+	sealed
+	Expires int64 `json:"expires,omitempty"` // microseconds; 0: never
+}
+
+// What a sealed text is bound to, so that it does not open in the place of another
+// one: a secret that was copied among the headers would be sent. An endpoint's id has
+// no slash.
+func secretOf(endpointID string) string       { return endpointID }
+func headerOf(endpointID, name string) string { return endpointID + "/header/" + name }
+
+// seal makes the stored form of a text that belongs to the given place.
+func (r keyring) seal(place, text string) sealed {
+	if r.first == "" {
+		return sealed{Plain: text}
 	}
-	text, err := json.Marshal(rows)
-	return string(text), err
+	aead := r.byID[r.first]
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(text)+aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails since Go 1.24
+	return sealed{Key: r.first, Sealed: aead.Seal(nonce, nonce, []byte(text), []byte(place))}
 }
 
 // open reads what seal made. Errors name no endpoint: the caller does.
-func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, error) {
+func (r keyring) open(place string, s sealed) (string, error) {
+	if s.Key == "" {
+		return s.Plain, nil
+	}
+	aead := r.byID[s.Key]
+	if aead == nil {
+		return "", fmt.Errorf("%w: it was sealed with the key %q, which is not among them", ErrKey, s.Key)
+	}
+	if n := aead.NonceSize(); len(s.Sealed) > n {
+		if text, err := aead.Open(nil, s.Sealed[:n], s.Sealed[n:], []byte(place)); err == nil {
+			return string(text), nil
+		}
+	}
+	return "", fmt.Errorf("%w: the key %q is another than the one that sealed it, or the row is damaged", ErrKey, s.Key)
+}
+
+// sealSecrets makes the stored form of an endpoint's secrets.
+func (r keyring) sealSecrets(endpointID string, secrets []webhook.EndpointSecret) string {
+	rows := make([]storedSecret, len(secrets))
+	for i, sec := range secrets {
+		rows[i] = storedSecret{r.seal(secretOf(endpointID), sec.Secret.Reveal()), toMicros(sec.ExpiresAt)}
+	}
+	return toJSON(rows)
+}
+
+// openSecrets reads what sealSecrets made.
+func (r keyring) openSecrets(endpointID, stored string) ([]webhook.EndpointSecret, error) {
 	var rows []storedSecret
 	if err := json.Unmarshal([]byte(stored), &rows); err != nil {
 		return nil, errors.New("not the stored form of secrets")
@@ -116,7 +146,7 @@ func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, erro
 	}
 	out := make([]webhook.EndpointSecret, len(rows))
 	for i, row := range rows {
-		text, err := r.text(endpointID, row)
+		text, err := r.open(secretOf(endpointID), row.sealed)
 		if err != nil {
 			return nil, err
 		}
@@ -129,38 +159,61 @@ func (r keyring) open(endpointID, stored string) ([]webhook.EndpointSecret, erro
 	return out, nil
 }
 
-func (r keyring) text(endpointID string, row storedSecret) (string, error) {
-	if row.Key == "" {
-		return row.Plain, nil
+// sealHeaders makes the stored form of an endpoint's headers. The names stay readable.
+func (r keyring) sealHeaders(endpointID string, headers webhook.Headers) string {
+	rows := make(map[string]sealed, len(headers))
+	for name, value := range headers {
+		rows[name] = r.seal(headerOf(endpointID, name), value)
 	}
-	aead := r.byID[row.Key]
-	if aead == nil {
-		return "", fmt.Errorf("%w: it was sealed with the key %q, which is not among them", ErrKey, row.Key)
-	}
-	if n := aead.NonceSize(); len(row.Sealed) > n {
-		if text, err := aead.Open(nil, row.Sealed[:n], row.Sealed[n:], []byte(endpointID)); err == nil {
-			return string(text), nil
-		}
-	}
-	return "", fmt.Errorf("%w: the key %q is another than the one that sealed it, or the row is damaged", ErrKey, row.Key)
+	return toJSON(rows)
 }
 
-// stale reports whether some of the secrets are not sealed with the first key, or
-// are not in the form that tells.
-func (r keyring) stale(stored string) bool {
-	var rows []storedSecret
-	if json.Unmarshal([]byte(stored), &rows) != nil || len(rows) == 0 {
+// openHeaders reads what sealHeaders made: all values or none, and the names if they
+// can be read at all.
+func (r keyring) openHeaders(endpointID, stored string) (h webhook.Headers, names []string, err error) {
+	var rows map[string]sealed
+	if err := json.Unmarshal([]byte(stored), &rows); err != nil {
+		return nil, nil, errors.New("not the stored form of headers")
+	}
+	h = make(webhook.Headers, len(rows))
+	for name, row := range rows {
+		value, bad := r.open(headerOf(endpointID, name), row)
+		err = cmp.Or(err, bad)
+		h[name] = value
+	}
+	if names = h.Names(); err != nil {
+		return nil, names, err
+	}
+	return h, names, nil
+}
+
+// stale reports whether something of an endpoint is not sealed with the first key, or
+// is not in the form that tells. What nobody can read is stale.
+func (r keyring) stale(row endpointRow) bool {
+	var secrets []storedSecret
+	var headers map[string]sealed
+	if json.Unmarshal([]byte(row.secrets), &secrets) != nil || len(secrets) == 0 || json.Unmarshal([]byte(row.headers), &headers) != nil {
 		return true
 	}
-	return slices.ContainsFunc(rows, func(row storedSecret) bool { return row.Key != r.first })
+	for _, s := range secrets {
+		if s.Key != r.first {
+			return true
+		}
+	}
+	for _, s := range headers {
+		if s.Key != r.first {
+			return true
+		}
+	}
+	return false
 }
 
 // endpointsRead is how many endpoints ResealSecrets and Validate read at once.
 const endpointsRead = 200
 
-// ResealSecrets stores again, sealed with the first of Options.Keys, every secret
-// that is stored under another key or none, and returns how many endpoints it
-// changed. Endpoints whose secrets it cannot open stay as they are, and are listed
+// ResealSecrets stores again, sealed with the first of Options.Keys, every secret and
+// header that is stored under another key or none, and returns how many endpoints it
+// changed. Endpoints of which it cannot open all stay as they are, and are listed
 // in an [*UnreadableError] once all others are done. It can be repeated after any
 // error, and runs beside everything else.
 //
@@ -185,10 +238,10 @@ func (s *Store) ResealSecrets(ctx context.Context) (int, error) {
 		}
 		for _, ep := range rows {
 			after = ep.num
-			if !s.keys.stale(ep.row.secrets) {
+			if !s.keys.stale(ep.row) {
 				continue
 			}
-			if slices.Contains(ep.Unreadable, partSecrets) {
+			if slices.Contains(ep.Unreadable, partSecrets) || slices.Contains(ep.Unreadable, partHeaders) {
 				bad.add(ep)
 				continue
 			}
@@ -239,23 +292,19 @@ func (s *Store) unreadable(ctx context.Context) error {
 	}
 }
 
-// reseal changes one row, unless somebody changed its secrets since it was read:
-// that one sealed them with a key of their own choice.
-func (s *Store) reseal(ctx context.Context, ep storedEndpoint) (bool, error) {
-	sealed, err := s.keys.seal(ep.ID, ep.Secrets)
-	if err != nil {
-		return false, err
-	}
-	done := false
+// reseal changes one row, unless somebody changed what is sealed in it since it was
+// read: that one sealed it with a key of their own choice.
+func (s *Store) reseal(ctx context.Context, ep storedEndpoint) (done bool, err error) {
+	secrets, headers := s.keys.sealSecrets(ep.ID, ep.Secrets), s.keys.sealHeaders(ep.ID, ep.Headers)
 	err = s.write(ctx, func(t *txn) error {
-		var now string
-		if err := t.row(ctx, s.sql.LockSecrets, ep.num).Scan(&now); err != nil {
+		var now endpointRow
+		if err := t.row(ctx, s.sql.LockSealed, ep.num).Scan(&now.secrets, &now.headers); err != nil {
 			return err
 		}
-		if done = now == ep.row.secrets; !done {
+		if done = now.secrets == ep.row.secrets && now.headers == ep.row.headers; !done {
 			return nil
 		}
-		return t.exec(ctx, s.sql.SetSecrets, sealed, ep.num)
+		return t.exec(ctx, s.sql.SetSealed, secrets, headers, ep.num)
 	})
 	return done, err
 }

@@ -52,8 +52,8 @@ func portable() statements {
 			where num = ?`,
 		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,
 		EndpointsAfter:      `select ` + endpointColumns + ` from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
-		LockSecrets:         `select secrets from {p}endpoint where num = ? {update}`,
-		SetSecrets:          `update {p}endpoint set secrets = ? where num = ?`,
+		LockSealed:          `select secrets, headers from {p}endpoint where num = ? {update}`,
+		SetSealed:           `update {p}endpoint set secrets = ?, headers = ? where num = ?`,
 
 		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `

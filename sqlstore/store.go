@@ -28,8 +28,9 @@ type Options struct {
 	// the connection finds by itself. SQLite has none.
 	Schema string
 
-	// Keys encrypt the endpoints' signing secrets at rest. The first one seals,
-	// all of them open. Without keys, secrets are stored as they are.
+	// Keys encrypt the endpoints' signing secrets and the values of their own headers
+	// at rest. The first one seals, all of them open. Without keys, these are stored as
+	// they are.
 	// [Store.ResealSecrets] says how to replace one.
 	Keys []Key
 

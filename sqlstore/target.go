@@ -53,9 +53,10 @@ func (s *Store) scanTarget(r *sql.Rows) (num int64, c cachedTarget, err error) {
 	if err := r.Scan(append([]any{&num}, dst...)...); err != nil {
 		return num, c, err
 	}
-	bad.add(partHeaders, fromJSON(headers, &tg.Headers))
+	tg.Headers, _, err = s.keys.openHeaders(tg.EndpointID, headers)
+	bad.add(partHeaders, err)
 	if tg.URL != "" || secrets != noSecrets { // otherwise deleted in between
-		tg.Secrets, err = s.keys.open(tg.EndpointID, secrets)
+		tg.Secrets, err = s.keys.openSecrets(tg.EndpointID, secrets)
 		bad.add(partSecrets, err)
 	}
 	if tg.Err = bad.err(tg.EndpointID); tg.Err != nil {

@@ -17,14 +17,16 @@ const oddURL = "https://example.org/a%2Fb/..%2f;c=1/%7Benv%7D/$1/:x?d=%zz&e[]={f
 var endpointRules = []rule{
 	{
 		name:     "EndpointComesBackAsCreated",
-		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Version and Generation.",
+		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Version, Generation and HeaderNames.",
 		run: func(e *env) {
 			r := record(acct, "wh_1", "call.*", "credits.low")
 			r.Description = "orders"
-			r.Metadata, r.Headers = map[string]string{"team": "a"}, map[string]string{"X-Key": "b"}
+			r.Metadata, r.Headers = map[string]string{"team": "a"}, webhook.Headers{"X-Key": "b", "Authorization": "Bearer c"}
+			r.HeaderNames = []string{"X-Ignored"}
 			made := e.create(r)
 			sameConfig(e, "returned", made, r)
 			sameConfig(e, "stored", e.get("wh_1"), r)
+			same(e, "HeaderNames", made.HeaderNames, []string{"Authorization", "X-Key"})
 			e.recent("CreatedAt", made.CreatedAt)
 			e.recent("UpdatedAt", made.UpdatedAt)
 			e.check(made.Version > 0 && made.Generation > 0, "Version %d and Generation %d are not set", made.Version, made.Generation)
@@ -131,7 +133,7 @@ var endpointRules = []rule{
 			counted := e.get("wh_1")
 			u := e.update("wh_1", false, func(r *webhook.EndpointRecord) {
 				r.URL, r.Events, r.Description = oddURL, []webhook.EventType{"agent.*"}, "new"
-				r.Metadata, r.Headers = map[string]string{"new": "1"}, map[string]string{"New": "2"}
+				r.Metadata, r.Headers = map[string]string{"new": "1"}, webhook.Headers{"New": "2"}
 				r.Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
 				r.ConsecutiveFailures, r.LastFailureAt, r.CreatedAt = 77, time.Time{}, time.Time{}
 			})
@@ -149,7 +151,8 @@ var endpointRules = []rule{
 			got := e.one()
 			same(e, "event by the new subscription", got.Event.ID, "evt_agent")
 			same(e, "URL of a new lease", got.Target.URL, oddURL)
-			same(e, "headers of a new lease", got.Target.Headers, map[string]string{"New": "2"})
+			same(e, "headers of a new lease", got.Target.Headers["New"], "2")
+			same(e, "HeaderNames", u.HeaderNames, []string{"New"})
 		},
 	},
 	{
@@ -308,7 +311,8 @@ func sameConfig(e *env, what string, got, want webhook.EndpointRecord) {
 	same(e, what+": Events", slices.Sorted(slices.Values(got.Events)), slices.Sorted(slices.Values(want.Events)))
 	same(e, what+": Description", got.Description, want.Description)
 	e.check(equalMaps(got.Metadata, want.Metadata), "%s: Metadata: got %v, want %v", what, got.Metadata, want.Metadata)
-	e.check(equalMaps(got.Headers, want.Headers), "%s: Headers: got %v, want %v", what, got.Headers, want.Headers)
+	e.check(equalMaps(got.Headers, want.Headers), "%s: Headers: got %v, want %v, or other values", what, got.Headers, want.Headers)
+	same(e, what+": HeaderNames", got.HeaderNames, got.Headers.Names())
 	same(e, what+": Status", got.Status, want.Status)
 	sameSecrets(e, what, got.Secrets, want.Secrets)
 }

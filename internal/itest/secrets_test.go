@@ -3,6 +3,7 @@ package itest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -57,6 +58,111 @@ func TestSecretsAreEncryptedAtRest(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, claimed.Deliveries, 1)
 		assert.Equal(t, secret.Reveal(), claimed.Deliveries[0].Target.Secrets[0].Secret.Reveal())
+	})
+}
+
+// Values of headers are often secrets too. Their names are not.
+func TestHeadersAreEncryptedAtRest(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		dsn := d.create(t)
+		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
+		stored := func(s *testStore) string {
+			return s.text(t, "select headers from webhook_endpoint where id = 'wh_1'")
+		}
+		const value = "Bearer 5f4dcc3b"
+		old := with(key("old", 1))
+		c := endpoint("wh_1")
+		c.Record.Headers = webhook.Headers{"Authorization": value, "X-Empty": ""}
+		_, err := old.CreateEndpoint(ctx, c)
+		require.NoError(t, err)
+		assert.NotContains(t, stored(old), "5f4dcc3b")
+		assert.Contains(t, stored(old), "Authorization")
+
+		both := with(key("new", 2), key("old", 1))
+		rec, err := both.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		old.exec(t, "update webhook_endpoint set secrets = '"+sealedBy(t, both, rec)+"' where id = 'wh_1'")
+		n, err := both.ResealSecrets(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, 1, n, "the headers alone are sealed with the old key")
+		n, err = both.ResealSecrets(ctx)
+		require.NoError(t, err)
+		assert.Zero(t, n)
+
+		next := with(key("new", 2))
+		require.NoError(t, next.Validate(ctx))
+		mustEnqueue(t, next, event("evt_1"))
+		claimed, err := next.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(1, 1)})
+		require.NoError(t, err)
+		require.Len(t, claimed.Deliveries, 1)
+		require.NoError(t, claimed.Deliveries[0].Target.Err)
+		assert.Equal(t, value, claimed.Deliveries[0].Target.Headers["Authorization"])
+
+		plain := with()
+		got, err := plain.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		assert.Contains(t, got.Unreadable, "headers")
+		assert.Empty(t, got.Headers)
+		assert.Equal(t, []string{"Authorization", "X-Empty"}, got.HeaderNames, "which need no key")
+	})
+}
+
+// sealedBy returns the secrets of rec as s stores them for its endpoint.
+func sealedBy(t *testing.T, s *testStore, rec webhook.EndpointRecord) string {
+	before := s.text(t, "select headers from webhook_endpoint where id = '"+rec.ID+"'")
+	_, err := s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: rec})
+	require.NoError(t, err)
+	s.exec(t, "update webhook_endpoint set headers = '"+before+"' where id = '"+rec.ID+"'")
+	return s.text(t, "select secrets from webhook_endpoint where id = '"+rec.ID+"'")
+}
+
+// A value opens under its own name alone, and no secret opens as a header, which
+// would be sent.
+func TestASealedTextOpensInItsOwnPlaceAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.storeOn(t, d.create(t), &sqlstore.Options{Keys: []sqlstore.Key{key("k", 1)}})
+		c := endpoint("wh_1")
+		c.Record.Headers = webhook.Headers{"Authorization": "Bearer 5f4dcc3b"}
+		_, err := s.CreateEndpoint(ctx, c)
+		require.NoError(t, err)
+		headers := s.text(t, "select headers from webhook_endpoint where id = 'wh_1'")
+		secrets := s.text(t, "select secrets from webhook_endpoint where id = 'wh_1'")
+		for name, moved := range map[string]string{
+			"under another name":    strings.Replace(headers, "Authorization", "X-Other", 1),
+			"a secret as a header":  `{"X-Other":` + strings.Trim(secrets, "[]") + `}`,
+			"the value in the open": `{"X-Other":"Bearer 5f4dcc3b"}`,
+		} {
+			s.exec(t, "update webhook_endpoint set headers = '"+moved+"' where id = 'wh_1'")
+			got, err := s.GetEndpoint(ctx, "a", "wh_1")
+			require.NoError(t, err)
+			assert.Equal(t, []string{"headers"}, got.Unreadable, name)
+		}
+	})
+}
+
+// Headers that cannot be opened are replaced as a whole or not at all.
+func TestUnreadableHeadersAreReplacedAsAWhole(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		dsn := d.create(t)
+		c := endpoint("wh_1")
+		c.Record.Headers = webhook.Headers{"Authorization": "Bearer 5f4dcc3b", "X-Team": "blue"}
+		first := d.storeOn(t, dsn, &sqlstore.Options{Keys: []sqlstore.Key{key("lost", 1)}})
+		_, err := first.CreateEndpoint(ctx, c)
+		require.NoError(t, err)
+		s := d.storeOn(t, dsn, &sqlstore.Options{Keys: []sqlstore.Key{key("k", 2)}})
+		e, err := webhook.New(webhook.Config{Store: s.Store, Transport: &sentTo{}})
+		require.NoError(t, err)
+		before := s.text(t, "select headers from webhook_endpoint where id = 'wh_1'")
+		value, text := "Bearer new", "changed"
+		_, err = e.UpdateEndpoint(ctx, "a", "wh_1", webhook.EndpointChange{Headers: webhook.HeaderChanges{"Authorization": &value}})
+		require.ErrorIs(t, err, webhook.ErrUnreadable)
+		_, err = e.UpdateEndpoint(ctx, "a", "wh_1", webhook.EndpointChange{Description: &text})
+		require.NoError(t, err)
+		assert.Equal(t, before, s.text(t, "select headers from webhook_endpoint where id = 'wh_1'"))
+		got, err := e.UpdateEndpoint(ctx, "a", "wh_1", webhook.EndpointChange{Headers: webhook.HeaderChanges{"Authorization": &value, "X-Team": nil}})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"Authorization"}, got.HeaderNames)
+		assert.Equal(t, []string{"secrets"}, got.Unreadable)
 	})
 }
 

@@ -162,7 +162,7 @@ func repair(t *testing.T, s *testStore, id string) {
 	assert.Equal(t, before, stored(), "%s: what cannot be read stays as it is", id)
 	secret := webhook.EndpointSecret{Secret: webhook.NewSecret()}
 	well := update(func(r *webhook.EndpointRecord) {
-		r.Secrets, r.Headers = []webhook.EndpointSecret{secret}, map[string]string{"A": "1"}
+		r.Secrets, r.Headers = []webhook.EndpointSecret{secret}, webhook.Headers{"A": "1"}
 	})
 	assert.Empty(t, well.Unreadable, id)
 	mustEnqueue(t, s, event("evt_after_"+id))
