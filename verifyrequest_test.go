@@ -339,9 +339,13 @@ func TestAHeaderExactlyAsLongAsItMayBe(t *testing.T) { // H6
 		}
 		r := signedWith(t, signer, noon, exampleBody, secret)
 		value := r.header.Get(header)
-		r.header[header] = []string{value + strings.Repeat(" ", 4<<10-len(value))}
+		rest := strings.Repeat(" ", 4<<10-len(value)) // what this scheme passes over
+		if header == "X-Signature" {
+			rest = ",v0=" + strings.Repeat("0", len(rest)-len(",v0="))
+		}
+		r.header[header] = []string{value + rest}
 		require.NoError(t, v.Verify(r.body, r.header), header)
-		r.header[header][0] += " "
+		r.header[header][0] += rest[len(rest)-1:]
 		require.ErrorIs(t, v.Verify(r.body, r.header), webhook.ErrSignature, header)
 	}
 }
