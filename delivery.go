@@ -49,7 +49,7 @@ type Delivery struct {
 	EventType     EventType      `json:"event"`
 	Status        DeliveryStatus `json:"status"`
 	Reason        DeliveryReason `json:"reason,omitempty"`
-	Attempts      int            `json:"attempts"`                 // rows of the attempt log, over redeliveries too
+	Attempts      int            `json:"attempts"`                 // rows of the attempt log, including redeliveries
 	NextAttemptAt time.Time      `json:"next_attempt_at,omitzero"` // while pending: when it is due; in flight: the end of its lease
 	CreatedAt     time.Time      `json:"created_at"`
 	CompletedAt   time.Time      `json:"completed_at,omitzero"`
@@ -146,12 +146,12 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 	return ev, nil
 }
 
-// Redeliver makes a delivery due, whatever became of it. One that had ended has the
-// whole schedule before it; one that waits for its next attempt, or is held, goes on
-// with the schedule that it is in. The event keeps its id: a receiver that
-// de-duplicates acknowledges and skips what it has handled, and rightly so. One
-// that is being attempted at this moment is left alone. It fails with
-// [ErrNotFound] when there is no such delivery, or when its endpoint is deleted.
+// Redeliver makes a delivery due, whatever its status. One that had ended starts its
+// schedule again; one that waits for its next attempt, or is held, goes on with its
+// schedule. The event keeps its id, so a receiver that de-duplicates acknowledges
+// and skips it if it was handled before. One that is being attempted at this moment
+// is left alone. It fails with [ErrNotFound] when there is no such delivery, or when
+// its endpoint is deleted.
 func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error) {
 	d, err := call(ctx, e.store, func(ctx context.Context) (Delivery, error) {
 		return e.store.Redeliver(ctx, accountID, deliveryID)
@@ -165,13 +165,14 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 // replayBatch bounds the work of one call of the Store.
 const replayBatch = 200
 
-// Replay makes every event stored since a time, that the endpoint is subscribed
-// to and did not receive, pending for it, and returns how many. Use it after an
-// endpoint was repaired or its subscription extended. Repeating it is safe: what
-// is pending is left alone. If it fails midway, the number tells what was done.
-// since is compared with the time at which the Store took the event in, and not
-// with its Timestamp; the zero time replays all that is kept, events from before
-// the endpoint existed too. An unknown endpoint is [ErrNotFound].
+// Replay makes pending for an endpoint the events that were stored since the given
+// time, that the endpoint is subscribed to, and that it did not receive. It returns
+// their number. Use it after an endpoint was repaired or its subscription extended.
+// Repeating it is safe: what is pending is left alone. If it fails midway, the
+// number says how many were made pending. since is compared with the time at which
+// the Store took the event in, and not with its Timestamp; the zero time replays
+// all that is kept, events from before the endpoint existed too. An unknown
+// endpoint returns [ErrNotFound].
 func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
 	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
 	n := 0
@@ -188,7 +189,7 @@ func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since
 	}
 }
 
-// Stats tells the operator how much is under way, over all accounts.
+// Stats counts what is under way, for all accounts together.
 type Stats struct {
 	Due          int           // deliveries that could be sent now
 	OldestDue    time.Duration // how long the oldest of them has been due

@@ -1,5 +1,6 @@
-// Package webhook is both ends of a webhook: a backend emits events to the
-// endpoints that its customers registered, and customers verify and handle them.
+// Package webhook sends and receives webhooks: a backend emits events to the
+// endpoints that its customers registered, and the customers' servers verify and
+// handle them.
 //
 // # Emitting
 //
@@ -26,29 +27,31 @@
 //
 // # Receiving
 //
-// Package receive has an http.Handler that verifies, de-duplicates and hands over
-// typed events to the functions registered for them. Below it, [Verifier] takes
-// the *http.Request and returns an [Event], and [Verify] is a pure function of
-// body, headers and secrets. Deliveries can come twice, and test events hold
-// made-up data: whoever does without package receive de-duplicates on [Event].ID
-// and skips those that are marked by [Event].Test.
+// Package receive has an http.Handler that verifies requests, removes duplicates,
+// and passes typed events to the functions that are registered for them. At a lower
+// level, [Verifier.VerifyRequest] takes an *http.Request and returns an [Event],
+// and [Verify] is a pure function of body, headers and secrets. A delivery can come
+// twice, and test events hold made-up data: code that does not use package receive
+// must remember the IDs of the events that it handled, and skip events with Test
+// set.
 //
 // # Managing endpoints
 //
-// [Engine.CreateEndpoint] and its siblings are what a management API needs.
-// Every call takes the account, and what belongs to another account does not
-// exist. Errors that such an API shows have a Code method: invalid_url,
-// invalid_events, webhook_limit_reached, url_unreachable.
+// [Engine.CreateEndpoint] and the methods like it are what a management API needs.
+// Every call takes the account's id, and what belongs to another account is
+// reported as [ErrNotFound]. Errors that such an API shows to customers have a
+// method Code, which returns invalid_url, invalid_events, webhook_limit_reached or
+// url_unreachable.
 //
 // # Testing
 //
-// Package webhooktest has a Dispatcher that records, a customer's server that
-// can be told to fail, and signed requests. [Engine.DeliverDue] makes one pass
-// without a goroutine, so that tests need not wait. Package storetest proves a
-// Store of your own.
+// Package webhooktest has a Dispatcher that records, a customer's server that can
+// be told to fail, and signed requests. [Engine.DeliverDue] makes one pass without
+// a goroutine, so that tests need not wait. Package storetest checks that a Store
+// of your own keeps the contract.
 //
 // # Reading on
 //
-// docs/how-it-works.md tells the life of an event and of a delivery,
+// docs/how-it-works.md describes the life of an event and of a delivery, and
 // docs/wire-format.md what a receiver in another language must know.
 package webhook

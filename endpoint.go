@@ -84,10 +84,9 @@ type EndpointParams struct {
 	AccountID string // the customer that it belongs to; the empty account is one too
 	URL       string // https, unless the Transport allows http; at most 2,048 bytes
 
-	// Events are the types that it receives: exact ones, prefixes such as
-	// "call.*", or "*" for everything. 1 to 100. A prefix reaches every depth:
-	// "call.*" takes "call.recording.ready" too. What another one covers is left
-	// out of what is stored.
+	// Events are the types that it receives: exact ones, prefixes such as "call.*",
+	// or "*" for everything. 1 to 100. A prefix reaches every depth: "call.*" takes
+	// "call.recording.ready" too. An entry that another one covers is not stored.
 	Events      []EventType
 	Description string            // at most 1,024 bytes
 	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
@@ -215,7 +214,7 @@ type RotateParams struct {
 	Overlap time.Duration
 }
 
-// EndpointHealth tells how an endpoint is doing.
+// EndpointHealth describes how an endpoint is doing.
 type EndpointHealth struct {
 	EndpointID          string         `json:"endpoint_id"`
 	Status              EndpointStatus `json:"status"`

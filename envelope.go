@@ -78,11 +78,11 @@ type envelope struct {
 // is not an envelope with id, event, timestamp and data.
 //
 // Data is the payload of the event's type, such as a [CallCompleted]. It is the
-// [json.RawMessage] Raw when the type is not in the catalogue, and also when it
-// is but the data does not decode into its payload: a sender that is newer than
-// this library is no reason to refuse its events. Test is whether there is a field
-// test, whatever its value. VerifyRequest also looks at the header webhook-test, in
-// which alone older senders say it. AccountID is not in a body.
+// [json.RawMessage] Raw when the type is not in the catalogue, or when the data
+// does not decode into the payload of the type: the events of a sender that is
+// newer than this library are not refused. Test reports whether the body has a
+// field test, whatever its value. VerifyRequest also looks at the header
+// webhook-test, since older senders set nothing else. AccountID is not in a body.
 //
 // Raw is a copy: body may be used again.
 func ParseEvent(body []byte) (Event, error) {

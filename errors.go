@@ -8,12 +8,13 @@ import (
 	"github.com/ringyo-ai/webhook/internal/egress"
 )
 
-// Errors of the emitting side, for errors.Is. Those that a customer can mend have
-// a method Code with the word for it: "invalid_url" ([*URLError]), "invalid_events"
-// ([*ValidationError]), "webhook_limit_reached" ([ErrEndpointLimit]) and
-// "url_unreachable" ([*UnreachableError]). There are no further words: a management
-// API reports [ErrNotFound] with 404, [ErrIDConflict], [ErrVersionConflict] and
-// [ErrSecretLimit] with 409, and what is not of these kinds with 500.
+// Errors of the emitting side, for errors.Is. Those that a customer can correct
+// have a method Code, which returns a word for an API to show: "invalid_url"
+// ([*URLError]), "invalid_events" ([*ValidationError]), "webhook_limit_reached"
+// ([ErrEndpointLimit]) and "url_unreachable" ([*UnreachableError]). There are no
+// other codes. A management API should report [ErrNotFound] with status 404;
+// [ErrIDConflict], [ErrVersionConflict] and [ErrSecretLimit] with 409; and any
+// other error without a Code with 500.
 var (
 	// ErrNotFound is returned for an id that does not exist or belongs to another
 	// account; the two cannot be told apart.
@@ -30,7 +31,7 @@ var (
 	// valid secrets: wait until one expires, or rotate without overlap.
 	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
 	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
-	// [Endpoint.Unreadable], and what was asked for needs it.
+	// [Endpoint.Unreadable], and that the call needs it.
 	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
 	// ErrPayloadTooLarge is returned for an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
@@ -39,9 +40,8 @@ var (
 	ErrInvalidArgument = errors.New("webhook: invalid argument")
 	// ErrStore is the class of every error that came from the Store.
 	ErrStore = errors.New("webhook: store")
-	// ErrUnknownOutcome means that a write was cut off where nobody can tell
-	// whether it happened. Repeat it with the same events: their ids make that
-	// safe.
+	// ErrUnknownOutcome means that a write was interrupted, so that it may or may
+	// not have happened. Repeat it with the same events: their ids make that safe.
 	ErrUnknownOutcome = errors.New("webhook: outcome unknown, repeat with the same ids")
 	// ErrStarted is returned for a second Start.
 	ErrStarted = errors.New("webhook: already started")
@@ -52,13 +52,14 @@ var (
 	ErrStopFromHook = errors.New("webhook: Stop called from a hook")
 )
 
-// Errors of the receiving side, for errors.Is. What goes over the wire to the
-// sender should not tell them apart; logs may.
+// Errors of the receiving side, for errors.Is. The response to the sender should be
+// the same for all of them; a log may say which one it was.
 var (
 	// ErrMissingHeader means that a header the scheme needs is absent, empty or
 	// present more than once.
 	ErrMissingHeader = errors.New("webhook: a signature header is missing or given twice")
-	// ErrInvalidHeader means that a header is not of the scheme's form.
+	// ErrInvalidHeader means that a header does not have the form that the scheme
+	// requires.
 	ErrInvalidHeader = errors.New("webhook: malformed signature header")
 	// ErrSignature means that no signature matches any of the secrets.
 	ErrSignature = errors.New("webhook: signature does not match")

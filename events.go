@@ -50,19 +50,18 @@ func (t EventType) Patterns() []EventType {
 
 // Event is one thing that happened, at either end of the wire.
 //
-// Emit checks events before it stores anything, and refuses what the wire cannot
-// carry or a receiver could not read: ids and types of another form, no time, data of
-// another Go type than the event's, JSON that parsers disagree about, and in payloads of
-// the catalogue an empty field that says what the event is about, and lines with
-// control characters or beyond 1 KiB (ids 255 bytes, URLs 8 KiB). What a network, a
-// person or another system says is not judged: a number can be "anonymous", "911" or
-// "sip:alice@example.com", a duration negative, a status new. All that is wrong comes
-// back in one [*ValidationError], each problem with its field, such as
-// "events[2].data.call_id". [Validate] checks without storing. A received event can be
-// emitted again as it is, once AccountID says whose it is.
+// Emit checks events before it stores anything. It refuses malformed ids and types, a
+// missing time, data of another Go type than that of the event's type, and JSON that
+// parsers disagree about. In payloads of the catalogue it refuses an empty field that
+// is required, and text with control characters or beyond 1 KiB (ids 255 bytes, URLs 8
+// KiB). It does not judge what comes from a network, a person or another system: a
+// number can be "anonymous", "911" or "sip:alice@example.com", a duration negative, a
+// status new. All problems are returned in one [*ValidationError], each with the name
+// of its field, such as "events[2].data.call_id". [Validate] checks without storing. A
+// received event can be emitted again as it is, once AccountID is set.
 type Event struct {
 	// ID is set by the constructor, so that repeating a failed Emit is safe. A
-	// caller may put an id of its own, [A-Za-z0-9_-]{1,64} and unique within the
+	// caller may set an id of its own, [A-Za-z0-9_-]{1,64} and unique within the
 	// account.
 	ID   string
 	Type EventType
@@ -85,8 +84,8 @@ type Event struct {
 	// would each read in their own way. It may be nested 63 deep, which with the
 	// envelope is what the strictest common parser reads.
 	Data any
-	// Raw is the data as received, byte for byte. Emit does not read it: to send
-	// on what was received byte for byte, put it into Data.
+	// Raw is the data as received, byte for byte. Emit does not read it: to forward
+	// received data byte for byte, set Data to Raw.
 	Raw json.RawMessage
 	// Test marks a test event: the receiver of one acknowledges it and does
 	// nothing else. On the wire it is the field test, and the header webhook-test.
@@ -115,14 +114,14 @@ func EventTypes() []EventType {
 	return types
 }
 
-// NewEvent makes an event of any type, with a new id and the time of now: for
-// types that the catalogue does not hold, such as "call.recording.ready".
+// NewEvent makes an event of any type, with a new id and the current time. It is
+// for types that are not in the catalogue, such as "call.recording.ready".
 //
-// data is a value that encoding/json can encode, or a [json.RawMessage], which
-// is sent byte for byte. A type of the catalogue takes its own payload, or a
-// json.RawMessage that decodes into it. Refused, with a [*ValidationError], are
-// a malformed type, a type that does not match its data, pointers, and []byte,
-// which would be sent as base64. What the data holds is checked by Emit.
+// data is a value that encoding/json can encode, or a [json.RawMessage], which is
+// sent byte for byte. A type of the catalogue takes its own payload, or a
+// json.RawMessage that decodes into it. NewEvent returns a [*ValidationError] for a
+// malformed type, a type that does not match its data, a pointer, and []byte, which
+// would be sent as base64. What the data holds is checked by Emit.
 func NewEvent(accountID string, t EventType, data any) (Event, error) {
 	c := newChecker(0, "")
 	c.eventType(t)

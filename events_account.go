@@ -65,7 +65,7 @@ func NewPhoneNumberReleased(accountID string, data PhoneNumberReleased) Event {
 	return newEvent(accountID, data)
 }
 
-// NewCreditsLow makes the event credits.low, with a new id and the time of now.
+// NewCreditsLow makes the event credits.low, with a new id and the current time.
 func NewCreditsLow(accountID string, data CreditsLow) Event { return newEvent(accountID, data) }
 
 // EventType returns agent.created.

@@ -33,12 +33,12 @@ type AppointmentCreated struct {
 	AppointmentID   string            `json:"appointment_id"`           // the appointment; required
 	CallID          string            `json:"call_id,omitempty"`        // the call in which it was booked, if any
 	AgentID         string            `json:"agent_id,omitempty"`       // the agent that booked it, if any
-	CustomerName    string            `json:"customer_name"`            // who comes, as the agent understood the name
-	CustomerPhone   string            `json:"customer_phone,omitempty"` // the number of who comes, or as much of it as is known
+	CustomerName    string            `json:"customer_name"`            // the name of the person who comes, as the agent understood it
+	CustomerPhone   string            `json:"customer_phone,omitempty"` // the phone number of the person who comes, or as much of it as is known
 	CustomerEmail   string            `json:"customer_email,omitempty"` // the mail address, as the agent understood it
 	Service         string            `json:"service,omitempty"`        // what was booked, such as "Dental cleaning"
 	StartTime       time.Time         `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
-	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone, such as "America/New_York", which an offset does not tell
+	TimeZone        string            `json:"time_zone,omitempty"`      // IANA name of the place's zone, such as "America/New_York", which an offset does not show
 	DurationMinutes int               `json:"duration_minutes"`         // planned length, in minutes
 	Status          AppointmentStatus `json:"status"`                   // where the appointment stands; scheduled if left empty
 	Metadata        map[string]string `json:"metadata,omitempty"`       // key-value pairs attached to the appointment
@@ -50,8 +50,8 @@ type AppointmentUpdated struct {
 	AppointmentID   string              `json:"appointment_id"`           // the appointment; required
 	CallID          string              `json:"call_id,omitempty"`        // the call in which it was modified, if any
 	AgentID         string              `json:"agent_id,omitempty"`       // the agent that modified it, if any
-	CustomerName    string              `json:"customer_name"`            // who comes
-	CustomerPhone   string              `json:"customer_phone,omitempty"` // the number of who comes, or as much of it as is known
+	CustomerName    string              `json:"customer_name"`            // the name of the person who comes
+	CustomerPhone   string              `json:"customer_phone,omitempty"` // the phone number of the person who comes, or as much of it as is known
 	CustomerEmail   string              `json:"customer_email,omitempty"` // the mail address, as the agent understood it
 	Service         string              `json:"service,omitempty"`        // what is booked
 	StartTime       time.Time           `json:"start_time"`               // when it begins, RFC 3339 with the local offset; required
@@ -65,8 +65,8 @@ type AppointmentUpdated struct {
 // AppointmentPrevious holds what the changed fields of an appointment held
 // before. Fields that did not change are left out.
 type AppointmentPrevious struct {
-	CustomerName    string            `json:"customer_name,omitempty"`    // who would have come
-	CustomerPhone   string            `json:"customer_phone,omitempty"`   // the number of who comes, or as much of it as is known
+	CustomerName    string            `json:"customer_name,omitempty"`    // the name of the person who would have come
+	CustomerPhone   string            `json:"customer_phone,omitempty"`   // the phone number of the person who comes, or as much of it as is known
 	CustomerEmail   string            `json:"customer_email,omitempty"`   // the mail address, as the agent understood it
 	Service         string            `json:"service,omitempty"`          // what was booked
 	StartTime       time.Time         `json:"start_time,omitzero"`        // when it would have begun, RFC 3339 with the local offset
@@ -81,8 +81,8 @@ type AppointmentCancelled struct {
 	AppointmentID      string            `json:"appointment_id"`                // the appointment; required
 	CallID             string            `json:"call_id,omitempty"`             // the call in which it was cancelled, if any
 	AgentID            string            `json:"agent_id,omitempty"`            // the agent that cancelled it, if any
-	CustomerName       string            `json:"customer_name"`                 // who would have come
-	CustomerPhone      string            `json:"customer_phone,omitempty"`      // the number of who comes, or as much of it as is known
+	CustomerName       string            `json:"customer_name"`                 // the name of the person who would have come
+	CustomerPhone      string            `json:"customer_phone,omitempty"`      // the phone number of the person who comes, or as much of it as is known
 	CustomerEmail      string            `json:"customer_email,omitempty"`      // the mail address, as the agent understood it
 	Service            string            `json:"service,omitempty"`             // what was booked
 	StartTime          time.Time         `json:"start_time"`                    // when it would have begun, RFC 3339 with the local offset; required
@@ -100,8 +100,8 @@ type AppointmentReminder struct {
 	AppointmentID   string            `json:"appointment_id"`           // the appointment; required
 	CallID          string            `json:"call_id,omitempty"`        // the call that was the reminder, with the channel call
 	AgentID         string            `json:"agent_id,omitempty"`       // the agent that reminded, if any
-	CustomerName    string            `json:"customer_name"`            // who was reminded
-	CustomerPhone   string            `json:"customer_phone,omitempty"` // the number of who comes, or as much of it as is known
+	CustomerName    string            `json:"customer_name"`            // the name of the person who was reminded
+	CustomerPhone   string            `json:"customer_phone,omitempty"` // the phone number of the person who comes, or as much of it as is known
 	CustomerEmail   string            `json:"customer_email,omitempty"` // the mail address, as the agent understood it
 	Service         string            `json:"service,omitempty"`        // what is booked
 	StartTime       time.Time         `json:"start_time"`               // when the appointment begins, RFC 3339 with the local offset; required

@@ -78,7 +78,7 @@ type TranscriptTurn struct {
 	Timestamp float64 `json:"timestamp"` // when the turn began, in seconds since the call was answered; negative before that
 }
 
-// CallFailed is the payload of call.failed: a call came to no conversation,
+// CallFailed is the payload of call.failed: a call did not lead to a conversation,
 // because of an error, a busy line or no answer.
 type CallFailed struct {
 	CallID        string            `json:"call_id"`                  // the call; required
@@ -118,7 +118,7 @@ func NewCallAnswered(accountID string, data CallAnswered) Event { return newEven
 // of now.
 func NewCallCompleted(accountID string, data CallCompleted) Event { return newEvent(accountID, data) }
 
-// NewCallFailed makes the event call.failed, with a new id and the time of now.
+// NewCallFailed makes the event call.failed, with a new id and the current time.
 func NewCallFailed(accountID string, data CallFailed) Event { return newEvent(accountID, data) }
 
 // NewCallTransferred makes the event call.transferred, with a new id and the

@@ -39,8 +39,8 @@ func (c *checker) err() error {
 
 // Validate returns the error with which Emit and EmitTx would refuse events, nil if
 // they would not: a [*ValidationError], or [ErrPayloadTooLarge] for data beyond the
-// default of Config.MaxPayload. It asks no Store. Call it before a transaction begins
-// whose work must not fail because of an event.
+// default of Config.MaxPayload. It does not call the Store. Call it before a
+// transaction begins whose work must not fail because of an event.
 func Validate(events ...Event) error {
 	_, err := validateEvents(events, defaultMaxPayload)
 	return err

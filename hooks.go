@@ -19,9 +19,10 @@ import (
 //
 // A hook may call every method of the Engine, with the hook's own context: Stop
 // then returns [ErrStopFromHook], and DeliverDue does not wait for hooks. With
-// another context these two would wait for the very hook that calls them.
+// another context they would wait for the hook that calls them, without end.
 type Hooks struct {
-	// OnAttempt is called after every attempt, a failed one of ours included.
+	// OnAttempt is called after every attempt, including those that failed by the
+	// sender's own fault.
 	OnAttempt func(ctx context.Context, a AttemptInfo)
 	// OnDelivered is called once a delivery is recorded as delivered.
 	OnDelivered func(ctx context.Context, d DeliveryInfo)
@@ -45,7 +46,7 @@ type Hooks struct {
 	AllowDisable func(ctx context.Context, accountID, endpointID string) bool
 }
 
-// AttemptInfo is what [Hooks.OnAttempt] is told.
+// AttemptInfo is the argument of [Hooks.OnAttempt].
 type AttemptInfo struct {
 	DeliveryInfo
 	StatusCode int           // 0: no response

@@ -15,16 +15,17 @@ import (
 )
 
 // CreateEndpoint registers a URL for some of an account's events and returns it
-// with its secret, which is shown here only: afterwards nothing but the Store
-// knows it. Its Reveal is what the customer gets; of a signing key it is
-// Public().Reveal(), since the key itself could sign in your name.
+// with its secret, which is returned here only: afterwards it is kept in the Store
+// alone. The customer gets the text that its Reveal returns. For a signing key it
+// is that of Public().Reveal(), since whoever has the key itself can sign in your
+// name.
 //
 // Errors: [*URLError] (Code "invalid_url"), [*ValidationError] for everything else
 // that is wrong (Code "invalid_events" when the events are), [*UnreachableError]
 // (Code "url_unreachable"), [ErrEndpointLimit] (Code "webhook_limit_reached"),
-// [ErrIDConflict], and errors of the Store. A URLError and a ValidationError can
-// come joined, in this order: errors.As finds each, and for an interface with Code
-// one that has a word if there is one.
+// [ErrIDConflict], and errors of the Store. A URLError and a ValidationError can be
+// joined, in this order: errors.As finds each of them. For an interface with the
+// method Code it finds an error whose Code is not empty, if there is one.
 func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint, Secret, error) {
 	if p.Secret.IsZero() {
 		p.Secret = NewSecret()
@@ -206,9 +207,9 @@ func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c End
 	})
 }
 
-// EnableEndpoint makes an endpoint active, with no failures, and lets its held
-// deliveries go, little by little. One that is not inactive stays as it is. An
-// unknown id is [ErrNotFound].
+// EnableEndpoint makes an endpoint active, with no failures, and releases its held
+// deliveries gradually. One that is not inactive stays as it is. An unknown id is
+// [ErrNotFound].
 func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status != EndpointInactive {
@@ -221,7 +222,7 @@ func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endp
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
 // is emitted from now on, is held until it is enabled; attempts in flight go on to
-// their end. An unknown id is [ErrNotFound].
+// their end. An unknown id returns [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
 		if r.Status == EndpointInactive {
@@ -233,14 +234,13 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 }
 
 // RotateSecret gives an endpoint a new secret and returns it, shown here only, as
-// by [Engine.CreateEndpoint].
-// The present ones remain valid for the overlap: until it ends requests carry a
-// signature for each, so that the receiver may switch at any moment. It fails
-// with [ErrSecretLimit] when too many are valid, with a [*ValidationError] when the
-// new one cannot sign or is in use already, and with [ErrNotFound]. Present
-// secrets that cannot be read cannot remain valid: it fails with [ErrUnreadable]
-// then, unless the Overlap is -1, which replaces them, by default with one made by
-// [NewSecret].
+// by [Engine.CreateEndpoint]. The present ones remain valid for the overlap: until
+// it ends, requests carry a signature for each secret, so that the receiver may
+// switch at any moment. It fails with [ErrSecretLimit] when too many are valid,
+// with a [*ValidationError] when the new one cannot sign or is in use already, and
+// with [ErrNotFound]. If the present secrets cannot be read it fails with
+// [ErrUnreadable], unless Overlap is -1, which replaces them; the default for the
+// new secret is then one made by [NewSecret].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
 	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
 	fresh := p.Secret.IsZero()
@@ -322,9 +322,9 @@ func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error 
 	return nil
 }
 
-// DeleteEndpoint removes an endpoint and cancels what is pending for it. The log
-// of its deliveries stays for Config.Retention. An unknown id, and one that is
-// deleted already, is [ErrNotFound].
+// DeleteEndpoint removes an endpoint and cancels what is pending for it. The log of
+// its deliveries stays for Config.Retention. An id that is unknown, or deleted
+// already, returns [ErrNotFound].
 func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
 	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
 	if err == nil {
@@ -366,7 +366,7 @@ func (e *Engine) change(ctx context.Context, accountID, id string, f func(*Endpo
 	}
 }
 
-// EndpointHealth tells how an endpoint is doing and how much waits for it, or
+// EndpointHealth reports how an endpoint is doing and how much waits for it, or
 // returns [ErrNotFound].
 func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
 	r, err := e.endpoint(ctx, accountID, id)
@@ -394,13 +394,14 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 	}, nil
 }
 
-// SendTest sends a sample event of the given type, known or not, to an endpoint, even an
-// inactive one, at once and signed like any other, and returns what came back. It is not
-// stored, not retried and never counts. That the endpoint did not take it is a result and
-// not an error; errors are [ErrNotFound], a malformed type, [ErrUnreadable], and those of
-// the Store. The data is that of [SampleData]. The body has the field test, whose value
-// few programs encode as it came: a receiver that verifies JSON which was parsed and
-// encoded again refuses every test, instead of some events later.
+// SendTest sends a sample event of the given type, known or not, to an endpoint, even
+// an inactive one, at once and signed like any other, and returns what came back. It is
+// not stored, not retried and never counts. A failure of the endpoint is reported in
+// the TestResult. The errors are [ErrNotFound], [ErrInvalidArgument] for a malformed
+// type, [ErrUnreadable], and those of the Store. The data is that of [SampleData]. The
+// body has the field test, whose value most JSON libraries change when they parse and
+// encode it: a receiver that verifies JSON that was parsed and encoded again refuses
+// every test event, instead of an occasional event later.
 func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
 	r, err := e.endpoint(ctx, accountID, id)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 // RetryPolicy decides when a failed delivery is attempted again. It must be
 // stateless and safe for concurrent use.
 type RetryPolicy interface {
-	// Next returns the pause before the next attempt, or again = false when
-	// there shall be none. attempt is the number of attempts made, 1 after the
-	// first; last is the result of the latest. Jitter and Retry-After are
-	// applied to what it returns afterwards.
+	// Next returns the pause before the next attempt, or again = false when there
+	// is to be none. attempt is the number of attempts made, 1 after the first;
+	// last is the result of the latest. Jitter and Retry-After are applied to what
+	// it returns afterwards.
 	Next(attempt int, last Result) (delay time.Duration, again bool)
 }
 
@@ -44,12 +44,12 @@ func DefaultRetry() RetryPolicy {
 	return Schedule{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 }
 
-// FromBackOff makes a [RetryPolicy] of a backoff. fresh must return a new value
-// at each call: a backoff has state and is not safe for concurrent use. At most
-// maxAttempts attempts are made. Note that the pauses of a backoff count on
-// from zero at each calculation, and that a backoff.ExponentialBackOff by itself
-// stops where a single pause would exceed its MaxElapsedTime, 15 minutes by
-// default.
+// FromBackOff makes a [RetryPolicy] of a backoff. fresh must return a new value at
+// each call: a backoff has state and is not safe for concurrent use. At most
+// maxAttempts attempts are made. For each pause a new backoff is stepped through
+// from its first one, so the elapsed time that a backoff measures is always about
+// zero: a backoff.ExponentialBackOff stops only where a single pause would exceed
+// its MaxElapsedTime, 15 minutes by default.
 func FromBackOff(fresh func() backoff.BackOff, maxAttempts int) RetryPolicy {
 	return backOffPolicy{fresh, maxAttempts}
 }
@@ -76,8 +76,8 @@ func (p backOffPolicy) Next(attempt int, _ Result) (time.Duration, bool) {
 // DisablePolicy says when an endpoint that keeps failing is disabled. Faults of
 // the sending side never count, nor does a delivery whose last response was 429.
 type DisablePolicy struct {
-	// After is the number of consecutive failures that disables, with no success
-	// of that endpoint between. A failure is a delivery all of whose attempts
+	// After is the number of failures after which an endpoint is disabled, if it
+	// had no success in between. A failure is a delivery all of whose attempts
 	// failed. Defaults to 10; -1 never disables.
 	After int
 
@@ -85,7 +85,7 @@ type DisablePolicy struct {
 	// exhausted delivery.
 	CountAttempts bool
 
-	// MinFailing is how long the endpoint must have been failing besides, since
+	// MinFailing is how long the endpoint must also have been failing, counted from
 	// the first of these failures. Defaults to 0.
 	MinFailing time.Duration
 

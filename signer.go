@@ -139,7 +139,7 @@ func appendHead(dst []byte, id string, ts time.Time) []byte {
 // the secret's text as it was shown to the customer, prefix included, so that
 // they need not decode it; the secrets must be whsec_ ones.
 //
-// The event's id is not in a header, but in the body like always.
+// The event's id is not in a header, only in the body.
 func TimestampedSigner(header string) (Scheme, error) {
 	key := http.CanonicalHeaderKey(header)
 	switch {

@@ -24,7 +24,7 @@ import (
 //   - An account's id never reaches another account's data: what belongs to
 //     somebody else is reported by [ErrNotFound], exactly like what does not exist.
 //   - What cannot be read of one endpoint or one event concerns that one alone:
-//     it is told by [Endpoint.Unreadable], [Target.Err] or [Leased.Err], and fails
+//     it is reported by [Endpoint.Unreadable], [Target.Err] or [Leased.Err], and fails
 //     no call that others share.
 //   - A cursor that the store did not return fails with [ErrInvalidArgument].
 //   - Nothing is decided by "the last id seen": what a transaction commits ten
@@ -61,9 +61,9 @@ type EndpointStore interface {
 	// Version. It changes nothing and fails with [ErrVersionConflict] unless the
 	// stored Version is u.Record.Version, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
-	// Secrets and Events that are empty, which they never are, stay as they are
-	// stored, since they could not be read before. So do Metadata and Headers that
-	// are nil while they are Unreadable. HeaderNames in u.Record are ignored.
+	// Empty Secrets or Events leave those that are stored unchanged: an endpoint
+	// always has both, so empty ones could not be read. Metadata and Headers that are
+	// nil while they are Unreadable stay as well. HeaderNames in u.Record are ignored.
 	//
 	// Switching off ([EndpointInactive], with u.Record.DisabledReason) sets
 	// DisabledAt and keeps pending deliveries: from then on no Claim returns
@@ -166,10 +166,10 @@ type Log interface {
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
 	// Redeliver makes a delivery due, whatever its status: ready, or held when the
-	// endpoint is inactive. One that had ended has a full schedule before it. One
-	// that is pending or held keeps its own, so that it ends however often it is
-	// asked for. One that is leased at this moment is left alone. It fails with ErrNotFound when
-	// there is no such delivery or its endpoint is deleted.
+	// endpoint is inactive. One that had ended starts its schedule again. One that is
+	// pending or held goes on with its schedule, so that repeated calls do not keep it
+	// from ending. One that is leased at this moment is left alone. It fails with
+	// ErrNotFound when there is no such delivery or its endpoint is deleted.
 	Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error)
 
 	// Replay makes every event that the account stored at or after r.Since, that
@@ -208,9 +208,9 @@ type Heartbeater interface {
 
 // Signaler is an optional ability of a [Store] that several processes share.
 type Signaler interface {
-	// Signal tells the processes that listen, see Config.Listen, that deliveries may
-	// be ready. The engine calls it after commits and never within a transaction, at
-	// most once per 5 ms, and not again once it returned an error that wraps
+	// Signal notifies the processes that listen, see Config.Listen, that deliveries
+	// may be ready. The engine calls it after commits and never within a transaction,
+	// at most once per 5 ms, and not again once it returned an error that wraps
 	// [errors.ErrUnsupported]: that says that signals are switched off. A signal that
 	// fails is not repeated; the others find the deliveries when they poll.
 	Signal(ctx context.Context) error

@@ -122,8 +122,7 @@ type Room interface {
 	Reset()
 }
 
-// Candidate is an endpoint of which deliveries could be leased, as its store knows
-// it.
+// Candidate is an endpoint whose deliveries could be leased, as the store knows it.
 type Candidate struct {
 	EndpointID string
 	AccountID  string
@@ -162,8 +161,8 @@ type Enqueued struct {
 	Now    time.Time // the store's clock
 }
 
-// LeaseToken is proof of a lease. A store chooses it at random for each call
-// that leases, so that the token of an expired lease fits no later one. It holds
+// LeaseToken is proof of a lease. A store chooses it at random for each call that
+// leases, so that the token of an expired lease fits no later one. It is valid
 // until the delivery is settled or Maintain finds the lease expired.
 type LeaseToken int64
 
@@ -197,7 +196,7 @@ type Target struct {
 	// go or how they are signed, such as secrets that were sealed with a key that
 	// it does not have. It concerns this endpoint alone: the engine sends nothing
 	// to it, gives its deliveries back with a growing pause, for as long as it
-	// takes, and tells the operator.
+	// takes, and logs it.
 	Err error
 }
 
@@ -213,9 +212,9 @@ type Claimed struct {
 	Cursor     string
 	More       bool // stopped before it had looked at all: another call may find more
 
-	// NextIn is the time until Maintain has something to make ready, hold,
-	// release or cancel: 0 means now, negative nothing known. A store that wants
-	// to look again, since it cannot know, returns a time above 0.
+	// NextIn is the time until Maintain has something to make ready, hold, release
+	// or cancel: 0 means now, and a negative value that nothing is known. A store
+	// that cannot know, and wants to look again, returns a positive value.
 	NextIn time.Duration
 	Now    time.Time // the store's clock
 }
@@ -256,10 +255,10 @@ type Settlement struct {
 
 	// Attempt is the attempt's log row; nil when no request was made. The store
 	// sets its DeliveryID and Number: rows of one delivery are numbered from 1,
-	// over redeliveries too, and Delivery.Attempts is their number. Every
-	// outcome but released uses up one attempt of the schedule, with or without
-	// a log row. A failed one that has a row makes the endpoint
-	// [EndpointFailing], a delivered one [EndpointActive], unless it is inactive.
+	// including redeliveries, and Delivery.Attempts is their number. Every outcome
+	// but released uses up one attempt of the schedule, with or without a log row.
+	// A failed one that has a row makes the endpoint [EndpointFailing], a delivered
+	// one [EndpointActive], unless it is inactive.
 	Attempt *Attempt
 
 	// Counts adds one to the endpoint's consecutive failures, if Generation is
@@ -268,7 +267,7 @@ type Settlement struct {
 	// DisableAfter is the number of consecutive failures that disables the
 	// endpoint; 0 holds disabling back, without forgetting the failure.
 	DisableAfter int
-	// MinFailing is how long the endpoint must have been failing besides.
+	// MinFailing is how long the endpoint must also have been failing.
 	MinFailing time.Duration
 
 	// Pace is how the endpoint responded, if Generation is still the endpoint's;
@@ -345,7 +344,7 @@ type Maintained struct {
 	Released  int  // deliveries of endpoints that are active again
 	Cancelled int  // deliveries of deleted endpoints
 	Purged    int  // finished deliveries, events, and deleted endpoints
-	Dropped   int  // what waited for an endpoint, or in the place of a delivery, that somebody deleted by hand
+	Dropped   int  // entries of the queue whose endpoint or delivery somebody deleted by hand
 	More      bool // a limit was reached: call again
 	PurgeMore bool // More is set, and there may be more to purge: call again with Retention
 	Now       time.Time

@@ -28,7 +28,7 @@ import (
 //     [EndpointParams] ask for that, which is an error without it.
 //   - CloseIdleConnections() is called by Stop.
 //
-// What the first two return goes to the caller as it is: a [*URLError] and an
+// The errors of the first two go to the caller as they are: a [*URLError] and an
 // [*UnreachableError] have the words that a management API shows.
 //
 // To add to an HTTPTransport, embed it: the new type has all these methods, and URLs
@@ -41,8 +41,8 @@ type Transport interface {
 	Send(ctx context.Context, req *Request) (*Response, error)
 }
 
-// Request is one signed request. It is the Transport's to keep, since a body may
-// be read after the response has come. Header may be changed, Body not.
+// Request is one signed request. The Transport may keep it, since a body may still
+// be read after the response has come. It may change Header, but not Body.
 type Request struct {
 	URL    string
 	Header http.Header // complete, canonical keys
@@ -72,7 +72,7 @@ const (
 	FailureConnectTimeout FailureKind = "connect_timeout"    // DNS, TCP and TLS took too long
 	FailureRefused        FailureKind = "connection_refused" // nothing listens there
 	FailureConnection     FailureKind = "connection"         // reset or closed before the response, or no way to the host
-	FailureTLS            FailureKind = "tls"                // no agreement, or a certificate that does not hold
+	FailureTLS            FailureKind = "tls"                // the handshake failed, or the certificate is not valid
 	FailureProtocol       FailureKind = "protocol"           // the response is not HTTP
 	FailureDNSNotFound    FailureKind = "dns_not_found"      // the host does not exist
 	FailureDNSServer      FailureKind = "dns_server"         // the name server of the host's domain does not respond
@@ -147,10 +147,10 @@ type HTTPConfig struct {
 	AllowHTTP bool
 
 	// AllowPrefixes are addresses that may be reached besides public ones: a
-	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those
-	// of the clouds' metadata services stay blocked unless a prefix names them:
-	// one inside 169.254.0.0/16 or fe80::/10, or the very address. With any
-	// prefix here, host names of private networks are accepted too.
+	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those of
+	// the clouds' metadata services stay blocked unless a prefix names them: one
+	// inside 169.254.0.0/16 or fe80::/10, or the exact address. With any prefix
+	// here, host names of private networks are accepted too.
 	AllowPrefixes []netip.Prefix
 
 	// DenyPrefixes are addresses that must not be reached, whatever else allows
@@ -161,7 +161,7 @@ type HTTPConfig struct {
 	// AllowPorts are ports that may be reached besides those of HTTP servers, which
 	// are 443; 80 with AllowHTTP; and from 1024 up all that are not known for
 	// another protocol: databases, caches, queues, mail, telephony, IRC, X11 and
-	// what else browsers refuse.
+	// others that browsers refuse.
 	AllowPorts []uint16
 
 	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.

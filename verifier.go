@@ -75,8 +75,8 @@ func checkFresh(ts int64, now time.Time, tolerance time.Duration) error {
 // VerifierConfig is the argument of [NewVerifier]. Secrets is required; the
 // zero value of every other field is its default.
 type VerifierConfig struct {
-	// Secrets are those of the endpoint; a request that matches one of them is
-	// good. While a secret is being rotated there are two. See
+	// Secrets are those of the endpoint; a request that is signed with one of them
+	// is valid. While a secret is being rotated there are two. See
 	// [Verifier.SetSecrets].
 	Secrets []Secret
 	// Tolerance is how far the signed timestamp may be from the clock, into the
@@ -102,8 +102,8 @@ type Verifier struct {
 	maxBody   int64
 }
 
-// NewVerifier makes a Verifier. Everything that is wrong with cfg comes back in
-// one [*ValidationError].
+// NewVerifier makes a Verifier. It reports all mistakes in cfg in one
+// [*ValidationError].
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	wrong := cfg.Scheme.secretProblems(cfg.Secrets)
 	if cfg.Tolerance < -1 {
@@ -207,7 +207,7 @@ func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, e
 
 // matchStandard reports whether one of the secrets made one of the signatures in l
 // over head, then body. It tries every shared secret against every signature,
-// whichever matches, so that how long it takes does not tell which secret is in use.
+// whichever matches, so that the time it takes does not show which secret is in use.
 func matchStandard(mac *signature.MAC, secrets []Secret, l signature.List, head, body []byte) bool {
 	match := 0
 	hasMAC := l.HoldsStandard()
@@ -247,21 +247,21 @@ func single(header http.Header, key string) (string, bool) {
 // read again, whether they verify or not. How long the body may take to arrive is
 // up to the server: give it a ReadTimeout.
 //
-// The errors are those of [Verify], for which the status is 401; [ErrBodyTooLarge]
-// beyond MaxBody, for which it is 413; [ErrBodyConsumed] if something read the
-// body before, which is both this and [ErrSignature], so 401, for a body of unknown
-// length that is empty, since it may have been sent so; [ErrBodyRead] if reading
-// failed; and [ErrMalformedEvent] for a body
-// that is properly signed and no event. After the three about the body, what is
-// left in r.Body is undefined. What the body announces itself to be, in
-// Content-Type and Content-Encoding, does not matter: the signature covers the
-// bytes on the wire, and those are JSON.
+// The errors are those of [Verify], to which a handler responds with status 401;
+// [ErrBodyTooLarge] for a body beyond MaxBody (413); [ErrBodyConsumed] if something
+// had read the body before; [ErrBodyRead] if reading failed; and
+// [ErrMalformedEvent] for a body that is properly signed but is not an event. For
+// an empty body of unknown length, which may have been sent like that, the error is
+// both ErrBodyConsumed and [ErrSignature], and the status 401. After
+// ErrBodyTooLarge, ErrBodyConsumed and ErrBodyRead the contents of r.Body are
+// undefined. The headers Content-Type and Content-Encoding do not matter: the
+// signature covers the bytes on the wire, and those are JSON.
 //
-// With the scheme of [StandardSigner] the event's id must be the one that was
-// signed in the header webhook-id, so that both can be used to tell duplicates.
+// With the scheme of [StandardSigner] the event's id must be the one that was signed
+// in the header webhook-id, so that either can be used to recognise duplicates.
 // [Event.Test] is set if the body has the field test, which is signed, or if the
-// header webhook-test is 1. The header is not signed: who adds it makes a receiver do
-// less, and who removes it changes nothing.
+// header webhook-test is 1. The header is not signed, but somebody who adds it only
+// makes a receiver do less, and somebody who removes it changes nothing.
 func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
 	if err := v.scheme.checkPresent(r.Header); err != nil {
 		return Event{}, err

@@ -30,15 +30,15 @@ type Dispatcher interface {
 	// Once Emit has returned, ctx has no influence on the delivery.
 	Emit(ctx context.Context, events ...Event) error
 
-	// EmitTx stores events within the caller's own transaction, such as
-	// sqlstore's Tx makes of a *sql.Tx: they are delivered once it has
-	// committed, and never if it is rolled back. Nothing is retried. After an
-	// [ErrInvalidArgument], an [ErrPayloadTooLarge] and an [ErrIDConflict] the
-	// transaction is as it was before, so it may go on and commit. After an
-	// [ErrStore], which wraps the database's, roll it back: part of the events
-	// may be in it, and PostgreSQL has aborted it. Call [Engine.Wake] after the
-	// commit to save the wait for the next poll, at most Config.PollInterval;
-	// sqlstore's InTx does.
+	// EmitTx stores events within the caller's own transaction: they are delivered
+	// once it has committed, and never if it is rolled back. tx is what a Store
+	// makes of the transaction, such as sqlstore's Tx of a *sql.Tx. Nothing is
+	// retried. After an [ErrInvalidArgument], an [ErrPayloadTooLarge] and an
+	// [ErrIDConflict] the transaction is as it was before, so it may go on and
+	// commit. After an [ErrStore], which wraps the database's, roll it back: part
+	// of the events may be in it, and PostgreSQL has aborted it. Call [Engine.Wake]
+	// after the commit to save the wait for the next poll, at most
+	// Config.PollInterval; sqlstore's InTx does.
 	EmitTx(ctx context.Context, tx Enqueuer, events ...Event) error
 
 	// Start begins delivering and returns at once; ctx bounds starting only. A
@@ -47,12 +47,12 @@ type Dispatcher interface {
 
 	// Stop ends delivering: it takes on nothing new, waits for the attempts in
 	// flight until ctx ends, or five eighths of Config.StopTimeout are over, and
-	// then cancels them and gives them back, which costs them no attempt. To record
-	// that takes up to Config.StoreTimeout and a second more, but all of Stop no
-	// longer than Config.StopTimeout. It returns nil when everything drained in
-	// time, otherwise an error that wraps ctx's or [context.DeadlineExceeded].
-	// Before Start it only waits for a signal to other processes that is on its way;
-	// a second call waits for the first.
+	// then cancels them and gives them back, which costs them no attempt. Recording
+	// that takes up to Config.StoreTimeout and a second more, but Stop as a whole
+	// takes no longer than Config.StopTimeout. It returns nil when everything
+	// drained in time, otherwise an error that wraps ctx's or
+	// [context.DeadlineExceeded]. Before Start it only waits for a signal to other
+	// processes that is on its way; a second call waits for the first.
 	Stop(ctx context.Context) error
 }
 
@@ -104,18 +104,18 @@ type Config struct {
 	// 10 consecutive exhausted deliveries.
 	Disable DisablePolicy
 
-	// Hooks are told what happens.
+	// Hooks are called when something has happened.
 	Hooks Hooks
 
-	// Logger takes what the operator should know. Defaults to slog.Default().
+	// Logger gets what the operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Concurrency is the number of attempts in flight at once, at endpoints that
-	// respond within 100 ms. Attempts at all others are counted apart, up to four
-	// times as many, so that slow endpoints do not use up the room of the others.
-	// Both are shared among the accounts that have something to send: one that is
-	// alone uses seven eighths of the former and a third of the latter, so that
-	// there is room at once for the next. Defaults to 64.
+	// respond within 100 ms. Attempts at all others are counted separately, up to
+	// four times as many, so that slow endpoints do not use up the room of the
+	// others. Both are shared among the accounts that have something to send: one
+	// that is alone uses seven eighths of the former and a third of the latter, so
+	// that there is room at once for the next. Defaults to 64.
 	Concurrency int
 
 	// PerEndpoint is the number of attempts in flight at one endpoint, in this
@@ -132,8 +132,8 @@ type Config struct {
 
 	// MaxInMemory is how many bytes of events' data this process may hold in memory
 	// for deliveries that wait or are in flight; what is beyond that waits in the
-	// Store. A single event may exceed it. An attempt in flight needs the same again
-	// for the request. Defaults to 32 MiB; -1 sets no limit.
+	// Store. A single event may exceed it. An attempt in flight needs as much memory
+	// again for its request. Defaults to 32 MiB; -1 sets no limit.
 	MaxInMemory int
 
 	// AttemptTimeout bounds one attempt from connecting to the end of the
@@ -150,17 +150,18 @@ type Config struct {
 
 	// PollInterval is how often the store is asked for work that this process
 	// cannot know of: other processes' events, and transactional ones without a
-	// Wake. While asking finds some it is done more often, so that what comes waits
-	// at most an eighth of the silence before it. Defaults to 1 s.
+	// Wake. While polls find work they come more often, so that an event waits at
+	// most an eighth of the time that has passed since the one before it. Defaults
+	// to 1 s.
 	PollInterval time.Duration
 
-	// Listen saves that wait: it waits for signals of the processes that emit and
-	// calls wake for each, such as for PostgreSQL's notifications on the channel of
-	// sqlstore's Options.NotifyChannel. It is called by Start in a goroutine of its
-	// own, which Stop waits for, and returns when ctx ends. When it returns before,
-	// or panics, that is logged and it is called again, after 100 ms growing to 5 s.
-	// wake never blocks and may be called from anywhere. Defaults to nil: polling
-	// alone.
+	// Listen saves that wait: it waits for signals from the processes that emit,
+	// such as PostgreSQL's notifications on the channel of sqlstore's
+	// Options.NotifyChannel, and calls wake for each. Start calls it in a goroutine
+	// of its own, which Stop waits for, so it must return when ctx ends. When it
+	// returns before that, or panics, the engine logs it and calls it again, after a
+	// pause that grows from 100 ms to 5 s. wake never blocks and may be called from
+	// anywhere. Defaults to nil: polling alone.
 	Listen func(ctx context.Context, wake func()) error
 
 	// StoreTimeout bounds each call of the Store. Defaults to 10 s.
@@ -176,8 +177,8 @@ type Config struct {
 	// are kept. Defaults to 30 days; -1 keeps them for ever.
 	Retention time.Duration
 
-	// PurgeInterval is how often history beyond Retention is looked for. Defaults
-	// to 1 h.
+	// PurgeInterval is how often the engine looks for history that is older than
+	// Retention. Defaults to 1 h.
 	PurgeInterval time.Duration
 
 	// MaxPayload is how many bytes an event's data may have. Defaults to 1 MiB less
@@ -194,15 +195,15 @@ type Config struct {
 	// Defaults to 24 h.
 	SecretOverlap time.Duration
 
-	// MaxSecrets is the number of secrets of one endpoint that are valid at
-	// once, all of which sign each request. Defaults to 5, which is the most: a
-	// receiver tries no more signatures of public keys.
+	// MaxSecrets is the number of secrets of one endpoint that are valid at once,
+	// all of which sign each request. Defaults to 5, which is also the maximum: a
+	// receiver checks no more than 5 ed25519 signatures of a request.
 	MaxSecrets int
 }
 
 const defaultMaxPayload = 1<<20 - 4<<10
 
-// New makes an Engine. It starts no goroutine and asks the Store nothing. All
+// New makes an Engine. It starts no goroutine and does not call the Store. All
 // mistakes in cfg come back in one [*ValidationError].
 func New(cfg Config) (*Engine, error) {
 	if err := cfg.complete(); err != nil {

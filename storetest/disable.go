@@ -146,7 +146,7 @@ var disableRules = []rule{
 	},
 	{
 		name:     "MinFailingDelaysDisabling",
-		sentence: "MinFailing is how long the endpoint must have been failing besides.",
+		sentence: "MinFailing is how long the endpoint must also have been failing.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(events("evt", 5)...)

@@ -9,7 +9,7 @@ const (
 	ConnectTimeout Kind = "connect_timeout"    // DNS, TCP and TLS took too long
 	Refused        Kind = "connection_refused" // nothing listens there
 	Connection     Kind = "connection"         // reset or closed before the response, or no way to the host
-	TLS            Kind = "tls"                // no agreement, or a certificate that does not hold
+	TLS            Kind = "tls"                // the handshake failed, or the certificate is not valid
 	Protocol       Kind = "protocol"           // the response is not HTTP
 	DNSNotFound    Kind = "dns_not_found"      // the host does not exist
 	DNSServer      Kind = "dns_server"         // the name server of the host's domain does not respond
