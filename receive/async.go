@@ -13,22 +13,21 @@ import (
 // handle it afterwards: for handlers that take longer than the 5 seconds that the
 // sender waits.
 //
-// The queue is in memory. Its events have been acknowledged, so the sender does
-// not send them again: if the process dies, they are lost. [Receiver.Shutdown]
-// is therefore part of every deployment, and work that must not be lost goes to
-// sqlinbox's Inbox instead, where it is durable before the sender is told so.
+// The queue is in memory. Its events have been acknowledged, so the sender does not
+// send them again: if the process dies, they are lost. [Receiver.Shutdown] is
+// therefore part of every deployment, and work that must not be lost goes to
+// sqlinbox's Inbox instead, where an event is durable before it is acknowledged.
 //
-// A type whose handler fails, is slow or hangs costs its own events alone: of the
-// places in the queue and of the workers it may hold as many as it leaves free, so
-// one such type gets half, and two a third each. A receiver of several endpoints
+// A type whose handler fails, is slow or hangs delays only its own events: it may
+// hold as many places in the queue, and as many workers, as it leaves free, so one
+// such type gets half, and two get a third each. A receiver of several endpoints
 // also keeps places from an endpoint that floods: it gets a third with one type, and
 // three quarters with any number of them. Types that have work are served in turn.
 type AsyncConfig struct {
 	// Queue bounds the events that wait, run, or wait for their next try, of all
-	// types together. If there is no place for an event the sender is told to
-	// come back (503 and Retry-After), and the log names its type. Each event
-	// holds its payload in memory. Defaults to 512, of which one type can have
-	// 256.
+	// types together. If there is no place for an event, the response is 503 with
+	// Retry-After, and the log names the event's type. Each event holds its payload
+	// in memory. Defaults to 512, of which one type can have 256.
 	Queue int
 
 	// Workers is how many handlers run at once, of all types together. Defaults

@@ -28,17 +28,17 @@ var (
 // any number of them. All methods must be safe for concurrent use.
 type Deduper interface {
 	// Begin marks key as in progress for the time of the lease. It fails with
-	// ErrDuplicate if key was committed inside the window, with ErrInProgress
-	// while another mark's lease runs, and with any other error if it cannot
-	// tell: the sender is then asked to try again.
+	// ErrDuplicate if key was committed inside the window, with ErrInProgress while
+	// another mark's lease runs, and with any other error if it does not know: the
+	// sender is then asked to try again.
 	Begin(ctx context.Context, key DedupeKey, lease time.Duration) (Mark, error)
 
 	// Commit remembers m.Key as handled for the whole window. It does so even
 	// if the lease has ended and the key was begun again: the work is done.
 	Commit(ctx context.Context, m Mark) error
 
-	// Abandon forgets m, so that the next duplicate gets in. It changes nothing
-	// if the key was committed or begun again in between.
+	// Abandon forgets m, so that the next duplicate gets in. It changes nothing if
+	// the key was committed, or begun again, since.
 	Abandon(ctx context.Context, m Mark) error
 }
 

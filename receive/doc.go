@@ -7,9 +7,9 @@
 //	receive.On(r, func(ctx context.Context, e webhook.Event, call webhook.CallCompleted) error { … })
 //	http.Handle("/webhooks", r)
 //
-// [Receiver.Middleware] puts the same in front of a handler of one's own, and
-// [AsyncConfig] is for work that takes longer than a sender waits. Whoever only
-// verifies needs the root package alone.
+// [Receiver.Middleware] does the same in front of a handler of your own, and
+// [AsyncConfig] is for work that takes longer than a sender waits. A program that
+// only verifies needs the root package alone.
 //
 // docs/receivers.md has more: routers, duplicates across processes, other
 // languages.

@@ -19,14 +19,14 @@ type MemoryDeduperConfig struct {
 	// longer than the sender's retries take (12 min 36 s).
 	Window time.Duration
 
-	// MaxEvents bounds what is remembered, at about 120 bytes an event.
-	// Defaults to 250,000. Beyond it the oldest handled event is forgotten before
-	// its window ends, which is logged: at 100 events a second the default still
-	// remembers 40 minutes. Events in progress are never forgotten; if there are
-	// that many, Begin fails with [ErrDeduperFull].
+	// MaxEvents bounds what is remembered, at about 120 bytes an event. Defaults to
+	// 250,000. Beyond it the oldest handled event is forgotten before its window
+	// ends, which is logged: at 100 events a second the default still remembers 40
+	// minutes. Events in progress are never forgotten; if there are that many,
+	// Begin fails with [ErrDeduperFull].
 	MaxEvents int
 
-	// Logger is told, at most once a minute, that events were forgotten early.
+	// Logger gets a warning, at most once a minute, if events were forgotten early.
 	// Defaults to slog.Default().
 	Logger *slog.Logger
 
