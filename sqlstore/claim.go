@@ -38,7 +38,7 @@ type claim struct {
 	targets map[int64]*webhook.Target
 }
 
-// claimed is one row of the queue to be leased, and what its delivery tells.
+// claimed is one row of the queue to be leased, with what is known of its delivery.
 type claimed struct {
 	k, event                    key
 	endpoint, version           int64
@@ -106,7 +106,7 @@ func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
 	if err := c.take(ctx); err != nil {
 		return err
 	}
-	if c.strays > 0 { // told of by Maintain
+	if c.strays > 0 { // reported by Maintain
 		s.dropped.Add(int64(c.strays))
 		c.more = true
 	}
@@ -300,7 +300,7 @@ func (c *claim) dropJunk(ctx context.Context) error {
 }
 
 // dropStrays drops those of the rows whose delivery is gone, since somebody deleted
-// that by hand. They would be chosen again and again, in the place of others.
+// that by hand. They would be chosen again and again, instead of others.
 func (c *claim) dropStrays(ctx context.Context, t *txn, found map[key]claimed) error {
 	var missing []key
 	for _, k := range c.keys() {
@@ -322,7 +322,7 @@ func (c *claim) dropStrays(ctx context.Context, t *txn, found map[key]claimed) e
 	return t.execAll(ctx, c.s.sql.DeleteQueue.of(strays))
 }
 
-// scanLocked reads a row of the queue with what its delivery tells.
+// scanLocked reads a row of the queue with what is known of its delivery.
 func scanLocked(r *sql.Rows) (row claimed, err error) {
 	if err = r.Scan(&row.k, &row.state, &row.attempts, &row.releases, &row.expired); err == nil {
 		return row, nil

@@ -1,28 +1,28 @@
-// Package sqlstore keeps webhooks in PostgreSQL (13 or newer), MySQL (8.0.1),
-// MariaDB (10.6) or SQLite (3.35), over the caller's *sql.DB. It imports no
-// driver. All of its tests run on pgx v5 through database/sql, go-sql-driver/mysql and
-// modernc.org/sqlite; the conformance suite also on lib/pq, bun's pgdriver,
-// mattn/go-sqlite3, ncruces/go-sqlite3 and glebarez/go-sqlite. Of any other driver it
-// may not understand the errors: then nothing that is busy, in conflict or used already
-// is told from a failure.
+// Package sqlstore keeps webhooks in PostgreSQL (13 or newer), MySQL (8.0.1), MariaDB
+// (10.6) or SQLite (3.35), over the caller's *sql.DB. It imports no driver. All of its
+// tests run on pgx v5 through database/sql, go-sql-driver/mysql and modernc.org/sqlite;
+// the conformance suite also on lib/pq, bun's pgdriver, mattn/go-sqlite3,
+// ncruces/go-sqlite3 and glebarez/go-sqlite. It may not understand the errors of any
+// other driver: then it takes a database that is busy, a conflict, or an id that is
+// already in use for a failure.
 //
 // # Schema
 //
-// [Store.Migrate] makes or updates the tables; [Migrations] hands them out for
-// those who use a tool of their own; [Store.Validate] says whether what is there
-// is what this version needs. An event's payload is stored once, as bytes. What
-// is unfinished has a row in a small queue table besides its row in the log, so
-// that the cost of every hot statement depends on its batch alone: neither
-// waiting retries nor the backlog of a full endpoint nor history is looked at.
+// [Store.Migrate] makes or updates the tables, [Migrations] returns the migrations
+// for another tool, and [Store.Validate] reports whether the tables are those that
+// this version needs. An event's payload is stored once, as bytes. What is
+// unfinished has a row in a small queue table besides its row in the log, so that
+// the cost of every hot statement depends on its batch alone: none of them reads
+// waiting retries, the backlog of a full endpoint, or history.
 //
 // # Time
 //
 // All times are the database server's, in microseconds, computed in SQL; with
-// SQLite, which lives in the process, they are the process's. No statement
-// depends on a session's time zone, or on any other state of a session: the
-// store works without prepared statements, and so behind PgBouncer in transaction
-// mode. That is for the driver to know: pgx needs default_query_exec_mode=exec in
-// its data source there, lib/pq binary_parameters=yes.
+// SQLite, which lives in the process, they are the process's. No statement depends
+// on a session's time zone, or on any other state of a session: the store works
+// without prepared statements, and so behind PgBouncer in transaction mode. The
+// driver needs to be configured for that: pgx with default_query_exec_mode=exec in
+// its data source, lib/pq with binary_parameters=yes.
 //
 // # Connections
 //

@@ -44,8 +44,8 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 	return rec, nil
 }
 
-// taken reports whether there is, or was, an endpoint of that id. Codes of errors do not
-// tell which constraint it was that a row violates.
+// taken reports whether there is, or was, an endpoint of that id. Codes of errors do
+// not say which constraint a row violates.
 func (s *Store) taken(ctx context.Context, id string) bool {
 	err := s.read(ctx, func(t *txn) error {
 		_, err := t.endpointNum(ctx, id)
@@ -424,7 +424,7 @@ const (
 	partSecrets  = "secrets"
 )
 
-// scanEndpoint reads endpointColumns. What cannot be read is told by Unreadable.
+// scanEndpoint reads endpointColumns. What cannot be read is named in Unreadable.
 func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	var reason string
 	var status int

@@ -19,7 +19,7 @@ type health struct {
 	healthRow
 	read healthRow // as it is in the database
 
-	wanted      webhook.Pace // the latest that a result told of
+	wanted      webhook.Pace // the latest that a result reported
 	reprobe     bool         // when the next probe is due is to be found out
 	added       int          // failures counted by this call
 	disabledNow webhook.DisabledReason

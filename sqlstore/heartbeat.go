@@ -8,9 +8,9 @@ import (
 )
 
 // Heartbeat implements [webhook.Heartbeater]. A process is its row, which is locked
-// by its own heartbeat and by whoever ends it. Who meets it locked by another one
-// leaves it to that, so that processes which take each other for dead do not wait
-// for each other.
+// by its own heartbeat and by whoever ends it. A process that finds it locked by
+// another one leaves it to that one, so that processes that take each other for
+// dead do not wait for each other.
 func (s *Store) Heartbeat(ctx context.Context, h webhook.Heartbeat) (webhook.Heartbeaten, error) {
 	var out webhook.Heartbeaten
 	err := s.write(ctx, func(t *txn) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
-// InTx runs f in a transaction and commits it: what f writes with tx and the events
-// that it passes to emit are there together, or nothing of both. After the commit it
+// InTx runs f in a transaction and commits it: either everything that f writes with tx
+// and all events that it passes to emit are stored, or nothing is. After the commit it
 // wakes d, which is the *[webhook.Engine], so that the events need not wait for a poll.
 //
 // The transaction is rolled back when f returns an error, which InTx then returns as
@@ -22,14 +22,14 @@ import (
 // whatever f returns.
 //
 // f is called once. A deadlock or a serialization failure is returned like every other
-// error, with the driver's in it: whether f can be repeated only its author knows. An
-// error of the commit that wraps [webhook.ErrUnknownOutcome] leaves open whether it
-// happened.
+// error, with the driver's in it: only the author of f knows whether it may be
+// repeated. An error of the commit that wraps [webhook.ErrUnknownOutcome] leaves open
+// whether it happened.
 //
 // The transaction has the isolation of the database's default; on SQLite it holds the
 // write lock from its start, so f must not wait for anything else that writes, Emit
-// included. f must not end the transaction itself. It must pass on neither tx nor emit
-// to where they outlive it, and not call InTx of the same store with its ctx, which
+// included. f must not end the transaction itself. It must not keep tx or emit for use
+// after it has returned, and not call InTx of the same store with its ctx, which
 // returns an error: give emit to what f calls. For other options, or a transaction
 // that exists already, use [Store.Tx].
 func (s *Store) InTx(ctx context.Context, d webhook.Dispatcher, f func(ctx context.Context, tx *sql.Tx, emit func(...webhook.Event) error) error) error {

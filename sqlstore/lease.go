@@ -156,7 +156,7 @@ func readLeases(ctx context.Context, t *txn, text string, args ...any) (list []l
 	return list, err
 }
 
-// loggedDelivery is what the delivery table tells that is written by settling.
+// loggedDelivery is the part of a row of the delivery table that Settle writes.
 type loggedDelivery struct {
 	k                        key
 	endpoint                 int64

@@ -256,8 +256,8 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 	}
 	sq := m.s.sql
 	slices.SortFunc(probes, func(a, b probeTime) int { return cmp.Compare(a.endpoint, b.endpoint) })
-	// What is leased is not in the queue. If it is all the same, that must not keep
-	// everything else that has expired from getting there.
+	// What is leased is not in the queue. If it is there nevertheless, that must
+	// not keep everything else that has expired from getting there.
 	err := t.execAll(ctx, sq.DeleteQueue.of(queued), sq.Expire.of(expire), sq.InsertQueue.of(queue), sq.Cancel.of(cancel),
 		sq.UnsetProbes.of(probes))
 	if err != nil {

@@ -14,7 +14,7 @@ func (h *health) switched() bool {
 	return h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status)
 }
 
-// told takes in what a result says of the endpoint's pace.
+// told records what a result says of the endpoint's pace.
 func (b *settling) told(h *health, it item) {
 	paused := isPaused(h.status)
 	switch {

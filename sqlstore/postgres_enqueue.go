@@ -51,12 +51,12 @@ u as (
 	from n cross join unnest((select $12::text[]), (select $13::uuid[])) as x (account, event))
 select now from n`
 
-// enqueueAtOnce stores everything in one statement, which is its own
-// transaction, in the place of seven. Who wants the events it mostly remembers,
-// and lets the statement find out whether that still holds; otherwise it asks
-// before. An endpoint that changes after it was asked for is what it is for a
-// transaction that began before the change. What has an id that is used already
-// it leaves to a transaction.
+// enqueueAtOnce stores everything in one statement, which is its own transaction,
+// instead of seven. Who wants the events it mostly remembers, and lets the
+// statement find out whether that still holds; otherwise it asks before. An
+// endpoint that changes after it was asked for is what it is for a transaction that
+// began before the change. What has an id that is used already it leaves to a
+// transaction.
 func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err error) {
 	if len(in.events) == 0 {
 		return false, nil

@@ -27,7 +27,7 @@ type Key struct {
 	Bytes []byte
 }
 
-// SingleKey returns Options.Keys for somebody who has one key of 32 bytes.
+// SingleKey returns Options.Keys for a single key of 32 bytes.
 func SingleKey(key []byte) []Key { return []Key{{ID: "1", Bytes: key}} }
 
 // ErrKey means that a stored secret or header cannot be opened with the keys that were

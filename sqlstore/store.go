@@ -17,7 +17,7 @@ import (
 	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
-// Options are the knobs of [New]. The zero Options are the defaults.
+// Options configure a Store. The zero value is the default of each field.
 type Options struct {
 	// TablePrefix begins the name of each table. Lower-case letters, digits and
 	// underscores, at most 32, beginning with a letter. Defaults to "webhook_".
@@ -191,15 +191,15 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 }
 
 // Tx makes an Enqueuer of the caller's own transaction, for
-// [webhook.Dispatcher.EmitTx]: what it stores is there after the caller's commit
-// and never was after a rollback. tx is a *sql.Tx, or a *sql.Conn on which a
+// [webhook.Dispatcher.EmitTx]: what it stores exists once the caller has committed, and
+// never if the caller rolls back. tx is a *sql.Tx, or a *sql.Conn on which a
 // transaction was begun; sqlx's and bun's Tx; of gorm's transaction
 // tx.Statement.ConnPool; for ent the *sql.Tx that its driver was made of; [PgxTx] makes
-// one of a pgx.Tx. Anything else must pass text and arguments on as they are. On
-// SQLite the transaction should have begun with BEGIN IMMEDIATE; otherwise a write
-// after a read can fail with SQLITE_BUSY, as the caller's own statements can.
-// [webhook.Dispatcher] says what an error of EmitTx leaves of the transaction.
-// [Store.InTx] does all of this for a *sql.Tx.
+// one of a pgx.Tx. Any other implementation must pass statements and arguments on
+// unchanged. On SQLite the transaction should have begun with BEGIN IMMEDIATE;
+// otherwise a write after a read can fail with SQLITE_BUSY, as the caller's own
+// statements can. [webhook.Dispatcher] says what an error of EmitTx leaves of the
+// transaction. [Store.InTx] does all of this for a *sql.Tx.
 func (s *Store) Tx(tx Tx) webhook.Enqueuer { return &enqueuer{s: s, tx: sqldb.Transaction(tx)} }
 
 // Tx is what [Store.Tx] and [Store.MigrateTx] need of a transaction.

@@ -43,7 +43,7 @@ func (s *Store) targetsOf(ctx context.Context, t *txn, want map[int64]int64) (ma
 // targetColumns are what scanTarget reads, after the number.
 const targetColumns = `id, account, url, headers, secrets, version, generation`
 
-// scanTarget reads a target. What cannot be read of it is told by its Err.
+// scanTarget reads a target. Its Err says what cannot be read of it.
 func (s *Store) scanTarget(r *sql.Rows) (num int64, c cachedTarget, err error) {
 	var headers, secrets string
 	var bad unread
