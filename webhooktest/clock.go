@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still until it is told to advance. Its Now fits
-// wherever this library takes a clock: memstore.Options,
-// webhook.VerifierConfig, [ServerConfig].
+// Clock is a clock that stands still until Advance is called. Its Now fits wherever
+// this library takes a clock: memstore.Options, webhook.VerifierConfig,
+// [ServerConfig].
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -17,7 +17,7 @@
 //
 // # Code that receives
 //
-// [NewRequest] makes the very request that an Engine would send, signed with a
+// [NewRequest] makes the same request that an Engine would send, signed with a
 // secret of the test's own, and [Sample] a realistic event of each type:
 //
 //	secret := webhook.NewSecret()
@@ -27,8 +27,8 @@
 //
 // # The whole way
 //
-// A [Server] is a customer's server on loopback: it verifies and keeps what
-// arrives, and responds as it is told to: with an error, late, never, or by breaking
+// A [Server] is a customer's server on loopback: it verifies and keeps what arrives,
+// and responds as the test scripts it: with an error, late, never, or by breaking
 // the connection. With a [Clock] for the Store and Engine.DeliverDue in place of
 // Start, retries need no waiting.
 //
