@@ -83,12 +83,12 @@ type Tx interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Mark marks the event whose handler got ctx as handled, in a transaction that
-// the caller began on the same database: the mark is there after the caller's
-// commit, together with everything else in the transaction, and never was after
-// a rollback. It fails with [ErrMarkLost] when the event has been taken over,
-// with [ErrAlreadyMarked] the second time; the caller then rolls back. It belongs
-// at the end of the transaction, since duplicates wait for its lock.
+// Mark marks the event whose handler got ctx as handled, in a transaction that the
+// caller began on the same database: the mark exists once the caller has committed,
+// together with everything else in the transaction, and never if the caller rolls
+// back. It fails with [ErrMarkLost] when the event has been taken over, with
+// [ErrAlreadyMarked] the second time; the caller then rolls back. It belongs at the
+// end of the transaction, since duplicates wait for its lock.
 func (i *Inbox) Mark(ctx context.Context, tx Tx) error {
 	if tx == nil {
 		return errTxArgument

@@ -29,7 +29,7 @@ const (
 // String returns the name of the dialect.
 func (d Dialect) String() string { return sqldb.Dialect(d).String() }
 
-// Options are the knobs of [New]. The zero Options are the defaults.
+// Options configure an Inbox. The zero value is the default of each field.
 type Options struct {
 	// TablePrefix begins the names of the two tables, inbox and inbox_schema.
 	// Lower-case letters, digits and underscores, at most 32, beginning with a
