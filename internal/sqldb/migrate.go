@@ -134,7 +134,7 @@ func HasTable(d Dialect, table string) string {
 }
 
 // Apply runs the numbered migrations in files whose numbers are above have, with
-// prefix in the place of the one that is in the files, webhook_.
+// prefix instead of webhook_, the one in the files.
 func Apply(ctx context.Context, q Tx, d Dialect, files fs.FS, have int, prefix string) error {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
@@ -164,8 +164,8 @@ var (
 	fileName  = regexp.MustCompile(`webhook_([a-z_]+)`)
 )
 
-// statements returns the statements of a migration with names of one's own. An
-// index is in the schema of its table and cannot name it.
+// statements returns the statements of a migration with names of the caller's own.
+// An index is in the schema of its table and cannot name it.
 func statements(d Dialect, text, prefix string) (stmts []string) {
 	bare := prefix[strings.LastIndexByte(prefix, '.')+1:]
 	text = comments.ReplaceAllString(text, "")

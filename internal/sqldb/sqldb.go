@@ -1,5 +1,5 @@
 // Package sqldb is what the packages that keep something in a caller's *sql.DB have
-// in common: which database it is, what its errors mean, transactions of one's own,
+// in common: which database it is, what its errors mean, transactions of its own,
 // and migrations that no two processes run at once.
 package sqldb
 
