@@ -37,8 +37,8 @@ func NewCoalescer[T any](cfg CoalescerConfig[T]) *Coalescer[T] { return &Coalesc
 
 // Interrupted is the error of a call whose context ended while it waited.
 type Interrupted struct {
-	// Begun says that a write with what the call has had begun, so that nobody can tell
-	// what becomes of it. Otherwise nothing was written.
+	// Begun says that a write which includes the call had begun, so that its outcome is
+	// unknown. Otherwise nothing was written.
 	Begun bool
 	// Cause is the context's error.
 	Cause error

@@ -50,9 +50,9 @@ type RecorderConfig[R any] struct {
 	Record func(ctx context.Context, results []R, refused func([]R))
 	// Repeats begins a series of pauses before what was refused is repeated.
 	Repeats func() (pause func() time.Duration)
-	// Owner returns whose a result is, and Crowded is told of an owner of whom at least
-	// ManyRefused results wait to be repeated, at each one more: they use up MaxWaiting,
-	// on which everybody waits. It is called under a lock.
+	// Owner returns the owner of a result. Crowded is called for an owner of which at
+	// least ManyRefused results wait to be repeated, and again with each further one:
+	// they use up MaxWaiting, for which everybody waits. It is called under a lock.
 	Owner       func(result R) string
 	ManyRefused int
 	Crowded     func(owner string)

@@ -48,7 +48,7 @@ var cases = []struct {
 		s.advance(25 * time.Hour)
 		s.begin(key)
 	}},
-	{"a duplicate of one in progress is told so", func(s *suite) {
+	{"a duplicate of one in progress fails with ErrInProgress", func(s *suite) {
 		s.begin(key)
 		s.refused(key, receive.ErrInProgress)
 	}},

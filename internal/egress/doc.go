@@ -1,6 +1,6 @@
-// Package egress decides where requests may go. URLs come from strangers and
-// are called from inside the sender's network, so two checks stand one behind
-// the other:
+// Package egress decides where requests may go. URLs come from strangers and are
+// called from inside the sender's network, so there are two checks, one after the
+// other:
 //
 //   - [Policy.ParseURL] refuses URLs that nobody can mean honestly. It does no
 //     DNS, so it is a courtesy with a good error text, not the defence.

@@ -1,6 +1,7 @@
-// Package heartbeat keeps a process alive in the eyes of others that share a store with
-// it, and tells it for how long it is. It knows how long by its own clock, from
-// before each heartbeat was sent, so it never believes for longer than the others.
+// Package heartbeat sends the heartbeats by which other processes that share a store
+// know that this one is alive, and reports for how long it counts as alive. It measures
+// that by its own clock, from before each heartbeat was sent, so a process never takes
+// itself for alive for longer than the others do.
 package heartbeat
 
 import (
@@ -15,9 +16,9 @@ import (
 const (
 	// Every is the time between two heartbeats.
 	Every = 2 * time.Second
-	// Grace is how long a process must have been quiet before this one's eyes, while
-	// its own heartbeats went well, before it takes it for dead. After a failure of
-	// the store, or of its network, it leaves the others the time to send theirs.
+	// Grace is how long this process must have seen another one quiet, while its own
+	// heartbeats succeeded, before it takes the other one for dead. After a failure
+	// of the store, or of its network, it leaves the others the time to send theirs.
 	Grace = 2 * Every
 	// longest bounds one heartbeat, so that one that hangs is not the last.
 	longest = 2 * Every
@@ -46,13 +47,13 @@ type Config struct {
 	Beat func(ctx context.Context, id int64, dead []Quiet, last bool) (Beaten, error)
 	// For is how long each heartbeat makes the process count as alive.
 	For time.Duration
-	// Ended is told when a heartbeat ended another process.
+	// Ended is called when a heartbeat ended another process.
 	Ended func()
 	Log   *slog.Logger
 }
 
-// Pulse sends heartbeats. A nil Pulse is that of a store which knows none: process
-// 0, which is alive always. Its methods are safe for concurrent use.
+// Pulse sends heartbeats. A nil Pulse is that of a store without heartbeats:
+// process 0, which is alive always. Its methods are safe for concurrent use.
 type Pulse struct {
 	cfg   Config
 	now   atomic.Pointer[life]
@@ -213,7 +214,7 @@ func (p *Pulse) look(begin time.Time, quiet []Quiet) (dead []Quiet, wait time.Du
 	return dead, max(wait, soonest)
 }
 
-// tell says what others and the operator should know.
+// tell reports what the rest of the engine and the operator should know.
 func (p *Pulse) tell(ctx context.Context, before int64, b Beaten, err error) {
 	switch {
 	case err != nil && ctx.Err() == nil && !p.ill:

@@ -28,7 +28,7 @@ type Runner struct {
 
 type key struct{}
 
-// New makes a Runner that tells log of hooks that panic or are too slow.
+// New makes a Runner that logs to log when a hook panics or is too slow.
 func New(log *slog.Logger) *Runner { return &Runner{log: log} }
 
 // Calls reports whether ctx is, or is derived from, one that r gave to a hook.

@@ -171,8 +171,8 @@ type talker struct {
 const (
 	talkerSlots = 512 // a key has one place; another key that comes there takes it over
 	talkerPause = 10 * time.Minute
-	// talkerDelay tells a surplus of a response from what some servers say before
-	// they close a connection that was idle for long: 408, for example.
+	// talkerDelay distinguishes surplus bytes of a response from what some servers
+	// say before they close a connection that was idle for long: 408, for example.
 	talkerDelay = time.Second
 )
 

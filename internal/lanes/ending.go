@@ -65,7 +65,7 @@ func (s *Scheduler[J]) watch() {
 	})
 }
 
-// Learn takes in what an attempt that has ended tells of its endpoint, and returns
+// Learn records what an attempt that has ended shows of its endpoint, and returns
 // the pace of that, and the pause that begins if it is paused. The attempt keeps its
 // place until [Scheduler.Next].
 func (s *Scheduler[J]) Learn(f *Flight[J], v Verdict) (p Pace, pause time.Duration) {
@@ -196,7 +196,7 @@ func (s *Scheduler[J]) Drained() <-chan struct{} {
 	return s.drained
 }
 
-// ended tells that the last goroutine has ended.
+// ended reports that the last goroutine has ended.
 func (s *Scheduler[J]) ended() {
 	if s.drained == nil || s.workers > 0 {
 		return

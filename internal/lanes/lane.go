@@ -27,11 +27,12 @@ const (
 	Paused
 )
 
-// Kind is what an attempt tells of its endpoint.
+// Kind is what an attempt shows of its endpoint.
 type Kind int
 
 const (
-	// Nothing is told by an attempt that was not made, or that failed on our side.
+	// Nothing is the Kind of an attempt that was not made, or that failed on our
+	// side.
 	Nothing Kind = iota
 	// Answered means that a response came in time, whatever its status, unless it is
 	// Refused.

@@ -37,8 +37,9 @@ type Config[J any] struct {
 	// is called in a goroutine of its own.
 	Overdue func(values []J)
 
-	// Nudge is told that there is room again; known, that there is work for it. It
-	// is called under a lock, and must be quick and call nothing of the Scheduler.
+	// Nudge is called when there is room again; known says that there is work for
+	// it. It is called under a lock, and must be quick and call nothing of the
+	// Scheduler.
 	Nudge func(known bool)
 }
 

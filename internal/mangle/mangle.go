@@ -1,6 +1,6 @@
-// Package mangle knows what languages, frameworks and gateways do to the body of
-// a request before it is verified, and undoes it: it makes the bodies that may have
-// been sent, for somebody who can tell which one was signed.
+// Package mangle knows what languages, frameworks and gateways do to the body of a
+// request before it is verified, and undoes it: it makes the bodies that may have
+// been sent, for a caller that can check which one was signed.
 package mangle
 
 import (

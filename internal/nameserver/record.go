@@ -1,5 +1,6 @@
-// Package nameserver tells a host whose own name server fails from a resolver of
-// ours that fails, by what happens to other hosts meanwhile.
+// Package nameserver decides whether a failed lookup is the fault of the host's own
+// name server or of our resolver, by what happens to the lookups of other hosts
+// meanwhile.
 package nameserver
 
 import (
@@ -11,7 +12,7 @@ import (
 
 const (
 	// enough is the number of failures in a row, one after the other, from which on
-	// a host is judged. Until then they may be a hiccup of anybody's.
+	// a host is judged. Fewer may be a short disturbance on either side.
 	enough = 3
 	// stale is the time after which a host that is no longer looked up gives way to
 	// any other.
@@ -192,7 +193,7 @@ func (h *host) latest() time.Time {
 	return h.failed
 }
 
-// domain is as much of a name as belongs to one owner, as far as can be told
+// domain is the part of a name that belongs to one owner, as far as is known
 // without a list of public suffixes: its last two labels.
 func domain(name string) string {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {

@@ -1,5 +1,5 @@
-// Package outage tells an outage on our own side of the network from endpoints that
-// fail.
+// Package outage distinguishes an outage on our own side of the network from
+// endpoints that fail.
 package outage
 
 import (

@@ -30,10 +30,10 @@ type Sender struct {
 	failing bool // of the goroutine alone
 }
 
-// NewSender makes a Sender whose signals begin at least gap apart. After one that failed
-// the next comes a second later, and failed is told: of the first error, and of nil once a
-// signal comes through again. A send that returns [errors.ErrUnsupported] is not called
-// again.
+// NewSender makes a Sender whose signals begin at least gap apart. After one that
+// failed the next comes a second later, and failed is called: with the first error, and
+// with nil once a signal comes through again. A send that returns
+// [errors.ErrUnsupported] is not called again.
 func NewSender(gap time.Duration, send func() error, failed func(error)) *Sender {
 	return &Sender{gap: gap, send: send, failed: failed}
 }
@@ -105,8 +105,9 @@ func (s *Sender) Wait(ctx context.Context) error {
 	}
 }
 
-// Listen calls listen until ctx ends, again after a pause when it returns before. wake is
-// called whenever it returned, since signals may have been missed; ended is told why.
+// Listen calls listen until ctx ends, again after a pause when it returns before. wake
+// is called whenever it returned, since signals may have been missed; ended is called
+// with the reason.
 func Listen(ctx context.Context, listen func(context.Context) error, pause func() time.Duration, wake func(), ended func(error)) {
 	for ctx.Err() == nil {
 		err := listen(ctx)

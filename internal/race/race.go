@@ -1,3 +1,3 @@
-// Package race tells tests whether the race detector is on, under which what they
-// simulate takes ten times as long.
+// Package race says whether the race detector is on, since what tests simulate
+// takes ten times as long with it.
 package race

@@ -26,8 +26,8 @@ type Clock struct {
 	skewed bool
 }
 
-// New makes a Clock that tells log when the two clocks differ, and when they agree
-// again.
+// New makes a Clock that logs to log when the two clocks differ, and when they
+// agree again.
 func New(log *slog.Logger) *Clock { return &Clock{log: log} }
 
 // Observe takes in that the store said now during a call that began at begin. A

@@ -1,5 +1,5 @@
 // Package timetable keeps the times at which one goroutine has something to do: ask for
-// work, do housekeeping, purge. Others tell it of work that they know of.
+// work, do housekeeping, purge. Other goroutines announce work in it that they know of.
 package timetable
 
 import (
@@ -26,9 +26,9 @@ type Table struct {
 	foundAt    time.Time // when a poll found something, or what followed one; zero: none did
 }
 
-// While polls find what nobody told of, they come at a silence-th of the time since the
-// last find: what comes then waits at most an eighth of the silence before it. An
-// isolated find costs some forty polls, spread over eight poll intervals.
+// While polls find work that was not announced, they come at a silence-th of the time
+// since the last find: what comes then waits at most an eighth of the silence before
+// it. An isolated find costs some forty polls, spread over eight poll intervals.
 const (
 	silence   = 8
 	leastPoll = 20 * time.Millisecond
@@ -145,9 +145,9 @@ func (t *Table) pollNext() {
 	t.askAt, t.prompted = time.Now().Add(every), false
 }
 
-// Found says that asking brought something. If a poll did, which nobody had told of, or
-// if one did lately, polls come more often for a while: there is traffic that this
-// process is not told of.
+// Found says that asking brought something. If it was a poll, without an announcement,
+// or if a poll found something lately, polls come more often for a while: there is
+// traffic that is not announced to this process.
 func (t *Table) Found() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
