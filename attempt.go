@@ -43,10 +43,10 @@ type finding struct {
 	location string        // of a redirect, in the peer's words
 	err      error         // for the operator alone
 	body     []byte        // the beginning of the response's
-	lane     lanes.Verdict // what it tells of the endpoint's pace
+	lane     lanes.Verdict // what it shows of the endpoint's pace
 }
 
-// result is a settlement with what the hooks are told of it.
+// result is a settlement with what the hooks get to know about it.
 type result struct {
 	job
 	finding
@@ -277,7 +277,7 @@ func (e *Engine) verdict(last Result) verdict {
 	return failed
 }
 
-// What a Transport of one's own may say of a failure, in bytes.
+// What a user's own Transport may say of a failure, in bytes.
 const (
 	maxFailureKind = 64
 	maxDetail      = 1024

@@ -44,7 +44,7 @@ func (e *Engine) attemptThen(ctx context.Context, j job, then func(result)) {
 		if !returned {
 			e.log.Error("webhook: the Transport ended its goroutine")
 			r.finding = e.judge(nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed"}, time.Since(begin))
-			r.err = nil // there is no cause to tell
+			r.err = nil // there is no cause to report
 			e.conclude(&r, begin)
 		}
 		then(r)
@@ -212,7 +212,7 @@ func (e *Engine) newScheduler() *lanes.Scheduler[job] {
 	})
 }
 
-// weight returns an account's weight, 1 if that cannot be told.
+// weight returns an account's weight, 1 if that is not known.
 func (e *Engine) weight(account string) (w int) {
 	if e.cfg.AccountWeight == nil {
 		return 1

@@ -89,7 +89,7 @@ func (e *Engine) Wake() {
 	e.tellOthers()
 }
 
-// tellOthers has other processes told that there is work, soon.
+// tellOthers signals to other processes, soon, that there is work.
 func (e *Engine) tellOthers() {
 	if e.signal != nil {
 		e.signal.Ask()
@@ -197,7 +197,7 @@ func (f *feeder) maintain(ctx context.Context, purge bool) error {
 	return nil
 }
 
-// maintained takes in what housekeeping tells.
+// maintained records what housekeeping returned.
 func (e *Engine) maintained(begin time.Time, m Maintained) {
 	e.clock.Observe(begin, m.Now)
 	if m.Dropped > 0 {
@@ -265,7 +265,7 @@ func (f *feeder) position() string {
 	return f.cursor
 }
 
-// observe takes in what a claim that began at begin told besides the deliveries.
+// observe records what a claim that began at begin returned besides the deliveries.
 func (f *feeder) observe(begin time.Time, c Claimed) {
 	f.clock.Observe(begin, c.Now)
 	f.mu.Lock()

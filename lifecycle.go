@@ -93,7 +93,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	switch l.state {
 	case lifeNew:
 		l.mu.Unlock()
-		return e.told(ctx)
+		return e.signalled(ctx)
 	case lifeStopped:
 		l.mu.Unlock()
 		select { // the first Stop may still be at it
@@ -153,7 +153,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if !ended(hard, e.life.listened) {
 		return fmt.Errorf("webhook: stop: Listen does not return: %w", ctx.Err())
 	}
-	if err := e.told(hard); err != nil {
+	if err := e.signalled(hard); err != nil {
 		return err
 	}
 	if e.hooks.Wait(hard) != nil {
@@ -170,8 +170,8 @@ func (e *Engine) drain(ctx context.Context) error {
 	return nil
 }
 
-// told waits for a signal to other processes that is on its way.
-func (e *Engine) told(ctx context.Context) error {
+// signalled waits for a signal to other processes that is on its way.
+func (e *Engine) signalled(ctx context.Context) error {
 	if e.signal != nil && e.signal.Wait(ctx) != nil {
 		return fmt.Errorf("webhook: stop: a signal to other processes is still on its way: %w", context.Cause(ctx))
 	}

@@ -147,10 +147,10 @@ const (
 	maxOddities = 100
 )
 
-// oddities tells the operator of what is wrong with the stored data, without
-// telling it for each delivery.
+// oddities logs what is wrong with the stored data, without telling it for each
+// delivery.
 type oddities struct {
-	some atomic.Bool // something was told: saves the lock of those that are well
+	some atomic.Bool // something was logged: saves the lock for those that are well
 
 	mu    sync.Mutex
 	since time.Time
@@ -164,7 +164,7 @@ const (
 	oddityOver
 )
 
-// first reports whether a thing was not told yet, and whether it is the last one
+// first reports whether a thing was not logged yet, and whether it is the last one
 // that will be.
 func (o *oddities) first(thing string) (first, last bool) {
 	o.mu.Lock()
@@ -186,7 +186,7 @@ func (o *oddities) store(log *slog.Logger, fault string) {
 	}
 }
 
-// unsendable tells of an endpoint or a delivery that cannot be sent.
+// unsendable logs an endpoint or a delivery that cannot be sent.
 func (o *oddities) unsendable(log *slog.Logger, l *Leased) {
 	var first, last bool
 	if err := l.Target.Err; err != nil {
@@ -203,7 +203,7 @@ func (o *oddities) unsendable(log *slog.Logger, l *Leased) {
 	}
 }
 
-// sendable tells that an endpoint which was told of is well again.
+// sendable logs that an endpoint which was reported is well again.
 func (o *oddities) sendable(log *slog.Logger, t *Target) {
 	if !o.some.Load() {
 		return

@@ -53,10 +53,10 @@ func (e *Engine) record(r result) {
 	e.results.Add(r, r.settlement.Outcome != OutcomeDelivered)
 }
 
-// settle records a batch, repeating what fails while its lease lasts: after
-// that another process attempts it anyway. What the store refuses, though it
-// responds, goes to refused instead, unless that is nil. The error tells of the
-// results that were given up.
+// settle records a batch, repeating what fails while its lease lasts: after that
+// another process attempts it anyway. What the store refuses, though it responds,
+// goes to refused instead, unless that is nil. The error says how many results were
+// given up.
 func (e *Engine) settle(ctx context.Context, batch []result, refused func([]result)) error {
 	pause := storeBackOff()
 	lost := 0
@@ -201,7 +201,7 @@ func (e *Engine) applied(r *result, res SettleResult) {
 	}
 }
 
-// endpointsFailing warns at half and four fifths of the threshold, and tells of
+// endpointsFailing warns at half and four fifths of the threshold, and reports
 // endpoints that were disabled.
 func (e *Engine) endpointsFailing(all []EndpointFailures) {
 	h := &e.cfg.Hooks
@@ -228,9 +228,9 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 // the store was ill a moment ago.
 const unseenTime = time.Second
 
-// unseen follows up results that an earlier call has recorded, though what it
-// returned was lost: nobody else was told of what it did. Another process may have recorded
-// one instead, after its lease; then the hooks say some things twice.
+// unseen follows up results that an earlier call has recorded, though what it returned
+// was lost: nobody else has reported what it did. Another process may have recorded one
+// instead, after its lease; then the hooks say some things twice.
 func (e *Engine) unseen(ctx context.Context, results []*result) {
 	if len(results) == 0 {
 		return
@@ -276,7 +276,7 @@ func (e *Engine) exhausted(ctx context.Context, r *result) (bool, error) {
 // clockSlack is how far the engine's idea of the store's clock may be off here.
 const clockSlack = time.Second
 
-// disabledSince tells that an endpoint was disabled by its failures, if it was
+// disabledSince reports that an endpoint was disabled by its failures, if it was
 // since the given time.
 func (e *Engine) disabledSince(ctx context.Context, t *Target, since time.Time) error {
 	rec, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
