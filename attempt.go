@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +13,7 @@ import (
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/lanes"
+	"github.com/ringyo-ai/webhook/internal/redact"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -155,6 +155,7 @@ var errTooLate = errors.New("webhook: the time of the attempt was over before it
 // send renders, signs and sends one request, within AttemptTimeout from begin.
 func (e *Engine) send(ctx context.Context, j *job, begin time.Time) (resp *Response, err error) {
 	defer safe.Recover(func(p *safe.Panic) {
+		p.Value = redact.Text(fmt.Sprint(p.Value), j.Target.URL)
 		p.Log(e.log, "a Transport or Signer")
 		resp, err = nil, &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: fmt.Errorf("panic: %v", p.Value)}
 	})
@@ -175,7 +176,10 @@ func (e *Engine) send(ctx context.Context, j *job, begin time.Time) (resp *Respo
 	if te, ok := err.(*TransportError); ok && te == nil { // its methods cannot be called
 		err = errors.New("the Transport returned a nil *TransportError as an error")
 	}
-	if err == nil && resp == nil {
+	if err != nil {
+		return resp, withoutURL(err, j.Target.URL)
+	}
+	if resp == nil {
 		err = &TransportError{Kind: FailureInternal, Detail: "the sender failed", Err: errors.New("the Transport returned neither a response nor an error")}
 	}
 	return resp, err
@@ -221,7 +225,7 @@ func liveSecrets(all []EndpointSecret, now time.Time) []Secret {
 
 // judge names what happened in the library's own words.
 func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
-	f := finding{last: Result{Duration: took}, err: withoutPath(err), body: excerpt(resp)}
+	f := finding{last: Result{Duration: took}, err: err, body: excerpt(resp)}
 	var te *TransportError
 	switch {
 	case err == nil:
@@ -230,7 +234,7 @@ func (e *Engine) judge(resp *Response, err error, took time.Duration) finding {
 		f.location = location(resp.Header, f.last.Failure)
 		f.last.RetryAfter, _ = retryAfter(resp.Header, resp.StatusCode, e.clock.Time())
 	case errors.As(err, &te) && te.Kind != "": // an error without a kind is no success
-		f.last.Failure, f.detail = te.Kind, storable(te.Detail, maxDetail)
+		f.last.Failure, f.detail = te.Kind, storable(redact.Text(te.Detail), maxDetail)
 		if len(te.Kind) > maxFailureKind || storable(string(te.Kind), maxDetail) != string(te.Kind) {
 			f.last.Failure = FailureConnection
 		}
@@ -292,23 +296,16 @@ func location(h http.Header, f FailureKind) string {
 	return ""
 }
 
-// withoutPath leaves of the URL in an error of net/http scheme and host alone: a path
-// can be a secret, and errors come into logs.
-func withoutPath(err error) error {
-	if te, ok := err.(*TransportError); ok {
-		light := *te
-		light.Err = withoutPath(te.Err)
-		return &light
+// withoutURL returns an error of a Transport with nothing of a URL but its host. known
+// are the URLs that it may hold parts of.
+func withoutURL(err error, known ...string) error {
+	switch e := err.(type) {
+	case *TransportError:
+		return &TransportError{Kind: e.Kind, Detail: redact.Text(e.Detail, known...), Err: redact.Error(e.Err, known...)}
+	case *UnreachableError:
+		return &UnreachableError{Kind: e.Kind, Detail: redact.Text(e.Detail, known...), Err: redact.Error(e.Err, known...)}
 	}
-	ue, ok := err.(*url.Error)
-	if !ok {
-		return err
-	}
-	u, failed := url.Parse(ue.URL)
-	if failed != nil || u.Host == "" {
-		u = &url.URL{}
-	}
-	return &url.Error{Op: ue.Op, URL: (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), Err: ue.Err}
+	return redact.Error(err, known...)
 }
 
 // storable makes words of a Transport or a peer fit for every store: valid UTF-8

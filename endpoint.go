@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
+	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
 // EndpointStatus is the state of an endpoint.
@@ -299,4 +300,55 @@ func checkReachable(ctx context.Context, t Transport, url string) error {
 		return errCannotReach
 	}
 	return c.CheckReachable(ctx, url)
+}
+
+// Format prints ep with the host alone of its URL.
+func (ep Endpoint) Format(f fmt.State, verb rune) { format(f, verb, ep.shown()) }
+
+// LogValue returns what Format prints.
+func (ep Endpoint) LogValue() slog.Value { return slog.AnyValue(ep.shown()) }
+
+func (ep Endpoint) shown() any {
+	type shown Endpoint // without the methods
+	ep.URL = redact.Host(ep.URL)
+	return shown(ep)
+}
+
+// Format prints p with the host alone of its URL.
+func (p EndpointParams) Format(f fmt.State, verb rune) { format(f, verb, p.shown()) }
+
+// LogValue returns what Format prints.
+func (p EndpointParams) LogValue() slog.Value { return slog.AnyValue(p.shown()) }
+
+func (p EndpointParams) shown() any {
+	type shown EndpointParams // without the methods
+	p.URL = redact.Host(p.URL)
+	return shown(p)
+}
+
+// Format prints c with the host alone of its URL.
+func (c EndpointChange) Format(f fmt.State, verb rune) { format(f, verb, c.shown()) }
+
+// LogValue returns what Format prints.
+func (c EndpointChange) LogValue() slog.Value { return slog.AnyValue(c.shown()) }
+
+func (c EndpointChange) shown() any {
+	type shown EndpointChange // without the methods
+	if c.URL != nil {
+		host := redact.Host(*c.URL)
+		c.URL = &host
+	}
+	return shown(c)
+}
+
+// Format prints r with the host alone of its Location.
+func (r TestResult) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r TestResult) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r TestResult) shown() any {
+	type shown TestResult // without the methods
+	r.Location = redact.Host(r.Location)
+	return shown(r)
 }

@@ -2,7 +2,11 @@ package webhook
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
 // Hooks are functions that the engine calls when something has happened. Any of
@@ -57,6 +61,22 @@ type AttemptInfo struct {
 	Duration   time.Duration // of the attempt
 	NextIn     time.Duration // pause before the next attempt, if Status is pending
 }
+
+// Format prints a with the host alone of its Location, which can repeat all of the
+// endpoint's URL.
+func (a AttemptInfo) Format(f fmt.State, verb rune) { format(f, verb, a.shown()) }
+
+// LogValue returns what Format prints.
+func (a AttemptInfo) LogValue() slog.Value { return slog.AnyValue(a.shown()) }
+
+func (a AttemptInfo) shown() any {
+	type shown AttemptInfo // without the methods
+	a.Location = redact.Host(a.Location)
+	return shown(a)
+}
+
+// format prints v in place of the value that holds it.
+func format(f fmt.State, verb rune, v any) { _, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), v) }
 
 // DeliveryInfo names a delivery.
 type DeliveryInfo struct {

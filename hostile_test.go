@@ -1,11 +1,13 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -260,33 +262,149 @@ func TestWhereARedirectLeadsIsSaid(t *testing.T) {
 	}
 }
 
-// A path can be a secret: what net/http says of a request is told without it.
+// A URL can be a secret: whatever a Transport says or does, the log and the hooks are
+// told its host alone.
 func TestErrorsShowOfAURLTheHostAlone(t *testing.T) {
 	t.Parallel()
-	const secret = "https://hooks.example.com/services/T0/S3CRET?token=S3CRET"
-	failed := &url.Error{Op: "Post", URL: secret, Err: io.ErrUnexpectedEOF}
-	for name, err := range map[string]error{
-		"of net/http":    failed,
-		"in another":     &webhook.TransportError{Kind: webhook.FailureConnection, Err: failed},
-		"that is no URL": &url.Error{Op: "Post", URL: ":S3CRET", Err: io.ErrUnexpectedEOF},
+	failed := &url.Error{Op: "Post", URL: secretURL, Err: io.ErrUnexpectedEOF}
+	for name, answer := range map[string]func(r *webhook.Request) error{
+		"of net/http": func(*webhook.Request) error { return failed },
+		"wrapped":     func(*webhook.Request) error { return fmt.Errorf("mine: %w", failed) },
+		"joined":      func(*webhook.Request) error { return errors.Join(io.ErrClosedPipe, failed) },
+		"in another":  func(*webhook.Request) error { return &webhook.TransportError{Kind: "connection", Err: failed} },
+		"in another, wrapped": func(*webhook.Request) error {
+			return &webhook.TransportError{Kind: "connection", Err: fmt.Errorf("mine: %w", failed)}
+		},
+		"around another": func(*webhook.Request) error {
+			return fmt.Errorf("mine: %w", &webhook.TransportError{Kind: "connection", Err: failed})
+		},
+		"in the detail": func(*webhook.Request) error {
+			return &webhook.TransportError{Kind: "connection", Detail: failed.Error(), Err: io.ErrUnexpectedEOF}
+		},
+		"that is no URL":      func(*webhook.Request) error { return &url.Error{Op: "Post", URL: ":S3CRET", Err: io.ErrUnexpectedEOF} },
+		"in words":            func(r *webhook.Request) error { return fmt.Errorf("to %s: %w", r.URL, io.ErrUnexpectedEOF) },
+		"a path in words":     func(*webhook.Request) error { return fmt.Errorf("/services/T0/S3CRET: %w", io.ErrUnexpectedEOF) },
+		"of a redirect":       func(*webhook.Request) error { return fmt.Errorf("https://b.example/S3CRET: %w", io.ErrUnexpectedEOF) },
+		"of a proxy":          func(*webhook.Request) error { return fmt.Errorf("http://me:S3CRET@proxy/: %w", io.ErrUnexpectedEOF) },
+		"panic with words":    func(r *webhook.Request) error { panic("cannot send to " + r.URL) },
+		"panic with an error": func(*webhook.Request) error { panic(fmt.Errorf("mine: %w", failed)) },
+		"panic with a request": func(r *webhook.Request) error {
+			panic(struct{ Request *webhook.Request }{r})
+		},
+		"panic with a copy": func(r *webhook.Request) error { panic(struct{ URL, Path string }{r.URL, "/services/T0/S3CRET"}) },
 	} {
-		told := make(chan webhook.AttemptInfo, 1)
-		r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) { return nil, err }, func(cfg *webhook.Config) {
-			cfg.Hooks.OnAttempt = func(_ context.Context, a webhook.AttemptInfo) { told <- a }
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			var told webhook.AttemptInfo
+			r := newRig(t, func(_ context.Context, r *webhook.Request) (*webhook.Response, error) { return nil, answer(r) }, func(cfg *webhook.Config) {
+				cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+				cfg.Hooks.OnAttempt = func(_ context.Context, a webhook.AttemptInfo) { told = a }
+			})
+			ep := r.endpoint(secretURL)
+			r.emit(1)
+			_, err := r.DeliverDue(t.Context())
+			require.NoError(t, err)
+			test, err := r.SendTest(t.Context(), "acme", ep.ID, "test.happened")
+			require.NoError(t, err)
+			text := log.String() + test.Detail + told.Detail
+			for err := told.Err; err != nil; err = errors.Unwrap(err) {
+				text += fmt.Sprintf("%v %+v %#v", err, err, err)
+			}
+			assert.NotContains(t, text, "S3CRET")
+			if strings.HasPrefix(name, "panic") {
+				assert.Contains(t, log.String(), "a Transport or Signer panicked")
+				return
+			}
+			assert.ErrorIs(t, told.Err, io.ErrUnexpectedEOF)
+			if name == "of net/http" {
+				assert.Contains(t, text, `Post "https://hooks.example.com": unexpected EOF`)
+			}
 		})
-		r.endpoint(secret)
-		r.emit(1)
-		_, failed := r.DeliverDue(t.Context())
-		require.NoError(t, failed)
-		a := <-told
-		require.ErrorIs(t, a.Err, io.ErrUnexpectedEOF, name)
-		text := a.Err.Error()
-		if inner := errors.Unwrap(a.Err); inner != nil {
-			text += inner.Error()
-		}
-		assert.NotContains(t, text, "S3CRET", name)
-		if name == "of net/http" {
-			assert.Contains(t, text, `Post "https://hooks.example.com": unexpected EOF`)
+	}
+}
+
+const secretURL = "https://hooks.example.com/services/T0/S3CRET?token=S3CRET"
+
+// checkedTransport has checks of its own.
+type checkedTransport struct {
+	fakeTransport
+	url, reachable func(raw string) error
+}
+
+func (c *checkedTransport) CheckURL(raw string) error { return c.url(raw) }
+
+func (c *checkedTransport) CheckReachable(_ context.Context, raw string) error {
+	return c.reachable(raw)
+}
+
+func TestChecksOfAURLShowItsHostAlone(t *testing.T) {
+	t.Parallel()
+	failed := &url.Error{Op: "Get", URL: secretURL, Err: io.ErrUnexpectedEOF}
+	for name, check := range map[string]func(raw string) error{
+		"of net/http": func(string) error { return failed },
+		"in words":    func(raw string) error { return fmt.Errorf("nothing at %s: %w", raw, io.ErrUnexpectedEOF) },
+		"in ours":     func(string) error { return &webhook.UnreachableError{Kind: "connection", Err: failed} },
+		"panic":       func(raw string) error { panic("nothing at " + raw) },
+	} {
+		for which, transport := range map[string]*checkedTransport{
+			"CheckURL":       {url: check},
+			"CheckReachable": {url: func(string) error { return nil }, reachable: check},
+		} {
+			var log bytes.Buffer
+			r := newRig(t, nil, func(cfg *webhook.Config) {
+				cfg.Transport, cfg.Logger = transport, slog.New(slog.NewTextHandler(&log, nil))
+			})
+			_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{
+				AccountID: "acme", URL: secretURL, Events: []webhook.EventType{"*"}, CheckReachable: true,
+			})
+			require.Error(t, err)
+			text := log.String()
+			var ours *webhook.UnreachableError
+			if name == "in ours" && assert.ErrorAs(t, err, &ours) {
+				text += ours.Err.Error()
+			}
+			for ; err != nil; err = errors.Unwrap(err) {
+				text += err.Error()
+			}
+			assert.NotContains(t, text, "S3CRET", "%s %s", which, name)
+			assert.Equal(t, name == "panic", strings.Contains(log.String(), "the Transport panicked"), "%s %s", which, name)
 		}
 	}
+}
+
+// What holds a URL can be printed and logged: its host alone comes out, and no value of
+// a header.
+func TestPrintedURLsAreTheirHostsAlone(t *testing.T) {
+	t.Parallel()
+	address, value := secretURL, "S3CRET"
+	headers := webhook.Headers{"Authorization": value}
+	for name, v := range map[string]any{
+		"Request":        webhook.Request{URL: secretURL, Header: http.Header{"Authorization": {"S3CRET"}}, Body: []byte("S3CRET")},
+		"Target":         webhook.Target{URL: secretURL, Headers: headers, Secrets: []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}},
+		"AttemptInfo":    webhook.AttemptInfo{Location: secretURL, DeliveryInfo: webhook.DeliveryInfo{DeliveryID: "dlv_1"}},
+		"TestResult":     webhook.TestResult{Location: secretURL},
+		"Endpoint":       webhook.Endpoint{URL: secretURL},
+		"EndpointRecord": webhook.EndpointRecord{Endpoint: webhook.Endpoint{URL: secretURL}, Headers: headers},
+		"EndpointParams": webhook.EndpointParams{URL: secretURL, Headers: headers},
+		"EndpointChange": webhook.EndpointChange{URL: &address, Headers: webhook.HeaderChanges{"Authorization": &value}},
+	} {
+		pointer := reflect.New(reflect.TypeOf(v))
+		pointer.Elem().Set(reflect.ValueOf(v))
+		for _, printed := range []any{v, pointer.Interface(), []any{v}, struct{ V any }{v}} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				text := fmt.Sprintf(verb, printed)
+				assert.NotContains(t, text, "S3CRET", name+verb)
+				assert.NotContains(t, text, fmt.Sprintf("%x", "S3CRET"), name+verb)
+			}
+		}
+		assert.Equal(t, name != "EndpointChange", strings.Contains(fmt.Sprintf("%+v", v), "https://hooks.example.com"), name)
+		var log bytes.Buffer
+		for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+			slog.New(h).Info("printed", "value", v, "pointer", pointer.Interface())
+		}
+		assert.NotContains(t, log.String(), "S3CRET", name)
+		assert.Contains(t, log.String(), "https://hooks.example.com", name)
+	}
+	assert.Contains(t, fmt.Sprintf("%+v", webhook.AttemptInfo{DeliveryInfo: webhook.DeliveryInfo{DeliveryID: "dlv_1"}}), "dlv_1")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/redact"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -87,12 +88,12 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 		err = errors.Join(err, e.guarded("Transport", func() (err error) {
 			r.URL, err = normalizeURL(e.cfg.Transport, *c.URL)
 			return err
-		}))
+		}, *c.URL))
 	}
 	if err = errors.Join(err, v.orNil()); err != nil || c.URL == nil || !c.CheckReachable {
 		return err
 	}
-	return e.guarded("Transport", func() error { return checkReachable(ctx, e.cfg.Transport, r.URL) })
+	return e.guarded("Transport", func() error { return checkReachable(ctx, e.cfg.Transport, r.URL) }, r.URL)
 }
 
 // subscription normalises what an endpoint listens to: "*" stands alone, and
@@ -147,13 +148,15 @@ func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
 }
 
 // guarded calls what the caller plugged in. A panic is logged with its stack and
-// becomes an error, which says no more, since a tenant may see it.
-func (e *Engine) guarded(what string, f func() error) (err error) {
+// becomes an error, which says no more, since a tenant may see it. Of the URLs that f
+// was given, errors and the log show the host alone.
+func (e *Engine) guarded(what string, f func() error, urls ...string) (err error) {
 	defer safe.Recover(func(p *safe.Panic) {
+		p.Value = redact.Text(fmt.Sprint(p.Value), urls...)
 		p.Log(e.log, "the "+what)
 		err = fmt.Errorf("webhook: the %s panicked, the log says more", what)
 	})
-	return f()
+	return withoutURL(f(), urls...)
 }
 
 // GetEndpoint returns one endpoint of the account, or [ErrNotFound].

@@ -1,6 +1,12 @@
 package webhook
 
-import "time"
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ringyo-ai/webhook/internal/redact"
+)
 
 // Page is one page of a list. Next is the cursor of the following page and
 // empty on the last one. A page can hold fewer items than asked for, even none,
@@ -198,6 +204,18 @@ type Target struct {
 	// to it, gives its deliveries back with a growing pause, for as long as it
 	// takes, and logs it.
 	Err error
+}
+
+// Format prints t with the host alone of its URL.
+func (t Target) Format(f fmt.State, verb rune) { format(f, verb, t.shown()) }
+
+// LogValue returns what Format prints.
+func (t Target) LogValue() slog.Value { return slog.AnyValue(t.shown()) }
+
+func (t Target) shown() any {
+	type shown Target // without the methods
+	t.URL = redact.Host(t.URL)
+	return shown(t)
 }
 
 // ClaimRequest is the argument of [Queue.Claim].

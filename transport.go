@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/httpsend"
+	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
 // Transport sends one request and returns the response. The default is
@@ -51,6 +53,20 @@ type Request struct {
 	AccountID  string
 	EndpointID string
 	DeliveryID string // empty for a test event
+}
+
+// Format prints where r goes and how long its body is. URL, Header and Body hold what
+// is not for logs.
+func (r Request) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r Request) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r Request) shown() any {
+	return struct {
+		Host, AccountID, EndpointID, DeliveryID string
+		Bytes                                   int
+	}{redact.Host(r.URL), r.AccountID, r.EndpointID, r.DeliveryID, len(r.Body)}
 }
 
 // Response is what came back for a [Request].
