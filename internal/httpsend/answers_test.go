@@ -71,7 +71,7 @@ func TestOnlyTheStatusDecides(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNotHTTP(t *testing.T) {
+func TestResponsesThatAreNotHTTP(t *testing.T) {
 	t.Parallel()
 	const protocol, connection = httpsend.Protocol, httpsend.Connection
 	for _, c := range []struct {
@@ -110,7 +110,7 @@ func TestAnswersThatAreNotHTTP(t *testing.T) {
 }
 
 // What is wrong with the answer is not laid at a header's door that can be sent.
-func TestAnswersThatAreNotHTTPToHeadersWithASpace(t *testing.T) {
+func TestResponsesThatAreNotHTTPToHeadersWithASpace(t *testing.T) {
 	t.Parallel()
 	url := rawServer(t, answerWith("SSH-2.0-x\r\n"))
 	req := httpsend.Request{URL: url, Header: http.Header{"X-Shop": {"two words\tand a tab"}}, Body: []byte(`{}`)}

@@ -98,7 +98,7 @@ func sharedHost(t testing.TB, overTLS *tls.Config, parts ...string) (url string,
 
 // Whatever one account's receiver writes besides its answers: every request that
 // is recorded as answered was handled, the other account's and its own.
-func TestASurplusAnswerAnswersNothing(t *testing.T) { // B40
+func TestSurplusBytesNeverBecomeAResponse(t *testing.T) { // B40
 	t.Parallel()
 	cert, roots := certificate(t, func(*x509.Certificate) {})
 	for name, parts := range surplusWays {
@@ -157,7 +157,7 @@ func sendToBoth(t *testing.T, tr *sender, url string, n int, answered func(accou
 
 // The bytes of a peer reach no log, and what an idle connection receives ends it.
 // Not parallel: the standard logger is the process's.
-func TestASurplusAnswerReachesNoLog(t *testing.T) { // B41
+func TestSurplusBytesReachNoLog(t *testing.T) { // B41
 	var logged lockedBuffer
 	writer := log.Writer()
 	log.SetOutput(&logged)
