@@ -107,7 +107,7 @@ func TestTenExhaustedInARowDisableExactlyOnce(t *testing.T) {
 	})
 }
 
-func TestADeadEndpointIsDisabledAfter12Min36At_TheEarliest(t *testing.T) {
+func TestADeadEndpointIsDisabledAfter12Min36AtTheEarliest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newSwitch(500).answer)
@@ -160,7 +160,7 @@ func TestCountAttemptsAndMinFailing(t *testing.T) {
 	})
 }
 
-func TestADeliveryWhoseLastAnswerWas429NeverCounts(t *testing.T) {
+func TestADeliveryWhoseLastResponseWas429NeverCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newSwitch(429).answer)
@@ -296,7 +296,7 @@ func TestAPanickingOrSleepingVetoHoldsBack(t *testing.T) {
 	}
 }
 
-func TestDisablingIsHeldBackWhileNothingAnswers(t *testing.T) {
+func TestDisablingIsHeldBackWhileNothingResponds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool

@@ -39,7 +39,7 @@ func (h *told) hooks() webhook.Hooks {
 	}
 }
 
-func TestHooksAreToldWhatBecameOfAnAttempt(t *testing.T) {
+func TestHooksReportWhatBecameOfAnAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var h told
@@ -224,7 +224,7 @@ func TestAskingWhatWasRecordedTakesASecondInAll(t *testing.T) {
 	})
 }
 
-func TestHooksTellWhatACommitDidWhoseAnswerIsLost(t *testing.T) {
+func TestHooksReportACommitWhoseResultIsLost(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		status                         int

@@ -33,7 +33,7 @@ func TestNoProxyIsOffered(t *testing.T) { // A51
 	}
 }
 
-func TestAnAnswerAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T) { // B37
+func TestAResponseAfterTheTimeoutIsFollowedByARetryWithTheSameID(t *testing.T) { // B37
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var handled sync.Map // what the receiver got done, by event id

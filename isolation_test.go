@@ -149,7 +149,7 @@ func TestAnEndpointThatOnlyHangsIsDisabledWithin20Minutes(t *testing.T) {
 
 // An endpoint that hung and answers again is at full speed within moments of its
 // next probe.
-func TestAnEndpointThatAnswersAgainComesBackToFullSpeed(t *testing.T) {
+func TestAnEndpointThatRespondsAgainComesBackToFullSpeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t, memstore.New())

@@ -291,7 +291,7 @@ func TestAnEndlessPauseIsNotAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheLogKeeps4KiBOfAnyTransportsAnswer(t *testing.T) {
+func TestTheLogKeeps4KiBOfAnyTransportsResponse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(context.Context, *webhook.Request) (*webhook.Response, error) {
 		return &webhook.Response{StatusCode: 500, Body: []byte(strings.Repeat("x", 9000))}, nil
@@ -315,7 +315,7 @@ func (carelessTx) Enqueue(context.Context, webhook.EnqueueRequest) (webhook.Enqu
 	return webhook.Enqueued{}, nil
 }
 
-func TestATransactionThatAnswersNothingHasStoredNothing(t *testing.T) {
+func TestATransactionThatReturnsNothingHasStoredNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, status(200))
 	require.ErrorIs(t, r.EmitTx(t.Context(), carelessTx{}, event(t)), webhook.ErrStore)

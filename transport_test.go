@@ -189,7 +189,7 @@ func TestCheckURLNamesTheKind(t *testing.T) {
 	assert.Equal(t, "webhook: invalid url: own_rule", (&webhook.URLError{Kind: "own_rule"}).Error())
 }
 
-func TestSendersFaultsAreToldApart(t *testing.T) {
+func TestSendersFaultsAreDistinguished(t *testing.T) {
 	t.Parallel()
 	for kind, senders := range map[webhook.FailureKind]bool{
 		webhook.FailureHTTPStatus: false, webhook.FailureRedirect: false, webhook.FailureTimeout: false,

@@ -37,7 +37,7 @@ func httpRequest(t testing.TB, r request) *http.Request {
 const callBody = `{"id":"evt_1","event":"call.completed","timestamp":"2024-01-15T10:30:00.5Z","webhook_id":"wh_1",` +
 	`"data":{ "call_id":"call_1", "duration_seconds":42 }}`
 
-func TestVerifyRequestAnswersATypedEvent(t *testing.T) {
+func TestVerifyRequestReturnsATypedEvent(t *testing.T) {
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	req := httpRequest(t, signedAt(t, noon, callBody, s))
@@ -248,7 +248,7 @@ func TestBodyReadBeforeOnAServer(t *testing.T) { // H16
 	}
 }
 
-func TestVerifyRequestTellsReadErrorsFromSignatures(t *testing.T) {
+func TestVerifyRequestDistinguishesReadErrorsFromSignatures(t *testing.T) {
 	t.Parallel()
 	s := mustSecret(t, exampleSecret)
 	broken := errors.New("connection reset")

@@ -49,7 +49,7 @@ func TestRecorderFillsInWhatEmitFillsIn(t *testing.T) {
 	assert.Equal(t, "follow_up", got.Metadata["campaign"], "it is a copy")
 }
 
-func TestRecorderAnswersTheErrorsOfAnEngine(t *testing.T) {
+func TestRecorderReturnsTheErrorsOfAnEngine(t *testing.T) {
 	t.Parallel()
 	engine, err := webhook.New(webhook.Config{Store: memstore.New()})
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestRecorderAnswersTheErrorsOfAnEngine(t *testing.T) {
 	assert.Len(t, rec.Events(), 1, "all or nothing")
 }
 
-func TestEventsAnswersACopy(t *testing.T) {
+func TestEventsReturnsACopy(t *testing.T) {
 	t.Parallel()
 	rec := webhooktest.NewRecorder(t)
 	require.NoError(t, rec.Emit(t.Context(), webhooktest.Sample(t, "acc_1", webhook.EventCreditsLow)))

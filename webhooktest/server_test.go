@@ -81,7 +81,7 @@ func TestServerVerifiesAndKeeps(t *testing.T) {
 	}
 }
 
-func TestServerAnswersItsScriptInOrder(t *testing.T) {
+func TestServerRespondsByItsScriptInOrder(t *testing.T) {
 	t.Parallel()
 	secret := webhook.NewSecret()
 	srv := webhooktest.NewServer(t, webhooktest.ServerConfig{Secrets: []webhook.Secret{secret}})
@@ -132,7 +132,7 @@ func TestServerHangsUntilTheSenderGivesUp(t *testing.T) {
 	require.Error(t, <-done)
 }
 
-func TestAHangingAnswerEndsWithTheSendersConnection(t *testing.T) {
+func TestAHangingResponseEndsWithTheSendersConnection(t *testing.T) {
 	t.Parallel()
 	secret := webhook.NewSecret()
 	srv := webhooktest.NewServer(t, webhooktest.ServerConfig{Secrets: []webhook.Secret{secret}})
@@ -158,7 +158,7 @@ func TestServerResetsTheConnection(t *testing.T) {
 	}
 }
 
-func TestClosingTheServerEndsAHangingAnswer(t *testing.T) {
+func TestClosingTheServerEndsAHangingResponse(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]webhooktest.Reply{"hang": {Hang: true}, "delay": {Delay: time.Hour}} {
 		secret := webhook.NewSecret()

@@ -219,7 +219,7 @@ func TestRecorderCountsWhatIsRefusedAsWaiting(t *testing.T) {
 	})
 }
 
-func TestRecorderTellsOfAnOwnerWithManyRefused(t *testing.T) {
+func TestRecorderReportsAnOwnerWithManyRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecords(1, map[int]int{1: 1, 2: 1, 3: 1, 5: 1, 7: 1})

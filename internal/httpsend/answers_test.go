@@ -118,7 +118,7 @@ func TestResponsesThatAreNotHTTPToHeadersWithASpace(t *testing.T) {
 	assert.Equal(t, httpsend.Protocol, failure(t, err).Kind)
 }
 
-func TestResetBeforeTheAnswer(t *testing.T) { // B7, B17
+func TestResetBeforeTheResponse(t *testing.T) { // B7, B17
 	t.Parallel()
 	url := rawServer(t, func(c net.Conn) {
 		readRequest(c)
@@ -187,7 +187,7 @@ func TestSwitchingProtocolsLeavesNoConnectionBehind(t *testing.T) { // B12
 }
 
 // An answer in the middle of the request is the answer.
-func TestEarlyAnswer(t *testing.T) { // B32
+func TestEarlyResponse(t *testing.T) { // B32
 	t.Parallel()
 	url := rawServer(t, func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 100))

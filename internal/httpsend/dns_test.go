@@ -292,7 +292,7 @@ func TestANameServerThatFails(t *testing.T) { // A58
 }
 
 // The same of one that never answers, within the time for connecting.
-func TestANameServerThatNeverAnswers(t *testing.T) { // A58
+func TestANameServerThatNeverResponds(t *testing.T) { // A58
 	t.Parallel()
 	_, err := resolver(func(uint16) zone { return zone{rcode: nxDomain} }).LookupHost(t.Context(), "first.example.com") // see TestSlowDNS
 	require.Error(t, err)

@@ -120,7 +120,7 @@ func TestSurplusBytesNeverBecomeAResponse(t *testing.T) { // B40
 
 // A second answer in a segment of its own can cross the next request on the way.
 // Nobody can tell then, but it is the same account's request.
-func TestASurplusAnswerInASegmentOfItsOwnStaysInItsAccount(t *testing.T) { // B40
+func TestSurplusBytesInASegmentOfTheirOwnStayInTheirAccount(t *testing.T) { // B40
 	t.Parallel()
 	url, handled := sharedHost(t, nil, okAnswer, surplus)
 	sendToBoth(t, newSender(t, loopback()), url, 2000, func(account, id string) {
@@ -211,7 +211,7 @@ func (b *lockedBuffer) String() string {
 }
 
 // A receiver that answers before it can have read the request answers nothing.
-func TestAnAnswerBeforeTheRequest(t *testing.T) { // B42
+func TestAResponseBeforeTheRequest(t *testing.T) { // B42
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tr := newSender(t, overHTTP())

@@ -15,7 +15,7 @@ import (
 
 // What one process remembers of who wants what ends with any change by another:
 // an event that comes after it goes where the endpoints are then.
-func TestNobodyRemembersWhoWantsWhatTooLong(t *testing.T) {
+func TestRememberedSubscribersAreForgotten(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		other := d.storeOn(t, s.dsn, nil)

@@ -36,7 +36,7 @@ func (a armed) Settle(ctx context.Context, batch []webhook.Settlement) (webhook.
 
 // E4: a batch is recorded, in one step or in several, and the answer to its last
 // commit is lost: the hooks tell of all of it, once.
-func TestHooksTellWhatACommitDidWhoseAnswerIsLost(t *testing.T) {
+func TestHooksReportACommitWhoseResultIsLost(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		var on, cut atomic.Bool

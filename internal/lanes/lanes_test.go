@@ -109,7 +109,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestAnUnknownEndpointHasOneAttemptUntilItAnswers(t *testing.T) {
+func TestAnUnknownEndpointHasOneAttemptUntilItResponds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, takes(20*time.Millisecond, answered))
@@ -125,7 +125,7 @@ func TestAnUnknownEndpointHasOneAttemptUntilItAnswers(t *testing.T) {
 
 // A store had more of a new endpoint than one: it is asked again at the answer, and
 // not at the next poll.
-func TestWhatANewEndpointHasFurtherIsAskedForAtItsFirstAnswer(t *testing.T) {
+func TestMoreOfANewEndpointIsClaimedAfterItsFirstResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, takes(20*time.Millisecond, answered))
@@ -154,7 +154,7 @@ func TestAnEndpointThatTimesOutHasOneSlotAndHoldsNothing(t *testing.T) {
 	})
 }
 
-func TestATimeoutBesideAnswersPausesNothing(t *testing.T) {
+func TestATimeoutBesideResponsesPausesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
@@ -181,7 +181,7 @@ func TestATimeoutBesideAnswersPausesNothing(t *testing.T) {
 	})
 }
 
-func TestTheFirstAnswersBringFullSpeedBack(t *testing.T) {
+func TestTheFirstResponsesBringFullSpeedBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hangs := true

@@ -68,7 +68,7 @@ func TestWhatIsAskedForDuringASignalGetsItsOwn(t *testing.T) {
 	})
 }
 
-func TestAFailedSignalIsToldOnceAndMakesAPause(t *testing.T) {
+func TestAFailedSignalIsReportedOnceAndMakesAPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog()

@@ -19,7 +19,7 @@ func plugged(f func()) (caught *safe.Panic) {
 	return nil
 }
 
-func TestRecoverTellsAPanicFromAReturn(t *testing.T) {
+func TestRecoverDistinguishesAPanicFromAReturn(t *testing.T) {
 	t.Parallel()
 	assert.Nil(t, plugged(func() {}))
 	p := plugged(func() { panic("oh") })

@@ -41,7 +41,7 @@ func TestClockGoesOnFromTheMiddleOfTheCall(t *testing.T) {
 	})
 }
 
-func TestClockTellsOnceThatTheClocksDiffer(t *testing.T) {
+func TestClockLogsOnceThatTheClocksDiffer(t *testing.T) {
 	t.Parallel()
 	const differ, agree = "differ", "agree again"
 	for _, tc := range []struct {

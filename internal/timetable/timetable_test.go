@@ -33,7 +33,7 @@ func TestTablePollsInAnyCase(t *testing.T) {
 	})
 }
 
-func TestTableAsksForWhatItIsToldOf(t *testing.T) {
+func TestTableAsksForAnnouncedWork(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		tell func(t *timetable.Table)
@@ -166,7 +166,7 @@ func TestTablePollsMoreOftenWhilePollsFindSomething(t *testing.T) {
 	})
 }
 
-func TestTableDoesNotPollMoreOftenForWhatItWasToldOf(t *testing.T) {
+func TestTableDoesNotPollMoreOftenForAnnouncedWork(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func(*timetable.Table){
 		"work":            (*timetable.Table).Wake,
