@@ -75,7 +75,8 @@ type dialect struct {
 	settings     func(ctx context.Context, t *txn) (map[string]string, error)
 	settingRules []setting
 
-	keyArg func(key) any // a key as a single parameter
+	keyArg func(key) any       // a key as a single parameter
+	adapt  func(string) string // a statement, to what sessions can be set to; optional
 
 	migrations string // the folder of them
 }
@@ -197,6 +198,9 @@ func (s statements) render(prefix string, d *dialect) *statements {
 		text = sqldb.Named(d.kind, strings.TrimSpace(r.Replace(text)), prefix)
 		if d.numbered {
 			text = sqldb.Number(text)
+		}
+		if d.adapt != nil {
+			text = d.adapt(text)
 		}
 		return text
 	})

@@ -119,7 +119,9 @@ func (a *arrays) text(s string) {
 	a.bytes += len(s)
 }
 
-func (a *arrays) null() { a.column().WriteString("null") }
+// null writes empty text, which the statement has to take for NULL: with array_nulls=off
+// an element NULL is the text of that.
+func (a *arrays) null() { a.text("") }
 
 func (a *arrays) blob(b []byte) {
 	a.num(int64(a.place))

@@ -156,9 +156,9 @@ func postgresSQL() statements {
 	s.DeleteQueue = bulk[key]{text: `delete from {p}queue q using ` + someKeys + ` where q.id = x.id`}
 	s.Finish = bulk[finish]{text: `
 		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
-			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
+			reason = x.reason, sent_id = nullif(x.sent_id, ''), sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code,
-			sent_body = case when x.sent_id is not null then substring($13::bytea from x.start for x.size) end
+			sent_body = case when x.sent_id <> '' then substring($13::bytea from x.start for x.size) end
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
 				$8::bigint[], $9::int[], $10::int[], $11::int[], $12::uuid[])

@@ -16,7 +16,7 @@ import (
 // from working. [Store.Validate] and [Store.Migrate] find it before an event does. It
 // is errors.ErrUnsupported for errors.Is.
 type SettingError struct {
-	Name   string // such as "sql_safe_updates"
+	Name   string // such as "search_path"
 	Value  string // as it is now
 	Reason string // what fails, and what is needed
 }
@@ -72,7 +72,6 @@ const (
 )
 
 var postgresSettings = []setting{
-	{name: "array_nulls", bad: is("off"), why: "arrays with NULL, in which the store passes rows, are read as text: set it to on"},
 	{name: "default_transaction_read_only", bad: is("on"), why: readOnly},
 	{name: "statement_timeout", bad: below(1000 * leastTimeout), why: tooShort},
 	{name: "idle_in_transaction_session_timeout", bad: below(1000 * leastTimeout), why: tooShort},
@@ -84,7 +83,6 @@ var postgresSettings = []setting{
 }
 
 var mysqlSettings = []setting{
-	{name: "sql_safe_updates", bad: is("on", "1"), why: "the store updates many rows by a join, which is refused then: set it to 0"},
 	{name: "sql_mode", bad: has("EMPTY_STRING_IS_NULL"), why: "empty text is stored as NULL: take EMPTY_STRING_IS_NULL out of it"},
 	{name: "sql_mode", bad: has("ORACLE"), why: "statements are read as another language: take ORACLE out of it"},
 	{name: "autocommit", bad: is("off", "0"), why: "what is read or written outside of a transaction stays in one that nobody ends: set it to 1"},

@@ -24,7 +24,7 @@ var oddSettings = []struct {
 	name, value       string
 	refused, warnedOf string
 }{
-	{sqlstore.Postgres, "array_nulls", "off", "array_nulls", ""},
+	{sqlstore.Postgres, "array_nulls", "off", "", ""},
 	{sqlstore.Postgres, "search_path", "", "search_path", ""},
 	{sqlstore.Postgres, "default_transaction_read_only", "on", "default_transaction_read_only", ""},
 	{sqlstore.Postgres, "statement_timeout", "20", "statement_timeout", ""},
@@ -41,7 +41,7 @@ var oddSettings = []struct {
 	{sqlstore.Postgres, "intervalstyle", "sql_standard", "", ""},
 	{sqlstore.Postgres, "row_security", "off", "", ""},
 	{sqlstore.Postgres, "transform_null_equals", "on", "", ""},
-	{sqlstore.MySQL, "sql_safe_updates", "1", "sql_safe_updates", ""},
+	{sqlstore.MySQL, "sql_safe_updates", "1", "", ""},
 	{sqlstore.MySQL, "autocommit", "0", "autocommit", ""},
 	{sqlstore.MySQL, "sql_big_selects", "0", "max_join_size", ""},
 	{sqlstore.MySQL, "max_join_size", "1", "max_join_size", ""},
@@ -160,6 +160,11 @@ func work(t *testing.T, s *sqlstore.Store) {
 	list, err := s.ListDeliveries(ctx, webhook.DeliveryFilter{AccountID: "a", EndpointID: "wh_work", Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, list.Items, 4)
+	for _, d := range list.Items {
+		log, err := s.ListAttempts(ctx, "a", d.ID)
+		require.NoError(t, err)
+		assert.Len(t, log, 1, d.Status)
+	}
 	_, err = s.Redeliver(ctx, "a", list.Items[0].ID)
 	require.NoError(t, err)
 	_, err = s.QueueStats(ctx, "a", "wh_work")
