@@ -1,6 +1,9 @@
 package lanes
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // setAside moves attempts that have been in flight for SlowAfter to the slow pool.
 func (s *Scheduler[J]) setAside() {
@@ -168,6 +171,26 @@ func (s *Scheduler[J]) Recall(endpoint string) []J {
 	l.sendable()
 	s.forget(l, time.Now())
 	return values
+}
+
+// Withdraw drops what has not begun and which picks. Nothing becomes of it; the rest
+// of each lane keeps its order.
+func (s *Scheduler[J]) Withdraw(which func(J) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		had := len(l.queue)
+		l.queue = slices.DeleteFunc(l.queue, func(j Job[J]) bool {
+			if !which(j.Value) {
+				return false
+			}
+			s.count(l, -1, j.Size)
+			return true
+		})
+		if had > 0 && len(l.queue) == 0 {
+			s.forget(l, time.Now())
+		}
+	}
 }
 
 // Close takes back all that has not begun. From now on nothing is taken on.

@@ -383,6 +383,20 @@ func TestRecallTakesBackWhatWaitsForOneEndpoint(t *testing.T) {
 	})
 }
 
+func TestWithdrawDropsWhatIsPicked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, takes(20*time.Millisecond, answered))
+		b.take("a", "e", lanes.Quick, 6, 1)
+		b.take("a", "other", lanes.Quick, 6, 1)
+		b.Withdraw(func(v string) bool { return v == "e" })
+		assert.Empty(t, b.Recall("e"), "nothing is left to take back")
+		pass(time.Second)
+		assert.Len(t, b.begun, 10, "four of e had begun")
+		b.end()
+	})
+}
+
 // What is remembered does not grow with the number of endpoints.
 func TestMemoryDoesNotGrowWithEndpoints(t *testing.T) {
 	t.Parallel()
