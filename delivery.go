@@ -19,7 +19,8 @@ const (
 	DeliveryDelivered DeliveryStatus = "delivered"
 	// DeliveryExhausted ended undelivered; Reason says why.
 	DeliveryExhausted DeliveryStatus = "exhausted"
-	// DeliveryCancelled ended undelivered because its endpoint was deleted.
+	// DeliveryCancelled ended undelivered because its endpoint was deleted, or its
+	// event redacted; Reason says which.
 	DeliveryCancelled DeliveryStatus = "cancelled"
 )
 
@@ -33,6 +34,9 @@ const (
 	ReasonGone DeliveryReason = "gone"
 	// ReasonEndpointDeleted means that the endpoint was deleted.
 	ReasonEndpointDeleted DeliveryReason = "endpoint_deleted"
+	// ReasonEventRedacted means that the event's payload was removed, by
+	// [Engine.RedactEvent].
+	ReasonEventRedacted DeliveryReason = "event_redacted"
 	// ReasonAbandoned means that processes kept dying while they attempted it.
 	ReasonAbandoned DeliveryReason = "abandoned"
 	// ReasonSenderFault means that faults of the sending side kept it from
@@ -130,7 +134,7 @@ func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string)
 }
 
 // GetEvent returns a stored event of the account, typed as on receive, or
-// [ErrNotFound].
+// [ErrNotFound]. One that was redacted has neither Data nor Raw.
 func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, error) {
 	r, err := call(ctx, e.store, func(ctx context.Context) (EventRecord, error) {
 		return e.store.GetEvent(ctx, accountID, id)
@@ -138,7 +142,11 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 	if err != nil {
 		return Event{}, err
 	}
-	ev := Event{ID: r.ID, Type: r.Type, AccountID: r.AccountID, Timestamp: r.Timestamp, Raw: r.Data}
+	ev := Event{ID: r.ID, Type: r.Type, AccountID: r.AccountID, Timestamp: r.Timestamp}
+	if len(r.Data) == 0 {
+		return ev, nil
+	}
+	ev.Raw = r.Data
 	ev.Data = ev.Raw
 	if data, ok := decodePayload(r.Type, r.Data); ok {
 		ev.Data = data
@@ -151,7 +159,7 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 // schedule. The event keeps its id, so a receiver that de-duplicates acknowledges
 // and skips it if it was handled before. One that is being attempted at this moment
 // is left alone. It fails with [ErrNotFound] when there is no such delivery, or when
-// its endpoint is deleted.
+// its endpoint is deleted or its event is redacted.
 func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error) {
 	d, err := call(ctx, e.store, func(ctx context.Context) (Delivery, error) {
 		return e.store.Redeliver(ctx, accountID, deliveryID)
@@ -186,6 +194,63 @@ func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since
 			return n, err
 		}
 		r.Cursor = replayed.Next
+	}
+}
+
+// RedactEvent removes what an event says: its payload, and the response bodies of
+// its attempts, in which receivers may have repeated it. What else is known of the
+// event stays, with the log of its deliveries; those that have not ended are
+// cancelled with [ReasonEventRedacted]. Its id stays in use, so that emitting the
+// event once more sends and stores nothing. An attempt in flight goes on to its end,
+// and so do the few that other processes hold in memory, for as long as a lease.
+// An unknown id is [ErrNotFound]; an event that was redacted before is no error.
+//
+// It cannot reach what the payload was copied to: see "Personal data" in
+// docs/operating.md.
+func (e *Engine) RedactEvent(ctx context.Context, accountID, id string) error {
+	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.RedactEvent(ctx, accountID, id) })
+	if err == nil {
+		e.sched.Withdraw(func(j job) bool { return j.Event.ID == id && j.Event.AccountID == accountID })
+	}
+	return err
+}
+
+// deleteBatch bounds the work of one call of the Store.
+const deleteBatch = 500
+
+// DeleteAccount removes what is stored of an account: its endpoints with their
+// secrets, its events, its deliveries and their attempts. Attempts in flight go on to
+// their end and leave nothing behind. It works through the account in small
+// transactions, for as long as ctx lets it, and returns what it removed. When it
+// fails midway call it again: it goes on with what is left. For an account of which
+// nothing is stored it does nothing.
+//
+// Nothing marks the account: stop emitting for it before. The endpoints go first,
+// so that what is emitted meanwhile is sent to nobody; it may stay stored, as may what
+// a transaction stores that is open at that time. Another call removes that. The ids
+// of deleted endpoints stay for Config.Retention, since none is given twice.
+//
+// An account that does not exist is no error. See "Personal data" in
+// docs/operating.md for what no store can reach.
+func (e *Engine) DeleteAccount(ctx context.Context, accountID string) (AccountDeleted, error) {
+	r := AccountDelete{AccountID: accountID, Limit: deleteBatch}
+	var sum AccountDeleted
+	for {
+		d, err := call(ctx, e.store, func(ctx context.Context) (AccountDeleted, error) { return e.store.DeleteAccount(ctx, r) })
+		if err != nil {
+			return sum, err
+		}
+		sum.Endpoints += d.Endpoints
+		sum.Deliveries += d.Deliveries
+		sum.Events += d.Events
+		sum.Next = d.Next
+		if d.Endpoints > 0 || d.Next == "" {
+			e.sched.Withdraw(func(j job) bool { return j.Target.AccountID == accountID })
+		}
+		if d.Next == "" {
+			return sum, nil
+		}
+		r.Cursor = d.Next
 	}
 }
 

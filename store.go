@@ -36,6 +36,7 @@ type Store interface {
 	EndpointStore
 	Queue
 	Log
+	Eraser
 
 	// Now returns the store's clock in UTC.
 	Now(ctx context.Context) (time.Time, error)
@@ -102,8 +103,8 @@ type Enqueuer interface {
 	// endpoint is handed off.
 	//
 	// An id that the account already used, with the same type, timestamp and
-	// data, is stored already: no second fan-out, no error. With any of them
-	// different the group fails with [ErrIDConflict] and stores nothing. The
+	// data, is stored already: no second fan-out, no error; the data of one that was
+	// redacted is not compared. With any of them different the group fails with [ErrIDConflict] and stores nothing. The
 	// same holds for an id that occurs twice in one call. A caller's transaction
 	// stays usable after such a conflict.
 	//
@@ -149,7 +150,8 @@ type Queue interface {
 
 // Log reads what happened, and makes deliveries pending again.
 type Log interface {
-	// GetEvent returns one stored event, or ErrNotFound.
+	// GetEvent returns one stored event, without Data if it was redacted, or
+	// ErrNotFound.
 	GetEvent(ctx context.Context, accountID, id string) (EventRecord, error)
 
 	// ListDeliveries returns deliveries, newest first. The filter names an
@@ -169,7 +171,8 @@ type Log interface {
 	// endpoint is inactive. One that had ended starts its schedule again. One that is
 	// pending or held goes on with its schedule, so that repeated calls do not keep it
 	// from ending. One that is leased at this moment is left alone. It fails with
-	// ErrNotFound when there is no such delivery or its endpoint is deleted.
+	// ErrNotFound when there is no such delivery, its endpoint is deleted or its
+	// event is redacted.
 	Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error)
 
 	// Replay makes every event that the account stored at or after r.Since, that
@@ -184,6 +187,29 @@ type Log interface {
 	// endpointID, of the whole store (accountID is then ignored). It fails with
 	// ErrNotFound when there is no such endpoint.
 	QueueStats(ctx context.Context, accountID, endpointID string) (QueueStats, error)
+}
+
+// Eraser removes what must not be kept any longer.
+type Eraser interface {
+	// RedactEvent removes what one event says: its Data, and the response bodies of
+	// its attempts, which may repeat it. The event stays, without Data, with its id,
+	// type and times, and so do its deliveries and attempts. Those that have not
+	// ended, leased ones too, are cancelled with the reason [ReasonEventRedacted]:
+	// their leases are over, and a late success is recorded without the body of its
+	// response. Redeliver fails for them with ErrNotFound, and Replay passes the
+	// event over. Its id stays in use: the same id with the same type and timestamp
+	// is stored already, whatever the data. An event that was redacted before stays
+	// as it is, without an error. RedactEvent fails with ErrNotFound when there is no
+	// such event.
+	RedactEvent(ctx context.Context, accountID, id string) error
+
+	// DeleteAccount removes what is stored of an account: at first its endpoints, so
+	// that nothing is added any more, then its deliveries, whatever their status,
+	// with their attempts, and its events. Its event ids are free then; those of its
+	// endpoints may stay in use, as after DeleteEndpoint. A Settle of a delivery that
+	// is gone is stale. One call removes about r.Limit rows of each kind, and the
+	// caller goes on with Next. An account of which nothing is stored is no error.
+	DeleteAccount(ctx context.Context, r AccountDelete) (AccountDeleted, error)
 }
 
 // ConcurrencyHinter is an optional ability of a [Store].

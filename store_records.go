@@ -64,7 +64,7 @@ type EventRecord struct {
 	AccountID string
 	Type      EventType
 	Timestamp time.Time // UTC, whole milliseconds
-	Data      []byte    // the payload, one JSON value, verbatim
+	Data      []byte    // the payload, one JSON value, verbatim; empty once it was redacted
 	CreatedAt time.Time // when the store accepted it; set by the store
 }
 
@@ -401,4 +401,20 @@ type QueueStats struct {
 	Leased      int           // with some process
 	Held        int           // endpoint inactive
 	OldestReady time.Duration // how long the oldest ready one has been due
+}
+
+// AccountDelete is the argument of [Eraser.DeleteAccount].
+type AccountDelete struct {
+	AccountID string
+	Cursor    string // from the last call; empty begins anew
+	Limit     int    // at least 1
+}
+
+// AccountDeleted is the result of [Eraser.DeleteAccount] and of
+// [Engine.DeleteAccount].
+type AccountDeleted struct {
+	Endpoints  int
+	Deliveries int
+	Events     int
+	Next       string // cursor; empty: nothing is left
 }

@@ -163,15 +163,20 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 	if err != nil {
 		return err
 	}
+	s.deleteEndpoint(ep, now)
+	s.leaveAccount(ep.acc)
+	return nil
+}
+
+func (s *Store) deleteEndpoint(ep *endpoint, now time.Time) {
 	ep.deleted, ep.ended = true, now.UnixNano()
 	ep.acc.unsubscribe(ep)
 	ep.acc.endpoints.drop()
 	ep.acc.live--
-	ep.rec = webhook.EndpointRecord{Endpoint: webhook.Endpoint{ID: id, AccountID: accountID}}
+	ep.rec = webhook.EndpointRecord{Endpoint: webhook.Endpoint{ID: ep.rec.ID, AccountID: ep.rec.AccountID}}
+	ep.target = nil
 	s.switched(ep)
 	s.forget(ep)
-	s.leaveAccount(ep.acc)
-	return nil
 }
 
 // find returns the account's endpoint, unless it is deleted.

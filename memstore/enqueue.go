@@ -81,7 +81,7 @@ func (s *Store) register(g []*event) (added []*event, err error) {
 			added = append(added, ev)
 			continue
 		}
-		if !same(&old.rec, &ev.rec) {
+		if !old.same(&ev.rec) {
 			s.unregister(added)
 			return nil, webhook.ErrIDConflict
 		}
@@ -96,9 +96,11 @@ func (s *Store) unregister(added []*event) {
 	}
 }
 
-// same reports whether b is a as it was first given.
-func same(a, b *webhook.EventRecord) bool {
-	return a.Type == b.Type && a.Timestamp.Equal(b.Timestamp) && bytes.Equal(a.Data, b.Data)
+// same reports whether b is the event as it was first given, as far as that is still
+// known.
+func (e *event) same(b *webhook.EventRecord) bool {
+	a := &e.rec
+	return a.Type == b.Type && a.Timestamp.Equal(b.Timestamp) && (e.redacted || bytes.Equal(a.Data, b.Data))
 }
 
 // fanOut makes the deliveries of a new event.

@@ -108,7 +108,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 	}
 	defer s.mu.Unlock()
 	d := s.findDelivery(accountID, deliveryID)
-	if d == nil || d.ep.deleted {
+	if d == nil || d.ep.deleted || d.ev.redacted {
 		return webhook.Delivery{}, webhook.ErrNotFound
 	}
 	switch {
@@ -155,7 +155,7 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 			break
 		}
 		n++
-		if ev := h.items[i]; !ev.purged && ep.matchedBefore(s.patternsOf(ev.rec.Type)) && s.replay(ev, ep, now) {
+		if ev := h.items[i]; !ev.purged && !ev.redacted && ep.matchedBefore(s.patternsOf(ev.rec.Type)) && s.replay(ev, ep, now) {
 			out.Count++
 		}
 	}

@@ -112,7 +112,7 @@ func (s *Store) cancelSome(ep *endpoint, m *webhook.Maintained, limit int, now t
 		}
 		limit--
 		ep.cancelled = d.seq
-		if !d.phase.ended() && d.phase != leased {
+		if !d.purged && !d.phase.ended() && d.phase != leased {
 			pending = append(pending, d)
 		}
 	}

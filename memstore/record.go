@@ -51,6 +51,7 @@ type event struct {
 	deliveries history[*delivery]
 	first      [1]*delivery // room for deliveries, most have one
 	purged     bool
+	redacted   bool
 	unheard    *list.Element // in Store.unheard
 }
 

@@ -66,6 +66,9 @@ func (d *delivery) record(st *webhook.Settlement) {
 		a.DeliveryID = d.id
 		a.Number = len(d.log) + 1
 		a.At = a.At.UTC()
+		if d.ev.redacted { // the receiver may have repeated what it was sent
+			a.ResponseBody = nil
+		}
 		d.log = append(d.log, a)
 	}
 }

@@ -67,7 +67,7 @@ func (t *Tx) group(g []*event, out *webhook.Enqueued) error {
 		case old == nil:
 			t.byID[key] = ev
 			added = append(added, ev)
-		case !same(&old.rec, &ev.rec):
+		case !old.same(&ev.rec):
 			for _, a := range added {
 				delete(t.byID, eventKey{a.rec.AccountID, a.rec.ID})
 			}

@@ -1,6 +1,9 @@
 package sqlstore
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // cache keeps what was used lately: at most two generations of limit entries.
 // When the young generation is full it becomes the old one, and what was not
@@ -38,4 +41,13 @@ func (c *cache[K, V]) add(k K, v V) {
 		c.old, c.young = c.young, make(map[K]V)
 	}
 	c.young[k] = v
+}
+
+// removeIf forgets what which picks.
+func (c *cache[K, V]) removeIf(which func(K) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range []map[K]V{c.young, c.old} {
+		maps.DeleteFunc(m, func(k K, _ V) bool { return which(k) })
+	}
 }

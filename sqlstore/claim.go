@@ -123,13 +123,11 @@ func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
 		n, err = c.read(ctx, t)
 		return err
 	})
-	if n == len(c.rows) {
-		return err
-	}
-	c.more = true
 	back := c.rows[n:]
 	c.rows = c.rows[:n]
+	c.more = c.more || len(back) > 0
 	if err == nil {
+		c.dropErased(ctx)
 		return c.giveBack(ctx, back)
 	}
 	// If this fails too, the leases end by themselves.
@@ -336,6 +334,9 @@ func scanLocked(r *sql.Rows) (row claimed, err error) {
 
 // giveBack puts rows that are leased but cannot be handed out where they were.
 func (c *claim) giveBack(ctx context.Context, rows []claimed) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	byKey := make(map[key]claimed, len(rows))
 	keys := make([]key, len(rows))
 	for i, row := range rows {

@@ -172,6 +172,11 @@ type statements struct {
 	LockEvents, Unreferenced         bulk[key]
 	DropUnmatched                    bulk[unmatched]
 
+	LockEvent, BlankEvent          string
+	DeliveriesAt, LiveEndpoints    string
+	AnyOf, UnmatchedAt             string
+	BlankAttempts, BlankDeliveries bulk[key]
+
 	GetEvent, Attempts, Delivery            string
 	EndpointsFrom, EventsOf, UnmatchedOf    string
 	EndpointOf                              string

@@ -171,20 +171,22 @@ func scanDelivery(row scanner, others ...any) (d deliveryRow, err error) {
 
 // delivery reads one delivery of the account.
 func (s *Store) delivery(ctx context.Context, t *txn, accountID, id string) (deliveryRow, error) {
-	row, _, err := s.deliveryAndEndpoint(ctx, t, accountID, id)
+	row, _, _, err := s.deliveryAndEndpoint(ctx, t, accountID, id)
 	return row, err
 }
 
-func (s *Store) deliveryAndEndpoint(ctx context.Context, t *txn, accountID, id string) (row deliveryRow, endpoint int, err error) {
+// deliveryAndEndpoint reads a delivery with the status of its endpoint and the size of
+// its event's data.
+func (s *Store) deliveryAndEndpoint(ctx context.Context, t *txn, accountID, id string) (row deliveryRow, endpoint, size int, err error) {
 	k, ok := parseKey(id)
 	if !ok {
-		return row, 0, webhook.ErrNotFound
+		return row, 0, 0, webhook.ErrNotFound
 	}
-	row, err = scanDelivery(t.row(ctx, s.sql.Delivery, s.dialect.keyArg(k)), &endpoint)
+	row, err = scanDelivery(t.row(ctx, s.sql.Delivery, s.dialect.keyArg(k)), &endpoint, &size)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && row.AccountID != accountID {
-		return deliveryRow{}, 0, webhook.ErrNotFound
+		return deliveryRow{}, 0, 0, webhook.ErrNotFound
 	}
-	return row, endpoint, err
+	return row, endpoint, size, err
 }
 
 // ListAttempts implements [webhook.Log].

@@ -245,7 +245,7 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 		status := states[d.endpoint]
 		queued = append(queued, d.k)
 		if c.cancels(status) {
-			cancel = append(cancel, cancellation{m.micros, d.k})
+			cancel = append(cancel, cancellation{m.micros, d.k, webhook.ReasonEndpointDeleted})
 			continue
 		}
 		expire = append(expire, d.k)
@@ -255,7 +255,7 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 		queue = append(queue, queuePlace{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})
 	}
 	sq := m.s.sql
-	slices.SortFunc(probes, func(a, b probeTime) int { return cmp.Compare(a.endpoint, b.endpoint) })
+	sortProbes(probes)
 	// What is leased is not in the queue. If it is there nevertheless, that must
 	// not keep everything else that has expired from getting there.
 	err := t.execAll(ctx, sq.DeleteQueue.of(queued), sq.Expire.of(expire), sq.InsertQueue.of(queue), sq.Cancel.of(cancel),
@@ -264,6 +264,11 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 		return err
 	}
 	return m.s.wake(ctx, t, c.parked)
+}
+
+// sortProbes puts them in the order in which endpoints are locked.
+func sortProbes(probes []probeTime) {
+	slices.SortFunc(probes, func(a, b probeTime) int { return cmp.Compare(a.endpoint, b.endpoint) })
 }
 
 // statesOf returns the statuses of the rows' endpoints.
@@ -346,7 +351,7 @@ func (m *upkeep) put(ctx context.Context, t *txn, rows []due, states map[int64]i
 		status := states[d.endpoint]
 		if c.cancels(status) {
 			ended = append(ended, d.k)
-			cancel = append(cancel, cancellation{m.micros, d.k})
+			cancel = append(cancel, cancellation{m.micros, d.k, webhook.ReasonEndpointDeleted})
 			continue
 		}
 		move = append(move, newState{c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.k})

@@ -47,6 +47,7 @@ func mysqlSQL() statements {
 	s.BegunOf = rowsOf(`force index (ready)`, `state = 7`)
 	s.Look = strings.Replace(s.Look, `(select min(endpoint) from {p}queue where state > 5)`,
 		`coalesce((select min(endpoint) from {p}queue where state = 6), (select min(endpoint) from {p}queue where state = 7))`, 1)
+	s.LockEvent = strings.Replace(s.LockEvent, "{p}event", "{p}event force index (primary)", 1)
 	s.DueWaiting = `
 		select id, endpoint, due from {p}queue force index (timer) where state = 5 and due <= ? order by due limit ? {skip}`
 
@@ -198,10 +199,20 @@ func mysqlSQL() statements {
 		delete t from (%ROWS%) x straight_join {p}attempt t force index (primary) on t.delivery = x.id`}
 	s.DeleteDeliveries = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}delivery t force index (primary) on t.id = x.id`}
-	s.LockEvents = bulk[key]{row: `unhex(?)`, sep: `, `, text: `select uid from {p}event force index (primary) where uid in (%ROWS%) order by uid for update`}
+	s.LockEvents = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
+		select uid, length(data) from {p}event force index (primary) where uid in (%ROWS%) order by uid for update`}
 	s.Unreferenced = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select e.uid from {p}event e where e.uid in (%ROWS%)
 		and not exists (select 1 from {p}delivery d where d.event = e.uid)`}
+	s.BlankAttempts = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		straight_join {p}event e force index (primary) on e.uid = d.event and length(e.data) = 0
+		straight_join {p}attempt a force index (primary) on a.delivery = x.id
+		set a.body = substr(a.body, 1, 0)`}
+	s.BlankDeliveries = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
+		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
+		straight_join {p}event e force index (primary) on e.uid = d.event and length(e.data) = 0
+		set d.sent_body = null`}
 	s.DeliveriesOf = bulk[eventOf]{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
 	s.KeepSent = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `

@@ -222,11 +222,19 @@ func postgresSQL() statements {
 	s.DeleteAttempts = bulk[key]{text: `delete from {p}attempt a using ` + someKeys + ` where a.delivery = x.id`}
 	s.DeleteDeliveries = bulk[key]{text: `delete from {p}delivery d using ` + someKeys + ` where d.id = x.id`}
 	s.LockEvents = bulk[key]{text: `
-		select e.uid from ` + someKeys + `
-		cross join lateral (select e.uid from {p}event e where e.uid = x.id limit 1 for update) e`}
+		select e.uid, length(e.data) from ` + someKeys + `
+		cross join lateral (select e.uid, e.data from {p}event e where e.uid = x.id limit 1 for update) e`}
 	s.Unreferenced = bulk[key]{text: `
 		select e.uid from ` + someKeys + ` join {p}event e on e.uid = x.id
 		where (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
+	s.BlankAttempts = bulk[key]{text: `
+		update {p}attempt a set body = substr(a.body, 1, 0) from ` + someKeys + ` join {p}delivery d on d.id = x.id
+		join {p}event e on e.uid = d.event and length(e.data) = 0 where a.delivery = x.id`}
+	s.BlankDeliveries = bulk[key]{text: `
+		update {p}delivery d set sent_body = null from ` + someKeys + ` cross join lateral (
+			select f.id from {p}delivery f join {p}event e on e.uid = f.event and length(e.data) = 0
+			where f.id = x.id and f.sent_body is not null limit 1) f
+		where d.id = f.id`}
 	s.DeliveriesOf = bulk[eventOf]{text: `
 		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (

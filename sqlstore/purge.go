@@ -111,7 +111,7 @@ func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, keys []key, old m
 	if err := t.execAll(ctx, sq.DeleteAttempts.of(gone), sq.DeleteDeliveries.of(gone)); err != nil {
 		return 0, err
 	}
-	n, err := m.deleteEvents(ctx, t, events)
+	n, err := m.s.deleteEvents(ctx, t, events)
 	if err != nil || !m.s.dialect.history {
 		return len(gone) + n, err
 	}
@@ -121,13 +121,13 @@ func (m *upkeep) deleteDeliveries(ctx context.Context, t *txn, keys []key, old m
 // deleteEvents deletes those of the events that have no delivery. Each is locked
 // before that is asked, so that a Replay that gives one a delivery at this
 // moment comes before or after.
-func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events []key) (n int, err error) {
+func (s *Store) deleteEvents(ctx context.Context, t *txn, events []key) (n int, err error) {
 	var free []key
-	ignore := func(r *sql.Rows) error { return r.Scan(new(key)) }
-	if err := t.queryAll(ctx, m.s.sql.LockEvents.of(events), ignore); err != nil {
+	ignore := func(r *sql.Rows) error { return r.Scan(new(key), new(any)) }
+	if err := t.queryAll(ctx, s.sql.LockEvents.of(events), ignore); err != nil {
 		return 0, err
 	}
-	err = t.queryAll(ctx, m.s.sql.Unreferenced.of(events), func(r *sql.Rows) error {
+	err = t.queryAll(ctx, s.sql.Unreferenced.of(events), func(r *sql.Rows) error {
 		var k key
 		err := r.Scan(&k)
 		free = append(free, k)
@@ -136,31 +136,18 @@ func (m *upkeep) deleteEvents(ctx context.Context, t *txn, events []key) (n int,
 	if err != nil {
 		return 0, err
 	}
-	return len(free), t.execAll(ctx, m.s.sql.DropEvents.of(free))
+	return len(free), t.execAll(ctx, s.sql.DropEvents.of(free))
 }
 
-// purgeUnmatched forgets events that nobody was subscribed to. One that has got a
-// delivery since, by a Replay, goes with that.
+// purgeUnmatched forgets events that nobody was subscribed to.
 func (m *upkeep) purgeUnmatched(ctx context.Context, before int64) (n, seen int, err error) {
-	err = m.s.write(ctx, func(t *txn) error {
-		var old []unmatched
-		var events []key
-		err := t.query(ctx, m.s.sql.OldUnmatched, func(r *sql.Rows) error {
+	err = m.s.write(ctx, func(t *txn) (err error) {
+		n, seen, err = m.s.dropUnmatched(ctx, t, m.s.sql.OldUnmatched, func(r *sql.Rows) (unmatched, error) {
 			var u unmatched
 			err := r.Scan(&u.account, &u.created, &u.event)
-			old = append(old, u)
-			events = append(events, u.event)
-			return err
+			return u, err
 		}, before, m.limit)
-		seen = len(old)
-		if err != nil || seen == 0 {
-			return err
-		}
-		slices.SortFunc(events, compareKeys)
-		if n, err = m.deleteEvents(ctx, t, events); err != nil {
-			return err
-		}
-		return t.execAll(ctx, m.s.sql.DropUnmatched.of(old))
+		return err
 	})
 	return n, seen, err
 }
@@ -205,4 +192,27 @@ func (m *upkeep) purgeEndpoints(ctx context.Context, from, before int64) (n int,
 		return nil
 	})
 	return n, next, err
+}
+
+// dropUnmatched deletes events that nobody was subscribed to, as a statement finds
+// them. One that has got a delivery since, by a Replay, goes with that.
+func (s *Store) dropUnmatched(
+	ctx context.Context, t *txn, text string, scan func(*sql.Rows) (unmatched, error), args ...any,
+) (n, seen int, err error) {
+	var list []unmatched
+	var events []key
+	err = t.query(ctx, text, func(r *sql.Rows) error {
+		u, err := scan(r)
+		list = append(list, u)
+		events = append(events, u.event)
+		return err
+	}, args...)
+	if seen = len(list); err != nil || seen == 0 {
+		return 0, seen, err
+	}
+	slices.SortFunc(events, compareKeys)
+	if n, err = s.deleteEvents(ctx, t, events); err != nil {
+		return 0, seen, err
+	}
+	return n, seen, t.execAll(ctx, s.sql.DropUnmatched.of(list))
 }

@@ -25,8 +25,8 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 		if err != nil {
 			return err
 		}
-		row, endpoint, err := s.deliveryAndEndpoint(ctx, t, accountID, deliveryID)
-		if err == nil && endpoint == endpointDeleted {
+		row, endpoint, size, err := s.deliveryAndEndpoint(ctx, t, accountID, deliveryID)
+		if err == nil && (endpoint == endpointDeleted || size == 0) { // without data: redacted
 			err = webhook.ErrNotFound
 		}
 		if err != nil {
@@ -193,9 +193,12 @@ func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err err
 	var pairs []eventOf
 	err = t.queryAll(ctx, p.s.sql.LockEvents.of(events), func(r *sql.Rows) error {
 		var k key
-		err := r.Scan(&k)
-		found[k] = true
-		pairs = append(pairs, eventOf{k, p.num})
+		var size int
+		err := r.Scan(&k, &size)
+		if size > 0 { // otherwise it was redacted
+			found[k] = true
+			pairs = append(pairs, eventOf{k, p.num})
+		}
 		return err
 	})
 	if err != nil {

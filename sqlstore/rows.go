@@ -140,14 +140,15 @@ func (s newState) encode(to encoder) {
 
 // cancellation is a row of Cancel.
 type cancellation struct {
-	ends int64
-	k    key
+	ends   int64
+	k      key
+	reason webhook.DeliveryReason
 }
 
 func (c cancellation) encode(to encoder) {
 	to.num(statusCancelled)
 	to.num(c.ends)
-	to.text(string(webhook.ReasonEndpointDeleted))
+	to.text(string(c.reason))
 	to.key(c.k)
 }
 

@@ -139,6 +139,7 @@ type delivery struct {
 	reason     webhook.DeliveryReason
 	sent       *webhook.Attempt // that delivered it
 	changed    bool
+	late       bool // a success whose lease was over
 }
 
 func (b *settling) run(ctx context.Context, t *txn) error {
@@ -223,6 +224,7 @@ func (b *settling) one(it item) webhook.SettleResult {
 	if !owned && (it.Outcome != webhook.OutcomeDelivered || d.status == statusDelivered) {
 		return webhook.SettleResult{Status: webhook.SettleStale}
 	}
+	d.late = !owned
 	if owned {
 		b.ended[d.token]++
 		b.ends[d.token] = d.ends
@@ -328,7 +330,7 @@ func statusWordOf(status int, state int64) webhook.DeliveryStatus {
 
 // store writes what apply found.
 func (b *settling) store(ctx context.Context, t *txn) error {
-	var unqueue []key
+	var unqueue, late []key
 	var finished []finish
 	var requeued []requeue
 	var queue []queuePlace
@@ -345,6 +347,9 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 				unqueue = append(unqueue, k)
 			}
 			finished = append(finished, finish{d, b.micros})
+			if d.late { // its event may have been redacted since, and the body repeats that
+				late = append(late, k)
+			}
 		}
 	}
 	b.over = nil
@@ -359,7 +364,8 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 	}
 	sq := b.s.sql
 	err := t.execAll(ctx, sq.DeleteQueue.of(unqueue), sq.Finish.of(finished), sq.Requeue.of(requeued),
-		sq.InsertQueue.of(queue), sq.InsertAttempts.of(b.log), sq.EndLeases.of(over))
+		sq.InsertQueue.of(queue), sq.InsertAttempts.of(b.log), sq.EndLeases.of(over),
+		sq.BlankAttempts.of(late), sq.BlankDeliveries.of(late))
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,14 @@ func portable() statements {
 			delete from {p}endpoint where num = ? and status = 0
 			and not exists (select 1 from {p}delivery d where d.endpoint = ?)`,
 
+		LockEvent:     `select uid, length(data) from {p}event where uid = ? and account = ? and id = ? {update}`,
+		BlankEvent:    `update {p}event set data = substr(data, 1, 0) where uid = ?`,
+		DeliveriesAt:  `select id from {p}delivery where event = ? order by id`,
+		LiveEndpoints: `select num, id from {p}endpoint where account = ? and num > ? and status <> 0 order by num limit ?`,
+		AnyOf:         `select id, event from {p}delivery where endpoint = ? order by endpoint, id limit ?`,
+		UnmatchedAt: `
+			select created_at, event from {p}unmatched where account = ? order by account, created_at, event limit ?`,
+
 		GetEvent:   `select e.uid, ` + eventColumns + ` from {p}event e where e.uid = ? and e.account = ? and e.id = ?`,
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
@@ -112,7 +120,7 @@ func portable() statements {
 			select made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
 			from {p}delivery where id = ? and sent_id is not null
 			order by 1`,
-		Delivery:      `select ` + deliveryColumns + `, p.status from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
+		Delivery:      `select ` + deliveryColumns + `, p.status, length(e.data) from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
 		EndpointsFrom: `select num from {p}endpoint where account = ? and num > ? order by num limit ?`,
 		EventsOf: `
 			select d.id, e.uid, e.type, e.created_at from {p}delivery d join {p}event e on e.uid = d.event

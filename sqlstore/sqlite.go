@@ -144,10 +144,14 @@ func sqliteSQL() statements {
 
 	s.DeleteAttempts = bulk[key]{text: `delete from {p}attempt where delivery = ?`}
 	s.DeleteDeliveries = bulk[key]{text: `delete from {p}delivery where id = ?`}
-	s.LockEvents = bulk[key]{text: `select uid from {p}event where uid = ?`}
+	s.LockEvents = bulk[key]{text: `select uid, length(data) from {p}event where uid = ?`}
 	s.Unreferenced = bulk[key]{text: `
 		select uid from {p}event where uid = ?
 		and not exists (select 1 from {p}delivery d where d.event = {p}event.uid)`}
+	s.BlankEvent = `update {p}event set data = x'' where uid = ?`
+	const redacted = `exists (select 1 from {p}delivery d join {p}event e on e.uid = d.event where d.id = ?1 and length(e.data) = 0)`
+	s.BlankAttempts = bulk[key]{text: `update {p}attempt set body = x'' where delivery = ?1 and ` + redacted}
+	s.BlankDeliveries = bulk[key]{text: `update {p}delivery set sent_body = null where id = ?1 and ` + redacted}
 	s.DeliveriesOf = bulk[eventOf]{text: `select id, event, endpoint, status from {p}delivery where event = ? and endpoint = ?`}
 	s.KeepSent = bulk[key]{text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
@@ -181,6 +185,14 @@ func sqliteSQL() statements {
 				where h.endpoint = ?1 and h.delivery < ?2 order by h.delivery desc limit ?3)
 			order by id desc limit ?3
 		) d` + deliveryJoins + ` order by d.id desc`
+	s.AnyOf = `
+		select * from (
+			select o.id, o.event from {p}history h cross join {p}delivery o on o.id = h.delivery
+			where h.endpoint = ?1 order by h.delivery limit ?2)
+		union all select * from (
+			select id, event from {p}delivery
+			where id > (select delivery from {p}history_end) and endpoint = ?1 order by id limit ?2)
+		limit ?2`
 	s.EventsOf = `
 		select d.id, e.uid, e.type, e.created_at from (
 			select * from (

@@ -86,7 +86,7 @@ var brokenMaintain = []broken{
 		}
 		f.deleted = func(id string) { f.remember("deleted "+id, true) }
 	}},
-	{rule: "DeletingCancelsWhatIsPending", also: []string{"DeletingCancelsAtOnce"}, fault: func(f *faulty) {
+	{rule: "DeletingCancelsWhatIsPending", also: []string{"DeletingCancelsAtOnce", "RedactingCancelsWhatHasNotEnded"}, fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) {
 			for i := range p.Items {
 				if p.Items[i].Status == webhook.DeliveryCancelled {
@@ -106,7 +106,7 @@ var brokenMaintain = []broken{
 			}
 		}
 	}},
-	{rule: "SettleAfterDeleteMakesNothingPending", fault: func(f *faulty) { // a foreign key fails
+	{rule: "SettleAfterDeleteMakesNothingPending", also: []string{"DeletingAnAccountRemovesAllOfIt"}, fault: func(f *faulty) { // a foreign key fails
 		f.settleOut = func(batch []webhook.Settlement, out *webhook.Settled) {
 			for i, s := range batch {
 				_, err := f.Store.GetEndpoint(f.bg, acct, s.EndpointID)
@@ -179,7 +179,7 @@ var brokenLog = []broken{
 			_, _ = f.Store.Settle(f.bg, []webhook.Settlement{{DeliveryID: id, Token: f.token(id), Outcome: webhook.OutcomeReleased}})
 		}
 	}},
-	{rule: "RedeliverFindsOnlyWhatThereIs", fault: func(f *faulty) {
+	{rule: "RedeliverFindsOnlyWhatThereIs", also: []string{"RedactedEventsAreNotSentAgain"}, fault: func(f *faulty) {
 		f.redeliver = func(account, id string, d *webhook.Delivery, err *error) {
 			if p, _ := f.Store.ListDeliveries(f.bg, webhook.DeliveryFilter{AccountID: account, DeliveryID: id, Limit: 1}); len(p.Items) == 1 {
 				*d, *err = p.Items[0], nil

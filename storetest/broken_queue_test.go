@@ -50,7 +50,7 @@ var brokenEnqueue = []broken{
 			}
 		}
 	}},
-	{rule: "SameIDOtherContentConflicts", fault: func(f *faulty) { // the type is not compared
+	{rule: "SameIDOtherContentConflicts", also: []string{"RedactedEventsAreNotSentAgain"}, fault: func(f *faulty) { // the type is not compared
 		f.enqueueIn = func(r *webhook.EnqueueRequest) {
 			for _, g := range r.Groups {
 				for i := range g {
@@ -122,13 +122,13 @@ var brokenEnqueue = []broken{
 			}
 		}
 	}},
-	{rule: "CommitMakesDurable", also: []string{"ConflictLeavesTheTransactionUsable", "LateCommitIsFound", "LateHoldIsFound"}, fault: func(f *faulty) {
+	{rule: "CommitMakesDurable", also: []string{"DeletingAnAccountFindsWhatCameLate", "ConflictLeavesTheTransactionUsable", "LateCommitIsFound", "LateHoldIsFound"}, fault: func(f *faulty) {
 		f.begin = func() (webhook.Enqueuer, func() error, func() error) {
 			tx := f.mem.Begin()
 			return tx, tx.Rollback, tx.Rollback
 		}
 	}},
-	{rule: "RollbackLeavesNothing", also: []string{"CommitMakesDurable", "LateCommitIsFound"}, fault: func(f *faulty) { // no transaction
+	{rule: "RollbackLeavesNothing", also: []string{"DeletingAnAccountFindsWhatCameLate", "CommitMakesDurable", "LateCommitIsFound"}, fault: func(f *faulty) { // no transaction
 		f.begin = func() (webhook.Enqueuer, func() error, func() error) {
 			nothing := func() error { return nil }
 			return f.mem, nothing, nothing

@@ -46,6 +46,10 @@ type faulty struct {
 	replayIn    func(*webhook.ReplayRequest)
 	replayOut   func(webhook.ReplayRequest, *webhook.Replayed, *error)
 	statsOut    func(*webhook.QueueStats)
+	redactIn    func(account, id string) bool // false: it does nothing
+	redacted    func(account, id string, err *error)
+	accountIn   func(*webhook.AccountDelete)
+	accountOut  func(webhook.AccountDelete, *webhook.AccountDeleted, *error)
 	beatIn      func(*webhook.Heartbeat)
 	beatOut     func(webhook.Heartbeat, *webhook.Heartbeaten)
 	begin       func() (webhook.Enqueuer, func() error, func() error)
@@ -361,4 +365,26 @@ func (c rule) record(t testing.TB, h Harness) []string {
 	}()
 	<-done
 	return rec.fails
+}
+
+func (f *faulty) RedactEvent(ctx context.Context, account, id string) error {
+	if f.redactIn != nil && !f.redactIn(account, id) {
+		return nil
+	}
+	err := f.Store.RedactEvent(ctx, account, id)
+	if f.redacted != nil {
+		f.redacted(account, id, &err)
+	}
+	return err
+}
+
+func (f *faulty) DeleteAccount(ctx context.Context, r webhook.AccountDelete) (webhook.AccountDeleted, error) {
+	if f.accountIn != nil {
+		f.accountIn(&r)
+	}
+	d, err := f.Store.DeleteAccount(ctx, r)
+	if f.accountOut != nil {
+		f.accountOut(r, &d, &err)
+	}
+	return d, err
 }
