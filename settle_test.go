@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -328,4 +329,97 @@ func TestDeliverDueSaysWhatItCouldNotRecord(t *testing.T) {
 			assert.Equal(t, 1, n)
 		})
 	})
+}
+
+// noise is a log that fails the test when something is told that is to be looked at.
+func noise(t *testing.T) func(*webhook.Config) {
+	return func(c *webhook.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(line []byte) (int, error) {
+	l.t.Errorf("logged: %s", line)
+	return len(line), nil
+}
+
+// What is in flight when its event or account is erased ends as usual, what waits in
+// memory is not sent, and neither leaves anything behind.
+func TestErasingLetsAttemptsInFlightEnd(t *testing.T) {
+	t.Parallel()
+	type erasing struct {
+		name  string
+		erase func(r *rig, events []webhook.Event)
+		left  int // deliveries in the log
+	}
+	for _, c := range []erasing{
+		{"events", func(r *rig, events []webhook.Event) {
+			for _, ev := range events {
+				require.NoError(r.t, r.RedactEvent(r.t.Context(), "acme", ev.ID))
+			}
+		}, 120},
+		{"the account", func(r *rig, _ []webhook.Event) {
+			d, err := r.DeleteAccount(r.t.Context(), "acme")
+			require.NoError(r.t, err)
+			assert.Equal(r.t, webhook.AccountDeleted{Endpoints: 1, Deliveries: 120, Events: 120}, d)
+			d, err = r.DeleteAccount(r.t.Context(), "acme")
+			require.NoError(r.t, err)
+			assert.Zero(r.t, d, "once more")
+		}, 0},
+	} {
+		for _, code := range []int{200, 410, 500} {
+			t.Run(fmt.Sprint(c.name, " with ", code), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					var slow atomic.Bool
+					r := newRig(t, func(_ context.Context, q *webhook.Request) (*webhook.Response, error) {
+						if !slow.Load() {
+							return &webhook.Response{StatusCode: 200, Body: q.Body}, nil
+						}
+						time.Sleep(50 * time.Millisecond)
+						return &webhook.Response{StatusCode: code, Body: q.Body}, nil
+					}, noise(t))
+					ep := r.endpoint("https://receiver.example/")
+					r.start()
+					events := r.emit(20) // an endpoint that is quick has a queue in memory
+					time.Sleep(time.Second)
+					slow.Store(true)
+					events = append(events, r.emit(100)...)
+					time.Sleep(20 * time.Millisecond)
+					begun := len(r.transport.requests())
+					require.Greater(t, begun, 20)
+					require.Less(t, begun, 120)
+					c.erase(r, events)
+					time.Sleep(time.Hour)
+					assert.Equal(t, begun, len(r.transport.requests()), "what had not begun was sent")
+					all := r.deliveries(ep.ID, "")
+					assert.Len(t, all, c.left)
+					for _, d := range all {
+						assert.Contains(t, []webhook.DeliveryStatus{webhook.DeliveryCancelled, webhook.DeliveryDelivered}, d.Status)
+						attempts, err := r.ListAttempts(t.Context(), "acme", d.ID)
+						require.NoError(t, err)
+						for _, a := range attempts {
+							assert.Empty(t, a.ResponseBody, "it repeats the payload")
+						}
+					}
+					stats, err := r.Stats(t.Context())
+					require.NoError(t, err)
+					assert.Zero(t, stats)
+					ev, err := r.GetEvent(t.Context(), "acme", events[0].ID)
+					if c.left == 0 {
+						require.ErrorIs(t, err, webhook.ErrNotFound)
+					} else {
+						require.NoError(t, err)
+						assert.Nil(t, ev.Data)
+						assert.Empty(t, ev.Raw)
+						assert.Equal(t, events[0].Type, ev.Type)
+					}
+					require.ErrorIs(t, r.RedactEvent(t.Context(), "acme", "evt_none"), webhook.ErrNotFound)
+					r.stop()
+				})
+			})
+		}
+	}
 }
