@@ -28,6 +28,25 @@ type EndpointRecord struct {
 	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
 }
 
+// Format prints r with the host alone of its URL, and without the values of headers
+// and secrets.
+func (r EndpointRecord) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r EndpointRecord) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r EndpointRecord) shown() any {
+	return struct { // with the Endpoint as a field: embedded, its methods would print it alone
+		Endpoint   any
+		Headers    Headers
+		Secrets    []EndpointSecret
+		Version    int64
+		Generation int64
+		Pace       Pace
+		PausedTill time.Time
+	}{r.Endpoint.shown(), r.Headers, r.Secrets, r.Version, r.Generation, r.Pace, r.PausedTill}
+}
+
 // EndpointSecret is one signing secret of an endpoint.
 type EndpointSecret struct {
 	Secret    Secret
