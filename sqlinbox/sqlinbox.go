@@ -84,8 +84,8 @@ var _ receive.Deduper = (*Inbox)(nil)
 // New makes an Inbox on db, which stays the caller's to configure and to close. nil
 // opts are the defaults. It fails with a [*webhook.ValidationError] for an argument
 // that it refuses, such as a driver that is known to be of another dialect, or a SQLite
-// database in memory whose pool may open more than one connection. A server is not
-// asked anything, so that New works while it is down. Call [Inbox.Migrate] before the
+// database in memory whose pool may open more than one connection. New sends nothing to
+// a server, so that it works while the server is down. Call [Inbox.Migrate] before the
 // first event.
 func New(db *sql.DB, d Dialect, opts *Options) (*Inbox, error) {
 	if db == nil {

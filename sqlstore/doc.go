@@ -34,12 +34,13 @@
 //
 // # Durability
 //
-// What an Emit reported as stored survives a failure of the machine only if the database
-// writes each commit to the disk. With WAL, mattn/go-sqlite3 opens SQLite with
-// synchronous=NORMAL: the last commits can be lost when the power fails, though not when
-// the process does. Use synchronous=FULL: _synchronous=FULL with mattn/go-sqlite3,
-// _pragma=synchronous(full) with modernc.org/sqlite. [Store.Validate] tells of it in the
-// log, as of PostgreSQL's synchronous_commit and MySQL's innodb_flush_log_at_trx_commit.
+// What an Emit reported as stored survives a failure of the machine only if the
+// database writes each commit to the disk. With WAL, mattn/go-sqlite3 opens SQLite with
+// synchronous=NORMAL: the last commits can be lost when the power fails, though not
+// when the process does. Use synchronous=FULL: _synchronous=FULL with mattn/go-sqlite3,
+// _pragma=synchronous(full) with modernc.org/sqlite. [Store.Validate] logs a warning
+// about it, and about PostgreSQL's synchronous_commit and MySQL's
+// innodb_flush_log_at_trx_commit.
 //
 // # Tests
 //

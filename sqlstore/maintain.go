@@ -9,8 +9,8 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// Maintain implements [webhook.Queue]. Each step is a transaction of its own,
-// and an idle store is asked one question and not written to.
+// Maintain implements [webhook.Queue]. Each step is a transaction of its own, and
+// on an idle store it makes one query and no write.
 func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhook.Maintained, error) {
 	seen, err := s.look(ctx)
 	if err != nil {

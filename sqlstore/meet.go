@@ -9,9 +9,9 @@ import (
 	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
-// ServerError says that a database looks like one of the dialect's and is none: it
-// takes the same statements and does other things. Options.AllowServers takes one
-// all the same. It is errors.ErrUnsupported for errors.Is.
+// ServerError says that a database looks like one of the dialect but is another
+// one: it accepts the same statements and does something else. Options.AllowServers
+// allows it nevertheless. It is errors.ErrUnsupported for errors.Is.
 type ServerError struct {
 	Name    string // such as "TiDB"
 	Version string // as it says itself

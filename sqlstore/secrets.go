@@ -213,9 +213,9 @@ const endpointsRead = 200
 
 // ResealSecrets stores again, sealed with the first of Options.Keys, every secret and
 // header that is stored under another key or none, and returns how many endpoints it
-// changed. Endpoints of which it cannot open all stay as they are, and are listed
-// in an [*UnreadableError] once all others are done. It can be repeated after any
-// error, and runs beside everything else.
+// changed. An endpoint of which it cannot open everything stays as it is, and is
+// listed in an [*UnreadableError] once all others are done. It can be repeated after
+// any error, and runs beside everything else.
 //
 // To replace a key, in each step restart all processes before the next one:
 //

@@ -100,11 +100,11 @@ const (
 	cachedMatches = 1 << 14
 )
 
-// New makes a Store on db, which stays the caller's to configure and to close.
-// nil options are the defaults. It refuses a driver that is known to be of
-// another dialect. It asks the database nothing, so that it works while that is
-// down: use [Store.Migrate] or [Store.Validate] before the first event. A Store that
-// has done neither asks before it first writes or leases, with the errors of
+// New makes a Store on db, which stays the caller's to configure and to close. nil
+// options are the defaults. It refuses a driver that is known to be of another
+// dialect. It sends nothing to the database, so that it works while that is down:
+// use [Store.Migrate] or [Store.Validate] before the first event. A Store that has
+// done neither asks before it first writes or leases, with the errors of
 // [Store.Validate] that are about what the database is.
 func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	if db == nil {

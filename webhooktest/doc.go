@@ -3,9 +3,9 @@
 //
 // # Code that emits
 //
-// A [Recorder] is a [webhook.Dispatcher] without a network: it accepts and
-// refuses events exactly as an Engine does, and keeps what it accepted. Give it
-// to the code under test in place of the Engine, then ask what was emitted:
+// A [Recorder] is a [webhook.Dispatcher] without a network: it accepts and refuses
+// events exactly as an Engine does, and keeps what it accepted. Give it to the code
+// under test instead of the Engine, then check what was emitted:
 //
 //	rec := webhooktest.NewRecorder(t)
 //	NewClinic(rec).Book(ctx, "acc_1", "Jordan Miles")
