@@ -92,9 +92,9 @@ type EndpointParams struct {
 	Description string            // at most 1,024 bytes
 	Metadata    map[string]string // at most 50 keys of 64 bytes, values of 1,024
 
-	// Headers are sent with every request; at most 50, of 8 KiB in all; names that
-	// the library or HTTP use are refused. Like the secret they are never shown again:
-	// [Endpoint.HeaderNames] tells their names.
+	// Headers are sent with every request; at most 50, of 8 KiB in all; names that the
+	// library or HTTP use are refused. Like the secret they are never shown again:
+	// [Endpoint.HeaderNames] has their names.
 	Headers Headers
 
 	// Secret signs its requests. The zero Secret means a new random one.
@@ -107,7 +107,8 @@ type EndpointParams struct {
 	CheckReachable bool
 }
 
-// EndpointChange says what [Engine.UpdateEndpoint] changes; what is nil stays.
+// EndpointChange says what [Engine.UpdateEndpoint] changes; fields that are nil
+// stay as they are.
 type EndpointChange struct {
 	URL         *string
 	Events      []EventType
@@ -123,9 +124,9 @@ type EndpointChange struct {
 }
 
 // Headers are an endpoint's own headers, by name. The values, such as that of
-// Authorization, are often secrets: where a Headers is printed, logged or marshalled,
-// its names are shown alone. An element of it is a plain string, and package fmt cannot
-// call the methods of what is in an unexported field.
+// Authorization, are often secrets: a Headers that is printed, logged or marshalled
+// shows only its names. An element of it is a plain string, and package fmt cannot call
+// the methods of what is in an unexported field.
 type Headers map[string]string
 
 // Names returns the names, sorted.
@@ -230,7 +231,7 @@ type EndpointHealth struct {
 	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
 }
 
-// TestResult is what came of a test event.
+// TestResult is the result of a test event.
 type TestResult struct {
 	EventID    string      // not stored: GetEvent does not know it
 	Delivered  bool        // responded with 2xx

@@ -35,10 +35,10 @@ var (
 	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
 	// ErrPayloadTooLarge is returned for an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
-	// ErrInvalidArgument is the class of every argument error; the text, and
-	// for events a [*ValidationError], says which.
+	// ErrInvalidArgument matches every error of an argument, for errors.Is. The
+	// text says which one it is, and for events a [*ValidationError] does.
 	ErrInvalidArgument = errors.New("webhook: invalid argument")
-	// ErrStore is the class of every error that came from the Store.
+	// ErrStore matches every error that came from the Store, for errors.Is.
 	ErrStore = errors.New("webhook: store")
 	// ErrUnknownOutcome means that a write was interrupted, so that it may or may
 	// not have happened. Repeat it with the same events: their ids make that safe.

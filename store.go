@@ -223,12 +223,12 @@ type ConcurrencyHinter interface {
 // Heartbeater is an optional ability of a [Store]: leases that end with the process
 // that has them, long before [LeaseTerms].Lease is over, when it is killed.
 type Heartbeater interface {
-	// Heartbeat begins a process, says that it lives, or ends it, and ends those of
-	// h.Dead. The row of a process and its leases end in one step: deliveries under
-	// a lease that names it are then made ready by Maintain, as after any lease.
-	// Nothing else ends a process. One whose time is over lives on when it sends a
-	// heartbeat before anybody has ended it; one that was ended never comes back,
-	// and the caller is another process from then on.
+	// Heartbeat begins a process, reports that it is alive, or ends it, and ends
+	// those of h.Dead. The row of a process and its leases end in one step:
+	// deliveries under a lease that names it are then made ready by Maintain, as
+	// after any lease. Nothing else ends a process. One whose time is over stays
+	// alive if it sends a heartbeat before another process has ended it. One that
+	// was ended never comes back: its caller is a new process from then on.
 	Heartbeat(ctx context.Context, h Heartbeat) (Heartbeaten, error)
 }
 

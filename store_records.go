@@ -269,7 +269,7 @@ const (
 	// OutcomeReleased gives it back after Settlement.Delay without using up an
 	// attempt. A release with a delay adds one to [Leased.Releases].
 	OutcomeReleased
-	// OutcomeGone ends it and disables the endpoint, which asked for that by
+	// OutcomeGone ends it and disables the endpoint, which requested that by
 	// responding with 410, if Settlement.Generation is still the endpoint's. It is
 	// exhausted, with the reason [ReasonGone].
 	OutcomeGone

@@ -162,7 +162,7 @@ type HTTPConfig struct {
 	// the way can read them.
 	AllowHTTP bool
 
-	// AllowPrefixes are addresses that may be reached besides public ones: a
+	// AllowPrefixes are addresses that may be reached in addition to public ones: a
 	// private network, or 127.0.0.0/8 in tests. Link-local addresses and those of
 	// the clouds' metadata services stay blocked unless a prefix names them: one
 	// inside 169.254.0.0/16 or fe80::/10, or the exact address. With any prefix
@@ -174,10 +174,10 @@ type HTTPConfig struct {
 	// be made to call itself.
 	DenyPrefixes []netip.Prefix
 
-	// AllowPorts are ports that may be reached besides those of HTTP servers, which
-	// are 443; 80 with AllowHTTP; and from 1024 up all that are not known for
-	// another protocol: databases, caches, queues, mail, telephony, IRC, X11 and
-	// others that browsers refuse.
+	// AllowPorts are ports that may be reached in addition to those of HTTP
+	// servers, which are 443; 80 with AllowHTTP; and from 1024 up all that are not
+	// known for another protocol: databases, caches, queues, mail, telephony, IRC,
+	// X11 and others that browsers refuse.
 	AllowPorts []uint16
 
 	// ConnectTimeout bounds DNS, TCP and TLS together. Defaults to 3 s.
