@@ -323,8 +323,9 @@ func TestSignAllocatesTheHeaderStringsOnly(t *testing.T) {
 	m := webhook.Message{ID: "evt_1", Timestamp: time.Now(), Body: []byte(exampleBody)}
 	h := http.Header{}
 	for _, scheme := range []webhook.Scheme{webhook.StandardSigner(), timestamped(t, "X-Signature")} {
-		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, shared) }), 3.0)
-		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, shared, shared) }), 3.0)
+		for _, secrets := range [][]webhook.Secret{{shared}, {shared, shared}} {
+			assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _ = scheme.Sign(h, m, secrets...) }), 2.0)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func (x *explainer) signature() string {
 	if says := x.otherSigner(); says != "" {
 		return says
 	}
-	if id := x.header.Get(headerID); x.v.scheme.header == "" && x.event != nil && x.event.ID != id {
+	if id, ok := x.v.rules.signedID(x.header); ok && x.event != nil && x.event.ID != id {
 		return fmt.Sprintf("webhook-id is %.64q but the body has the id %.64q: headers and body are of different requests", id, x.event.ID)
 	}
 	switch {
@@ -272,7 +272,7 @@ func prefixDecoded(text string) string {
 // otherSigner recognises senders that sign with another key, or another text.
 func (x *explainer) otherSigner() string {
 	wrong := standardSigning
-	if x.v.scheme.header != "" {
+	if !x.isStandard() {
 		wrong = timestampedSigning
 	}
 	secrets := *x.v.secrets.Load()
@@ -314,7 +314,7 @@ func (x *explainer) signed(key, format, timestamp string) bool {
 
 func (x *explainer) signedMilliseconds(key string) bool {
 	sec, err := strconv.ParseInt(x.timestampText(), 10, 64)
-	if err != nil || len(x.body) > maxMillisecondBody || x.v.scheme.header != "" {
+	if err != nil || len(x.body) > maxMillisecondBody || !x.isStandard() {
 		return false
 	}
 	for ms := range int64(1000) {

@@ -16,17 +16,22 @@ import (
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
-// needed are the headers of the scheme.
-func (x *explainer) needed() []string {
-	if h := x.v.scheme.header; h != "" {
-		return []string{h}
-	}
-	return []string{headerID, headerTimestamp, headerSignature}
+// isStandard reports whether the receiver expects Standard Webhooks. Most of the mistakes
+// that are looked for can be made with that scheme alone.
+func (x *explainer) isStandard() bool {
+	_, ok := x.v.rules.(standard)
+	return ok
+}
+
+// signatureHeader is the name of the header that has the signatures.
+func (x *explainer) signatureHeader() string {
+	names := x.v.rules.headers()
+	return names[len(names)-1]
 }
 
 func (x *explainer) missing() string {
 	var absent, present []string
-	for _, name := range x.needed() {
+	for _, name := range x.v.rules.headers() {
 		switch values := x.header[name]; {
 		case len(values) > 1:
 			return fmt.Sprintf("the header %s came %d times: a proxy or a client library adds it again", name, len(values))
@@ -57,7 +62,7 @@ func (x *explainer) uncanonical() string {
 	for key := range x.header {
 		name := strings.ReplaceAll(strings.TrimPrefix(strings.ToUpper(key), "HTTP_"), "_", "-")
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		if name != key && slices.Contains(x.needed(), name) {
+		if name != key && slices.Contains(x.v.rules.headers(), name) {
 			return key
 		}
 	}
@@ -66,8 +71,8 @@ func (x *explainer) uncanonical() string {
 
 // otherScheme recognises the signature headers of other services and schemes.
 func (x *explainer) otherScheme() string {
-	if x.v.scheme.header != "" && x.header.Get(headerSignature) != "" {
-		return "it has the headers of Standard Webhooks, and this receiver expects " + x.v.scheme.header + ": leave Scheme at its default"
+	if !x.isStandard() && x.header.Get(headerSignature) != "" {
+		return "it has the headers of Standard Webhooks, and this receiver expects " + x.signatureHeader() + ": leave Scheme at its default"
 	}
 	if x.header.Get("Svix-Signature") != "" {
 		return "it has Svix's headers (svix-id, svix-timestamp, svix-signature) instead of webhook-id, webhook-timestamp and webhook-signature: " +
@@ -95,9 +100,9 @@ func (x *explainer) invalid() string {
 // form recognises header values of other schemes under the names of ours, and
 // those that were written in another way.
 func (x *explainer) form() string {
-	if name := x.v.scheme.header; name != "" {
-		if strings.ContainsAny(x.header.Get(name), " \t") {
-			return name + " has white space, and the form t=…,v1=… has none: pass it on as it came"
+	if !x.isStandard() {
+		if strings.ContainsAny(x.list(), " \t") {
+			return x.signatureHeader() + " has white space, and the form t=…,v1=… has none: pass it on as it came"
 		}
 		return ""
 	}
@@ -268,7 +273,7 @@ func copyHeaders(h http.Header, prefix string) {
 
 // changedHeaders tries what may have been done to the headers.
 func (x *explainer) changedHeaders() string {
-	if x.v.scheme.header != "" || len(x.header.Get(headerSignature)) > signature.MaxHeader ||
+	if !x.isStandard() || len(x.header.Get(headerSignature)) > signature.MaxHeader ||
 		x.cost(len(x.body))*len(headerHypotheses) > maxHeaderCost {
 		return ""
 	}
@@ -304,12 +309,12 @@ func (x *explainer) timestamp() (time.Time, bool) {
 }
 
 // list is the header that has the signatures.
-func (x *explainer) list() string { return x.header.Get(x.needed()[len(x.needed())-1]) }
+func (x *explainer) list() string { return x.header.Get(x.signatureHeader()) }
 
 func (x *explainer) timestampText() string {
 	text := x.header.Get(headerTimestamp)
-	if h := x.v.scheme.header; h != "" {
-		for part := range strings.SplitSeq(x.header.Get(h), ",") {
+	if !x.isStandard() {
+		for part := range strings.SplitSeq(x.list(), ",") {
 			if t, ok := strings.CutPrefix(strings.TrimSpace(part), "t="); ok {
 				text = t
 			}
@@ -320,7 +325,7 @@ func (x *explainer) timestampText() string {
 
 // kinds recognises secrets of another kind than the signatures.
 func (x *explainer) kinds() string {
-	if x.v.scheme.header != "" {
+	if !x.isStandard() {
 		return ""
 	}
 	var v1, v1a bool

@@ -57,6 +57,19 @@ func TestSignRefusesWhatItCannotSign(t *testing.T) {
 	assert.Empty(t, h)
 }
 
+// A Scheme is a plain value, which configurations compare and maps have as a key.
+func TestSchemesAreComparable(t *testing.T) {
+	t.Parallel()
+	names := map[webhook.Scheme]string{
+		webhook.StandardSigner():      "standard",
+		timestamped(t, "X-Signature"): "one",
+		timestamped(t, "X-Other"):     "two",
+	}
+	assert.Equal(t, "standard", names[webhook.Scheme{}])
+	assert.Equal(t, "one", names[timestamped(t, "x-signature")])
+	assert.Len(t, names, 3)
+}
+
 // The values share one array: none may grow into its neighbour.
 func TestSignedHeadersCanBeAppendedTo(t *testing.T) {
 	t.Parallel()

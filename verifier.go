@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
 // The defaults of [VerifierConfig]. The tolerance is that of the Standard
@@ -40,7 +38,7 @@ func Verify(body []byte, header http.Header, secrets ...Secret) error {
 	if !usable(secrets) {
 		return ErrNoSecret
 	}
-	ts, err := verifyStandard(body, header, secrets)
+	ts, err := standard{}.verify(body, header, secrets)
 	if err != nil {
 		return err
 	}
@@ -98,14 +96,15 @@ type Verifier struct {
 	secrets   atomic.Pointer[[]Secret]
 	tolerance time.Duration // negative: off
 	clock     func() time.Time
-	scheme    Scheme
+	rules     rules
 	maxBody   int64
 }
 
 // NewVerifier makes a Verifier. It reports all mistakes in cfg in one
 // [*ValidationError].
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
-	wrong := cfg.Scheme.secretProblems(cfg.Secrets)
+	r := cfg.Scheme.orDefault()
+	wrong := secretProblems(r, cfg.Secrets)
 	if cfg.Tolerance < -1 {
 		wrong = append(wrong, FieldError{"Tolerance", "must be positive, 0 (5 minutes) or -1 (off)"})
 	}
@@ -115,7 +114,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if len(wrong) > 0 {
 		return nil, &ValidationError{Fields: wrong}
 	}
-	v := &Verifier{tolerance: cfg.Tolerance, clock: cfg.Clock, scheme: cfg.Scheme, maxBody: cfg.MaxBody}
+	v := &Verifier{tolerance: cfg.Tolerance, clock: cfg.Clock, rules: r, maxBody: cfg.MaxBody}
 	if v.tolerance == 0 {
 		v.tolerance = defaultTolerance
 	}
@@ -135,7 +134,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 // SetSecrets replaces the secrets, for a rotation without a restart. It refuses
 // what [NewVerifier] refuses, and then changes nothing.
 func (v *Verifier) SetSecrets(secrets ...Secret) error {
-	if wrong := v.scheme.secretProblems(secrets); len(wrong) > 0 {
+	if wrong := secretProblems(v.rules, secrets); len(wrong) > 0 {
 		return &ValidationError{Fields: wrong}
 	}
 	v.storeSecrets(secrets)
@@ -147,8 +146,8 @@ func (v *Verifier) storeSecrets(secrets []Secret) {
 	v.secrets.Store(&secrets)
 }
 
-// secretProblems lists the secrets that s cannot verify with.
-func (s Scheme) secretProblems(secrets []Secret) (wrong []FieldError) {
+// secretProblems lists the secrets that r cannot verify with.
+func secretProblems(r rules, secrets []Secret) (wrong []FieldError) {
 	if len(secrets) == 0 {
 		wrong = append(wrong, FieldError{"Secrets", "is required: one secret at least"})
 	}
@@ -156,8 +155,8 @@ func (s Scheme) secretProblems(secrets []Secret) (wrong []FieldError) {
 		switch field := fmt.Sprintf("Secrets[%d]", i); {
 		case sec.IsZero():
 			wrong = append(wrong, FieldError{field, "is the zero Secret"})
-		case s.header != "" && !sec.is(kindShared):
-			wrong = append(wrong, FieldError{field, `must be a "whsec_" secret for this scheme`})
+		case !r.takes(sec.key.load().kind):
+			wrong = append(wrong, FieldError{field, notOfScheme})
 		}
 	}
 	return wrong
@@ -166,70 +165,11 @@ func (s Scheme) secretProblems(secrets []Secret) (wrong []FieldError) {
 // Verify checks one request like the function [Verify], with the verifier's
 // secrets, scheme, tolerance and clock. It allocates nothing.
 func (v *Verifier) Verify(body []byte, header http.Header) error {
-	ts, err := v.scheme.verify(body, header, *v.secrets.Load())
+	ts, err := v.rules.verify(body, header, *v.secrets.Load())
 	if err != nil || v.tolerance < 0 {
 		return err
 	}
 	return checkFresh(ts, v.clock(), v.tolerance)
-}
-
-// verify returns the timestamp of a request that one of the secrets signed.
-func (s Scheme) verify(body []byte, header http.Header, secrets []Secret) (int64, error) {
-	if s.header != "" {
-		return s.verifyTimestamped(body, header, secrets)
-	}
-	return verifyStandard(body, header, secrets)
-}
-
-func verifyStandard(body []byte, header http.Header, secrets []Secret) (int64, error) {
-	id, timestamp, signatures, err := standardHeaders(header)
-	if err != nil {
-		return 0, err
-	}
-	ts, ok := signature.ParseTimestamp(timestamp)
-	if !ok || !signature.ValidID(id) {
-		return 0, ErrInvalidHeader
-	}
-	list, ok := signature.Standard(signatures)
-	if !ok {
-		return 0, ErrSignature
-	}
-	mac := signature.Get()
-	head := append(append(mac.Buffer(), id...), '.')
-	head = append(append(head, timestamp...), '.')
-	matches := matchStandard(mac, secrets, list, head, body)
-	mac.Put()
-	if !matches {
-		return 0, ErrSignature
-	}
-	return ts, nil
-}
-
-// matchStandard reports whether one of the secrets made one of the signatures in l
-// over head, then body. It tries every shared secret against every signature,
-// whichever matches, so that the time it takes does not show which secret is in use.
-func matchStandard(mac *signature.MAC, secrets []Secret, l signature.List, head, body []byte) bool {
-	match := 0
-	hasMAC := l.HoldsStandard()
-	for _, s := range secrets {
-		switch key := s.key.load(); {
-		case key.public != nil:
-			match |= l.MatchEd25519(key.public, head, body)
-		case hasMAC:
-			match |= mac.MatchStandard(&key.mac, head, body, l)
-		}
-	}
-	return match == 1
-}
-
-func standardHeaders(header http.Header) (id, timestamp, signatures string, err error) {
-	id, ok1 := single(header, headerID)
-	timestamp, ok2 := single(header, headerTimestamp)
-	signatures, ok3 := single(header, headerSignature)
-	if !ok1 || !ok2 || !ok3 {
-		return "", "", "", ErrMissingHeader
-	}
-	return id, timestamp, signatures, nil
 }
 
 // single returns the value of a header that must be given exactly once: of two,
@@ -263,7 +203,7 @@ func single(header http.Header, key string) (string, bool) {
 // header webhook-test is 1. The header is not signed, but somebody who adds it only
 // makes a receiver do less, and somebody who removes it changes nothing.
 func (v *Verifier) VerifyRequest(r *http.Request) (Event, error) {
-	if err := v.scheme.checkPresent(r.Header); err != nil {
+	if err := checkPresent(v.rules, r.Header); err != nil {
 		return Event{}, err
 	}
 	body, err := readBody(r, v.maxBody)
@@ -296,14 +236,12 @@ func (*emptyOrRead) Error() string {
 
 func (*emptyOrRead) Is(target error) bool { return target == ErrSignature || target == ErrBodyConsumed }
 
-// checkPresent refuses a request that lacks a header of s.
-func (s Scheme) checkPresent(header http.Header) error {
-	if s.header == "" {
-		_, _, _, err := standardHeaders(header)
-		return err
-	}
-	if _, ok := single(header, s.header); !ok {
-		return ErrMissingHeader
+// checkPresent refuses a request that lacks a header of r.
+func checkPresent(r rules, header http.Header) error {
+	for _, name := range r.headers() {
+		if _, ok := single(header, name); !ok {
+			return ErrMissingHeader
+		}
 	}
 	return nil
 }
@@ -314,7 +252,7 @@ func (v *Verifier) parse(body []byte, header http.Header) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	if v.scheme.header == "" && header.Get(headerID) != e.ID {
+	if id, ok := v.rules.signedID(header); ok && id != e.ID {
 		return Event{}, fmt.Errorf("%w: its id is not the one in the header webhook-id", ErrMalformedEvent)
 	}
 	e.Test = e.Test || header.Get(headerTest) == "1"
