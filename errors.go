@@ -143,6 +143,14 @@ func (e *ValidationError) orNil() error {
 	return e
 }
 
+// invalidSettings makes the ValidationError of what is wrong with a configuration, nil if
+// nothing is.
+func invalidSettings(s check.Settings) error {
+	var v ValidationError
+	v.addAll(s)
+	return v.orNil()
+}
+
 // URLError says why an endpoint's URL is refused. It is [ErrInvalidArgument]
 // for errors.Is and shows nothing of the URL, which may hold a password.
 type URLError struct {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q Endpoint
 }
 
 func pageLimit(limit int) (int, error) {
-	defaultTo(&limit, 100)
+	limit = cmp.Or(limit, 100)
 	if limit < 1 || limit > 1000 {
 		return 0, invalid("Limit", "must lie between 1 and 1,000")
 	}
@@ -245,7 +246,8 @@ func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (End
 // [ErrUnreadable], unless Overlap is -1, which replaces them; the default for the
 // new secret is then one made by [NewSecret].
 func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
-	defaultTo(&p.Overlap, e.cfg.SecretOverlap)
+	var s check.Settings
+	check.OrOff(&s, "Overlap", &p.Overlap, e.cfg.SecretOverlap)
 	fresh := p.Secret.IsZero()
 	var v ValidationError
 	if !fresh {
@@ -253,9 +255,7 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 			return Secret{}, err
 		}
 	}
-	if p.Overlap < -1 {
-		v.add("Overlap", "must not be negative, except -1 for none")
-	}
+	v.addAll(s)
 	if err := v.orNil(); err != nil {
 		return Secret{}, err
 	}

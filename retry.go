@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // RetryPolicy decides when a failed delivery is attempted again. It must be
@@ -94,11 +96,9 @@ type DisablePolicy struct {
 	IgnoreGone bool
 }
 
-func (p *DisablePolicy) complete(v *ValidationError) {
-	orOff(v, "Disable.After", &p.After, 10)
-	if p.MinFailing < 0 {
-		v.add("Disable.MinFailing", "must not be negative")
-	}
+func (p *DisablePolicy) complete(s *check.Settings) {
+	check.OrOff(s, "Disable.After", &p.After, 10)
+	check.Positive(s, "Disable.MinFailing", &p.MinFailing, 0)
 }
 
 // storeBackOff is the pause after errors of the store: 100 ms, growing to 5 s,

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/httpsend"
 	"github.com/ringyo-ai/webhook/internal/redact"
@@ -268,27 +269,17 @@ func (cfg *HTTPConfig) sending() httpsend.Config {
 
 // fill puts the defaults into cfg, whose slices and pointers become its own.
 func (cfg *HTTPConfig) fill() error {
-	var wrong []FieldError
-	duration := func(name string, d *time.Duration, def time.Duration) {
-		if *d < 0 {
-			wrong = append(wrong, FieldError{name, "is negative"})
-		}
-		if *d == 0 {
-			*d = def
-		}
-	}
+	var s check.Settings
 	number := func(name string, n *int, def, highest int) {
-		if *n < -1 || *n > highest {
-			wrong = append(wrong, FieldError{name, fmt.Sprintf("is not within -1 to %d", highest)})
-		}
-		if *n == 0 {
-			*n = def
+		check.OrOff(&s, name, n, def)
+		if *n > highest {
+			s.Fail(name, fmt.Sprintf("must be at most %d", highest))
 		}
 	}
 	prefixes := func(name string, list *[]netip.Prefix) {
 		for i, p := range *list {
 			if text := egress.CheckPrefix(p); text != "" {
-				wrong = append(wrong, FieldError{fmt.Sprintf("%s[%d]", name, i), text})
+				s.Fail(fmt.Sprintf("%s[%d]", name, i), text)
 			}
 		}
 		*list = append([]netip.Prefix(nil), *list...)
@@ -296,25 +287,20 @@ func (cfg *HTTPConfig) fill() error {
 	prefixes("AllowPrefixes", &cfg.AllowPrefixes)
 	prefixes("DenyPrefixes", &cfg.DenyPrefixes)
 	if slices.Contains(cfg.AllowPorts, 0) {
-		wrong = append(wrong, FieldError{"AllowPorts", "holds the port 0"})
+		s.Fail("AllowPorts", "holds the port 0")
 	}
 	cfg.AllowPorts = slices.Clone(cfg.AllowPorts)
-	duration("ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
-	duration("ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
-	duration("Timeout", &cfg.Timeout, 10*time.Second)
-	duration("ConnMaxIdleTime", &cfg.ConnMaxIdleTime, 4*time.Second)
-	if cfg.ConnMaxLifetime != -1 {
-		duration("ConnMaxLifetime", &cfg.ConnMaxLifetime, 5*time.Minute)
-	}
+	check.Positive(&s, "ConnectTimeout", &cfg.ConnectTimeout, 3*time.Second)
+	check.Positive(&s, "ResponseTimeout", &cfg.ResponseTimeout, 5*time.Second)
+	check.Positive(&s, "Timeout", &cfg.Timeout, 10*time.Second)
+	check.Positive(&s, "ConnMaxIdleTime", &cfg.ConnMaxIdleTime, 4*time.Second)
+	check.OrOff(&s, "ConnMaxLifetime", &cfg.ConnMaxLifetime, 5*time.Minute)
 	number("ResponseExcerpt", &cfg.ResponseExcerpt, 1024, maxResponseBody)
 	number("MaxIdle", &cfg.MaxIdle, 1000, 1_000_000)
 	if cfg.TLS != nil && cfg.TLS.ServerName != "" {
-		wrong = append(wrong, FieldError{"TLS.ServerName", "must be empty; it is the host of each URL"})
+		s.Fail("TLS.ServerName", "must be empty; it is the host of each URL")
 	}
-	if len(wrong) > 0 {
-		return &ValidationError{Fields: wrong}
-	}
-	return nil
+	return invalidSettings(s)
 }
 
 // CheckURL returns a [*URLError] when raw cannot be an endpoint's URL. It

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // The defaults of [VerifierConfig]. The tolerance is that of the Standard
@@ -104,29 +106,19 @@ type Verifier struct {
 // [*ValidationError].
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	r := cfg.Scheme.orDefault()
-	wrong := secretProblems(r, cfg.Secrets)
-	if cfg.Tolerance < -1 {
-		wrong = append(wrong, FieldError{"Tolerance", "must be positive, 0 (5 minutes) or -1 (off)"})
+	s := secretProblems(r, cfg.Secrets)
+	check.OrOff(&s, "Tolerance", &cfg.Tolerance, defaultTolerance)
+	check.OrOff(&s, "MaxBody", &cfg.MaxBody, defaultMaxBody)
+	if err := invalidSettings(s); err != nil {
+		return nil, err
 	}
-	if cfg.MaxBody < -1 {
-		wrong = append(wrong, FieldError{"MaxBody", "must be positive, 0 (2 MiB) or -1 (no limit)"})
+	if cfg.MaxBody == -1 {
+		cfg.MaxBody = math.MaxInt64
 	}
-	if len(wrong) > 0 {
-		return nil, &ValidationError{Fields: wrong}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
 	}
 	v := &Verifier{tolerance: cfg.Tolerance, clock: cfg.Clock, rules: r, maxBody: cfg.MaxBody}
-	if v.tolerance == 0 {
-		v.tolerance = defaultTolerance
-	}
-	if v.clock == nil {
-		v.clock = time.Now
-	}
-	switch v.maxBody {
-	case 0:
-		v.maxBody = defaultMaxBody
-	case -1:
-		v.maxBody = math.MaxInt64
-	}
 	v.storeSecrets(cfg.Secrets)
 	return v, nil
 }
@@ -134,8 +126,8 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 // SetSecrets replaces the secrets, for a rotation without a restart. It refuses
 // what [NewVerifier] refuses, and then changes nothing.
 func (v *Verifier) SetSecrets(secrets ...Secret) error {
-	if wrong := secretProblems(v.rules, secrets); len(wrong) > 0 {
-		return &ValidationError{Fields: wrong}
+	if err := invalidSettings(secretProblems(v.rules, secrets)); err != nil {
+		return err
 	}
 	v.storeSecrets(secrets)
 	return nil
@@ -147,19 +139,19 @@ func (v *Verifier) storeSecrets(secrets []Secret) {
 }
 
 // secretProblems lists the secrets that r cannot verify with.
-func secretProblems(r rules, secrets []Secret) (wrong []FieldError) {
+func secretProblems(r rules, secrets []Secret) (s check.Settings) {
 	if len(secrets) == 0 {
-		wrong = append(wrong, FieldError{"Secrets", "is required: one secret at least"})
+		s.Fail("Secrets", "is required: one secret at least")
 	}
 	for i, sec := range secrets {
 		switch field := fmt.Sprintf("Secrets[%d]", i); {
 		case sec.IsZero():
-			wrong = append(wrong, FieldError{field, "is the zero Secret"})
+			s.Fail(field, "is the zero Secret")
 		case !r.takes(sec.key.load().kind):
-			wrong = append(wrong, FieldError{field, notOfScheme})
+			s.Fail(field, notOfScheme)
 		}
 	}
-	return wrong
+	return s
 }
 
 // Verify checks one request like the function [Verify], with the verifier's

@@ -1,12 +1,14 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/heartbeat"
 	"github.com/ringyo-ai/webhook/internal/hookrun"
 	"github.com/ringyo-ai/webhook/internal/lanes"
@@ -228,9 +230,9 @@ func New(cfg Config) (*Engine, error) {
 
 // complete fills in defaults and checks everything.
 func (c *Config) complete() error {
-	var v ValidationError
+	var s check.Settings
 	if c.Store == nil {
-		v.add("Store", "is required: memstore.New() or sqlstore.New(…)")
+		s.Fail("Store", "is required: memstore.New() or sqlstore.New(…)")
 	}
 	if c.Transport == nil {
 		t, err := NewHTTPTransport(HTTPConfig{})
@@ -248,54 +250,31 @@ func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	defaultTo(&c.Jitter, 0.1)
+	c.Jitter = cmp.Or(c.Jitter, 0.1)
 	if c.Jitter != -1 && (c.Jitter < 0 || c.Jitter > 1) {
-		v.add("Jitter", "must lie between 0 and 1, or be -1 for none")
+		s.Fail("Jitter", "must lie between 0 and 1, or be -1 for none")
 	}
-	c.Disable.complete(&v)
-	positive(&v, "Concurrency", &c.Concurrency, 64)
-	positive(&v, "PerEndpoint", &c.PerEndpoint, 4)
-	positive(&v, "AttemptTimeout", &c.AttemptTimeout, 10*time.Second)
-	positive(&v, "StoreTimeout", &c.StoreTimeout, 10*time.Second)
-	positive(&v, "PollInterval", &c.PollInterval, time.Second)
-	positive(&v, "PurgeInterval", &c.PurgeInterval, time.Hour)
-	positive(&v, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
-	positive(&v, "MaxSecrets", &c.MaxSecrets, signature.MaxEd25519)
+	c.Disable.complete(&s)
+	check.Positive(&s, "Concurrency", &c.Concurrency, 64)
+	check.Positive(&s, "PerEndpoint", &c.PerEndpoint, 4)
+	check.Positive(&s, "AttemptTimeout", &c.AttemptTimeout, 10*time.Second)
+	check.Positive(&s, "StoreTimeout", &c.StoreTimeout, 10*time.Second)
+	check.Positive(&s, "PollInterval", &c.PollInterval, time.Second)
+	check.Positive(&s, "PurgeInterval", &c.PurgeInterval, time.Hour)
+	check.Positive(&s, "SecretOverlap", &c.SecretOverlap, 24*time.Hour)
+	check.Positive(&s, "MaxSecrets", &c.MaxSecrets, signature.MaxEd25519)
 	if c.MaxSecrets > signature.MaxEd25519 {
-		v.add("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", signature.MaxEd25519))
+		s.Fail("MaxSecrets", fmt.Sprintf("must be at most %d: receivers try no more signatures of keys", signature.MaxEd25519))
 	}
-	orOff(&v, "StopTimeout", &c.StopTimeout, 8*time.Second)
-	orOff(&v, "Retention", &c.Retention, 30*24*time.Hour)
-	orOff(&v, "MaxInMemory", &c.MaxInMemory, 32<<20)
-	orOff(&v, "MaxPayload", &c.MaxPayload, defaultMaxPayload)
-	orOff(&v, "MaxEndpoints", &c.MaxEndpoints, 100)
+	check.OrOff(&s, "StopTimeout", &c.StopTimeout, 8*time.Second)
+	check.OrOff(&s, "Retention", &c.Retention, 30*24*time.Hour)
+	check.OrOff(&s, "MaxInMemory", &c.MaxInMemory, 32<<20)
+	check.OrOff(&s, "MaxPayload", &c.MaxPayload, defaultMaxPayload)
+	check.OrOff(&s, "MaxEndpoints", &c.MaxEndpoints, 100)
 	least := 2*c.AttemptTimeout + c.StoreTimeout
-	defaultTo(&c.Lease, max(60*time.Second, least))
+	c.Lease = cmp.Or(c.Lease, max(60*time.Second, least))
 	if c.Lease < least {
-		v.add("Lease", "must cover two AttemptTimeouts and one StoreTimeout, here "+least.String())
+		s.Fail("Lease", "must cover two AttemptTimeouts and one StoreTimeout, here "+least.String())
 	}
-	return v.orNil()
-}
-
-func defaultTo[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-// positive fills in the default of a field that must be above zero.
-func positive[T int | time.Duration](v *ValidationError, name string, field *T, value T) {
-	defaultTo(field, value)
-	if *field < 0 {
-		v.add(name, "must not be negative")
-	}
-}
-
-// orOff fills in the default of a field that -1 switches off.
-func orOff[T int | time.Duration](v *ValidationError, name string, field *T, value T) {
-	defaultTo(field, value)
-	if *field < -1 {
-		v.add(name, "must not be negative, except -1 for none")
-	}
+	return invalidSettings(s)
 }

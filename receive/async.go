@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -52,18 +53,13 @@ var (
 	errCutOff = errors.New("webhook: Shutdown or the lease ended before a worker was free")
 )
 
-// withDefaults returns a copy: the caller's own stays as it is.
-func (c AsyncConfig) withDefaults() *AsyncConfig {
-	if c.Queue == 0 {
-		c.Queue = 512
-	}
-	if c.Workers == 0 {
-		c.Workers = 8
-	}
+// fill fills in the defaults and notes in s what is wrong.
+func (c *AsyncConfig) fill(s *check.Settings) {
+	check.Positive(s, "Async.Queue", &c.Queue, 512)
+	check.Positive(s, "Async.Workers", &c.Workers, 8)
 	if c.Retry == nil {
 		c.Retry = webhook.DefaultRetry()
 	}
-	return &c
 }
 
 // enqueue takes on an event that has passed the gate.

@@ -1,11 +1,13 @@
 package receive
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -63,35 +65,21 @@ type Config struct {
 // complete fills in the defaults and adds its own findings to those of
 // NewVerifier.
 func (c *Config) complete(verifierErr error) error {
-	bad := c.problems()
+	own := c.fill()
 	var v *webhook.ValidationError
 	if errors.As(verifierErr, &v) {
-		bad = append(v.Fields, bad...)
-	} else if verifierErr != nil {
+		return invalid(v.Fields, own)
+	}
+	if verifierErr != nil {
 		return verifierErr
 	}
-	if bad != nil {
-		return &webhook.ValidationError{Fields: bad}
+	if len(own) > 0 {
+		return invalid(nil, own)
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	c.Logger = safe.Logger(c.Logger)
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = 10 * time.Second
-	}
-	if c.Lease == 0 {
-		c.Lease = time.Minute
-		if c.Async != nil {
-			c.Lease = 15 * time.Minute
-		}
-	}
-	if c.Async != nil {
-		c.Async = c.Async.withDefaults()
-	}
+	c.Logger = safe.Logger(cmp.Or(c.Logger, slog.Default()))
 	if c.Deduper != nil {
 		return nil
 	}
@@ -100,21 +88,27 @@ func (c *Config) complete(verifierErr error) error {
 	return err
 }
 
-func (c *Config) problems() (bad []webhook.FieldError) {
-	if c.Lease < 0 {
-		bad = append(bad, webhook.FieldError{Field: "Lease", Problem: "must not be negative"})
+// fill fills in the defaults of what is counted and timed. The caller's AsyncConfig stays
+// as it is.
+func (c *Config) fill() (s check.Settings) {
+	lease := time.Minute
+	if c.Async != nil {
+		lease = 15 * time.Minute
+		async := *c.Async
+		c.Async = &async
 	}
-	if c.ReadTimeout < -1 {
-		bad = append(bad, webhook.FieldError{Field: "ReadTimeout", Problem: "must be positive, 0 (10 seconds) or -1 (none)"})
+	check.Positive(&s, "Lease", &c.Lease, lease)
+	check.OrOff(&s, "ReadTimeout", &c.ReadTimeout, 10*time.Second)
+	if c.Async != nil {
+		c.Async.fill(&s)
 	}
-	if c.Async == nil {
-		return bad
+	return s
+}
+
+// invalid makes the ValidationError of some fields and of what is wrong with others.
+func invalid(fields []webhook.FieldError, s check.Settings) error {
+	for _, p := range s {
+		fields = append(fields, webhook.FieldError(p))
 	}
-	if c.Async.Queue < 0 {
-		bad = append(bad, webhook.FieldError{Field: "Async.Queue", Problem: "must not be negative"})
-	}
-	if c.Async.Workers < 0 {
-		bad = append(bad, webhook.FieldError{Field: "Async.Workers", Problem: "must not be negative"})
-	}
-	return bad
+	return &webhook.ValidationError{Fields: fields}
 }

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -69,30 +70,17 @@ type handledMark struct {
 // NewMemoryDeduper makes an empty MemoryDeduper. All mistakes in cfg come back in
 // one [*webhook.ValidationError].
 func NewMemoryDeduper(cfg MemoryDeduperConfig) (*MemoryDeduper, error) {
-	var bad []webhook.FieldError
-	if cfg.Window < 0 {
-		bad = append(bad, webhook.FieldError{Field: "Window", Problem: "must not be negative"})
-	}
-	if cfg.MaxEvents < 0 {
-		bad = append(bad, webhook.FieldError{Field: "MaxEvents", Problem: "must not be negative"})
-	}
-	if bad != nil {
-		return nil, &webhook.ValidationError{Fields: bad}
+	var s check.Settings
+	check.Positive(&s, "Window", &cfg.Window, 24*time.Hour)
+	check.Positive(&s, "MaxEvents", &cfg.MaxEvents, 250_000)
+	if len(s) > 0 {
+		return nil, invalid(nil, s)
 	}
 	d := &MemoryDeduper{
-		window: cfg.Window, max: cfg.MaxEvents, logger: cfg.Logger, clock: cfg.Clock,
-		marks: make(map[markID]memoryMark),
+		window: cfg.Window, max: cfg.MaxEvents, clock: cfg.Clock,
+		logger: safe.Logger(cmp.Or(cfg.Logger, slog.Default())),
+		marks:  make(map[markID]memoryMark),
 	}
-	if d.window == 0 {
-		d.window = 24 * time.Hour
-	}
-	if d.max == 0 {
-		d.max = 250_000
-	}
-	if d.logger == nil {
-		d.logger = slog.Default()
-	}
-	d.logger = safe.Logger(d.logger)
 	if d.clock == nil {
 		d.clock = time.Now
 	}
