@@ -91,7 +91,7 @@ type lane[J any] struct {
 	until    time.Time // nothing new before, since it did not respond in time
 	hold     time.Time // nothing new before, since it cannot be sent, or not be recorded
 	withheld bool      // hold is since it cannot be sent
-	backlog  bool      // a store had more than there was room for
+	backlog  bool      // a store had more for this endpoint than there was room for: room is worth a nudge
 	answered time.Time // latest response
 	last     time.Time // end of the latest attempt
 	ready    bool      // in a ring of its account

@@ -14,7 +14,7 @@ import (
 type Table struct {
 	poll   time.Duration
 	signal chan struct{} // capacity 1: ends Wait
-	more   atomic.Bool   // there may be more than was brought last; each emit looks at it
+	more   atomic.Bool   // asking may bring something, for whatever endpoint; each emit looks at it
 
 	mu         sync.Mutex
 	askAt      time.Time // when to ask though nothing is known of
