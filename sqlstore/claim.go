@@ -93,7 +93,13 @@ func (c *claim) run(ctx context.Context, anywhere bool) (err error) {
 			return err
 		}
 	}
-	err = s.view(ctx, func(t *txn) error {
+	return c.pursue(ctx)
+}
+
+// pursue chooses among what was seen, leases that and reads it.
+func (c *claim) pursue(ctx context.Context) error {
+	s := c.s
+	err := s.view(ctx, func(t *txn) error {
 		c.restart()
 		return c.choose(ctx, t)
 	})

@@ -156,8 +156,19 @@ func (p *preparedSet) add(ctx context.Context, db *sql.DB, texts []string) {
 	}
 }
 
+// pool is what a single statement runs on.
+func (s *Store) pool() Tx {
+	if s.within != nil {
+		return s.within
+	}
+	return s.db
+}
+
 // onConn runs f, whose statements are transactions of their own, on one connection.
 func (s *Store) onConn(ctx context.Context, f func(*txn) error) error {
+	if s.within != nil {
+		return f(&txn{s: s, q: s.within})
+	}
 	return sqldb.OnConn(ctx, s.db, func(q sqldb.Tx) error { return f(&txn{s: s, q: q}) })
 }
 
@@ -165,7 +176,7 @@ func (s *Store) onConn(ctx context.Context, f func(*txn) error) error {
 // can run again after an error.
 func (s *Store) read(ctx context.Context, f func(*txn) error) error {
 	return s.again(ctx, func() error {
-		if !s.dialect.prepare {
+		if !s.dialect.prepare || s.within != nil {
 			return s.onConn(ctx, f)
 		}
 		t := &txn{s: s, q: s.db, pooled: true}
@@ -178,7 +189,7 @@ func (s *Store) read(ctx context.Context, f func(*txn) error) error {
 // view is read for several statements. On SQLite they share a connection and a
 // transaction, which is much of what a small statement costs there.
 func (s *Store) view(ctx context.Context, f func(*txn) error) error {
-	if !s.dialect.oneWriter {
+	if !s.dialect.oneWriter || s.within != nil {
 		return s.read(ctx, f)
 	}
 	return s.again(ctx, func() error {
@@ -198,6 +209,9 @@ func (s *Store) view(ctx context.Context, f func(*txn) error) error {
 
 // snapshot is read where all of what f reads is of one moment.
 func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
+	if s.within != nil {
+		return s.onConn(ctx, f)
+	}
 	begin := sqldb.BeginSnapshot
 	if s.dialect.oneWriter {
 		begin = sqldb.BeginAny
@@ -214,6 +228,9 @@ func (s *Store) snapshot(ctx context.Context, f func(*txn) error) error {
 // write runs f in a transaction and commits it. f can run again after a
 // conflict with another transaction, so it has to begin from nothing each time.
 func (s *Store) write(ctx context.Context, f func(*txn) error) error {
+	if s.within != nil {
+		return s.onConn(ctx, f)
+	}
 	if err := s.meet(ctx, s.db); err != nil {
 		return err
 	}

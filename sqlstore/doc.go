@@ -10,7 +10,8 @@
 //
 // [Store.Migrate] makes or updates the tables, [Migrations] returns the migrations
 // for another tool, and [Store.Validate] reports whether the tables are those that
-// this version needs. An event's payload is stored once, as bytes. What is
+// this version needs and whether this program can deliver with them, which it tries in
+// a transaction that it rolls back. An event's payload is stored once, as bytes. What is
 // unfinished has a row in a small queue table besides its row in the log, so that
 // the cost of every hot statement depends on its batch alone: none of them reads
 // waiting retries, the backlog of a full endpoint, or history.

@@ -44,7 +44,8 @@ var ErrSchema = errors.New("sqlstore: the schema is not the one that is needed")
 // wait. On PostgreSQL and SQLite all of it happens or nothing; MySQL commits
 // each statement, and a migration that was cut off is taken up again by the next
 // call. The user needs the right to create tables and indexes. It fails with a
-// [*ServerError] or a [*SettingError] where the store could not work afterwards.
+// [*ServerError], a [*SettingError] or a [*TrialError] where the store could not work
+// afterwards.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.ask(ctx, s.db); err != nil {
 		return s.failed("migrate", ranOut(ctx, err))
@@ -52,15 +53,23 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.checkSettings(ctx); err != nil {
 		return s.failed("migrate", ranOut(ctx, err))
 	}
+	err := s.migrateAlone(ctx)
+	switch {
+	case err == nil:
+		return s.try(ctx)
+	case errors.Is(err, ErrSchema):
+		return err
+	}
+	return fmt.Errorf("sqlstore: migrate (the SQL to run by hand is in Migrations(%v)): %w", s.dialect.name, err)
+}
+
+// migrateAlone keeps all others from migrating meanwhile.
+func (s *Store) migrateAlone(ctx context.Context) error {
 	if s.writer != nil {
 		s.writer <- struct{}{}
 		defer func() { <-s.writer }()
 	}
-	err := sqldb.Exclusive(ctx, s.db, s.dialect.kind, s.prefix, func(q sqldb.Tx) error { return s.migrate(ctx, q) })
-	if err != nil && !errors.Is(err, ErrSchema) {
-		return fmt.Errorf("sqlstore: migrate (the SQL to run by hand is in Migrations(%v)): %w", s.dialect.name, err)
-	}
-	return err
+	return sqldb.Exclusive(ctx, s.db, s.dialect.kind, s.prefix, func(q sqldb.Tx) error { return s.migrate(ctx, q) })
 }
 
 // MigrateTx is Migrate in a transaction of the caller, for PostgreSQL and
@@ -119,13 +128,15 @@ func (s *Store) wrongVersion(have int) error {
 	return nil
 }
 
-// Validate checks, without changing anything, that the database is one that the store
-// works on ([*ServerError]) and new enough, that the settings of a connection of the pool
-// let it deliver ([*SettingError]; what is only risky, such as a journal that can lose the
-// last commits, goes to Options.Logger), that the tables are of [SchemaVersion], and that all endpoints can be read: their
-// secrets open with Options.Keys, and nothing of their rows is damaged. Those that
-// cannot are listed in an [*UnreadableError], with which a process can start all
-// the same: the others' deliveries are sent. It reads all endpoints, in portions.
+// Validate checks, without leaving anything changed, that the database is one that the
+// store works on ([*ServerError]) and new enough, that the settings of a connection of the
+// pool let it deliver ([*SettingError]; what is only risky, such as a journal that can lose
+// the last commits, goes to Options.Logger), that the tables are of [SchemaVersion], that
+// delivering works, which it tries in a transaction that is rolled back ([*TrialError]), and
+// that all endpoints can be read: their secrets open with Options.Keys, and nothing of
+// their rows is damaged. Those that cannot are listed in an [*UnreadableError], with which
+// a process can start all the same: the others' deliveries are sent. It reads all
+// endpoints, in portions.
 func (s *Store) Validate(ctx context.Context) error {
 	if err := s.ask(ctx, s.db); err != nil {
 		return s.failed("validate", ranOut(ctx, err))
@@ -143,6 +154,9 @@ func (s *Store) Validate(ctx context.Context) error {
 	}
 	if err != nil {
 		return s.failed("validate", err)
+	}
+	if err := s.try(ctx); err != nil {
+		return err
 	}
 	return s.unreadable(ctx)
 }

@@ -79,7 +79,7 @@ func enqueueAtOnce(ctx context.Context, s *Store, in *intake) (done bool, err er
 	case err != nil:
 		return false, err
 	}
-	in.handOff(ctx, &txn{s: s, q: s.db})
+	in.handOff(ctx, &txn{s: s, q: s.pool()})
 	return true, nil
 }
 

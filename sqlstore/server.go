@@ -37,7 +37,12 @@ func afterCommit(err error) error {
 
 // again repeats f while another transaction is in its way, and on another connection
 // if that is at fault.
-func (s *Store) again(ctx context.Context, f func() error) error { return sqldb.Again(ctx, s.db, f) }
+func (s *Store) again(ctx context.Context, f func() error) error {
+	if s.within != nil {
+		return f()
+	}
+	return sqldb.Again(ctx, s.db, f)
+}
 
 // parting is the context of tidying up after a failure.
 func parting(ctx context.Context) (context.Context, context.CancelFunc) { return sqldb.Parting(ctx) }

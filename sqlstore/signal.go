@@ -15,7 +15,7 @@ func (s *Store) Signal(ctx context.Context) error {
 	if s.notify == "" {
 		return errors.ErrUnsupported
 	}
-	_, err := s.db.ExecContext(ctx, s.notify)
+	_, err := s.pool().ExecContext(ctx, s.notify)
 	return s.failed("signal", err)
 }
 

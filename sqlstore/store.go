@@ -64,6 +64,7 @@ type Store struct {
 	log     *slog.Logger // of the options
 	met     atomic.Bool  // the database is one that the store can use
 
+	within   Tx            // all of it happens in this transaction, of a trial; nil otherwise
 	writer   chan struct{} // held while writing, by dialects with one writer
 	prepared preparedSet
 

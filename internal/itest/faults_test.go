@@ -28,7 +28,9 @@ func TestAReadOnlyDatabaseIsALoudError(t *testing.T) {
 		mustEnqueue(t, s, event("evt_1"))
 		ro, err := sqlstore.New(d.open(t, readOnly(t, s)), d.dialect, nil)
 		require.NoError(t, err)
-		require.NoError(t, ro.Validate(ctx), "reading goes on")
+		require.Error(t, ro.Validate(ctx), "it could not deliver")
+		_, err = ro.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err, "reading goes on")
 
 		_, err = ro.Enqueue(ctx, groups([]webhook.EventRecord{event("evt_2")}))
 		require.Error(t, err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -185,4 +186,27 @@ func ofFields(e, whole error) Kind {
 		return ofSQLite(int(m.Call(nil)[0].Uint()), whole) // #nosec G115 -- 16 bits
 	}
 	return Other
+}
+
+// CodeOf returns the SQLSTATE of an error of PostgreSQL, or the number of one of MySQL,
+// and "" for any other.
+func CodeOf(err error) (code string) {
+	walk(err, func(e error) bool {
+		switch e := e.(type) {
+		case interface{ SQLState() string }:
+			code = e.SQLState()
+		case interface{ Field(byte) string }:
+			code = e.Field('C')
+		default:
+			s := reflect.Indirect(reflect.ValueOf(e))
+			if s.Kind() != reflect.Struct || s.Type().Name() != "MySQLError" {
+				return false
+			}
+			if f := s.FieldByName("Number"); f.IsValid() && f.Kind() == reflect.Uint16 {
+				code = strconv.FormatUint(f.Uint(), 10)
+			}
+		}
+		return code != ""
+	})
+	return code
 }
