@@ -21,7 +21,7 @@ type subscriber struct {
 	id      string
 	status  int
 	pace    webhook.Pace
-	lately  *atomic.Int32 // the pace that this process heard of last; nil: pace
+	lately  *atomic.Int64 // the pace that this process heard of last; nil: pace
 	version int64
 }
 
@@ -219,7 +219,7 @@ func (s *Store) remember(m matches) {
 			for i := range mt.subs {
 				sub := &mt.subs[i]
 				sub.lately = s.paceCell(sub.num)
-				sub.lately.Store(int32(sub.pace))
+				sub.lately.Store(int64(sub.pace))
 			}
 			s.matches.put(t, mt)
 		}
@@ -227,10 +227,10 @@ func (s *Store) remember(m matches) {
 }
 
 // paceCell returns where the pace of an endpoint is remembered.
-func (s *Store) paceCell(num int64) *atomic.Int32 {
+func (s *Store) paceCell(num int64) *atomic.Int64 {
 	cell, ok := s.paces.get(num)
 	if !ok {
-		cell = new(atomic.Int32)
+		cell = new(atomic.Int64)
 		s.paces.put(num, cell)
 	}
 	return cell
@@ -240,7 +240,7 @@ func (s *Store) paceCell(num int64) *atomic.Int32 {
 // remembered.
 func (s *Store) heardPace(num int64, p webhook.Pace) {
 	if cell, ok := s.paces.get(num); ok {
-		cell.Store(int32(p))
+		cell.Store(int64(p))
 	}
 }
 

@@ -104,13 +104,13 @@ func (a *arrays) column() *strings.Builder {
 func (a *arrays) key(k key) {
 	var digits [2 * len(k)]byte
 	hex.Encode(digits[:], k[:])
-	a.column().Write(digits[:])
+	_, _ = a.column().Write(digits[:])
 	a.bytes += len(k)
 }
 
 func (a *arrays) num(n int64) {
 	var digits [20]byte
-	a.column().Write(strconv.AppendInt(digits[:0], n, 10))
+	_, _ = a.column().Write(strconv.AppendInt(digits[:0], n, 10))
 	a.bytes += 8
 }
 

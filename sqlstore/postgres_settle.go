@@ -136,7 +136,8 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	}
 	s.leases.settle(tokens, over)
 	for ; len(written) >= 10; written = written[10:] {
-		s.heardPace(int64(binary.BigEndian.Uint64(written)), webhook.Pace(binary.BigEndian.Uint16(written[8:])))
+		num := int64(binary.BigEndian.Uint64(written)) // #nosec G115 -- int8send wrote an int64
+		s.heardPace(num, webhook.Pace(binary.BigEndian.Uint16(written[8:])))
 	}
 	return rest, nil
 }

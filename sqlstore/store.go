@@ -73,7 +73,7 @@ type Store struct {
 	targets *cache[int64, cachedTarget]
 	nums    *cache[string, int64] // endpoint id to its number
 	matches *cache[topic, match]
-	paces   *cache[int64, *atomic.Int32] // of the subscribers in matches, by endpoint number
+	paces   *cache[int64, *atomic.Int64] // of the subscribers in matches, by endpoint number
 	start   atomic.Int64                 // where claims without a cursor begin; -1: not chosen yet
 	probed  probeCursor
 	moved   atomic.Int64   // the endpoint whose deliveries were moved last
@@ -150,7 +150,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 		targets: newCache[int64, cachedTarget](cachedTargets),
 		nums:    newCache[string, int64](cachedNums),
 		matches: newCache[topic, match](cachedMatches),
-		paces:   newCache[int64, *atomic.Int32](cachedNums),
+		paces:   newCache[int64, *atomic.Int64](cachedNums),
 	}
 	s.start.Store(-1)
 	s.unlisted.Store(historyLag) // what processes before this one have left
