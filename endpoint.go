@@ -54,8 +54,10 @@ type Endpoint struct {
 	DisabledReason DisabledReason `json:"disabled_reason,omitempty"`
 	DisabledAt     time.Time      `json:"disabled_at,omitzero"`
 
-	// ConsecutiveFailures counts failures, as the [DisablePolicy] counts them,
-	// since the last success.
+	// ConsecutiveFailures counts, since the last success, what can disable the
+	// endpoint: exhausted deliveries, or failed attempts with
+	// [DisablePolicy].CountAttempts. While a delivery that failed has attempts left
+	// it can be 0 and Status [EndpointFailing].
 	ConsecutiveFailures int       `json:"consecutive_failures"`
 	FailingSince        time.Time `json:"failing_since,omitzero"` // when the first of them was recorded; zero again after a success or enabling
 
@@ -216,12 +218,15 @@ type RotateParams struct {
 	Overlap time.Duration
 }
 
-// EndpointHealth describes how an endpoint is doing.
+// EndpointHealth describes how an endpoint is doing. It prints as a sentence and logs
+// with the host of its URL alone, since the rest can be a secret; encoded as JSON it
+// is whole, for the endpoint's owner.
 type EndpointHealth struct {
 	EndpointID          string         `json:"endpoint_id"`
+	URL                 string         `json:"url"`
 	Status              EndpointStatus `json:"status"`
 	DisabledReason      DisabledReason `json:"disabled_reason,omitempty"`
-	ConsecutiveFailures int            `json:"consecutive_failures"`
+	ConsecutiveFailures int            `json:"consecutive_failures"` // see [Endpoint.ConsecutiveFailures]
 	FailingSince        time.Time      `json:"failing_since,omitzero"`
 	LastTriggeredAt     time.Time      `json:"last_triggered_at,omitzero"`
 	LastSuccessAt       time.Time      `json:"last_success_at,omitzero"`
@@ -229,6 +234,53 @@ type EndpointHealth struct {
 	Pending             int            `json:"pending"`              // deliveries due, waiting for a retry, or in flight
 	Held                int            `json:"held"`                 // deliveries waiting for the endpoint to be enabled
 	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
+
+	// LastFailure is the latest failed attempt, as [Engine.ListAttempts] returns it
+	// but without ResponseBody; zero if there was none. While an endpoint is busy it
+	// may lag by up to 10 s, but never behind the one that disabled it. It stays
+	// after a success: compare LastSuccessAt.
+	LastFailure Attempt `json:"last_failure,omitzero"`
+}
+
+// Format prints h as a sentence, and with %#v as a struct.
+func (h EndpointHealth) Format(f fmt.State, verb rune) {
+	if f.Flag('#') {
+		format(f, verb, h.shown())
+		return
+	}
+	_, _ = fmt.Fprintf(f, "endpoint %s at %s: %s", h.EndpointID, redact.Host(h.URL), h.Status)
+	if h.DisabledReason != "" {
+		_, _ = fmt.Fprintf(f, " (%s)", h.DisabledReason)
+	}
+	if l := h.LastFailure; l.Failure != "" {
+		_, _ = fmt.Fprintf(f, ", last failure %s", l.Failure)
+		if l.StatusCode != 0 {
+			_, _ = fmt.Fprintf(f, " %d", l.StatusCode)
+		}
+		_, _ = fmt.Fprintf(f, " of delivery %s at %s", l.DeliveryID, l.At.Format(time.RFC3339))
+	}
+	_, _ = fmt.Fprintf(f, ", %d failures counted towards disabling it, %d deliveries pending, %d held", h.ConsecutiveFailures, h.Pending, h.Held)
+}
+
+// LogValue returns h with the host alone of its URL.
+func (h EndpointHealth) LogValue() slog.Value { return slog.AnyValue(h.shown()) }
+
+func (h EndpointHealth) shown() any {
+	type shown EndpointHealth // without the methods
+	h.URL = redact.Host(h.URL)
+	return shown(h)
+}
+
+// Format prints f with the host alone of its URL.
+func (f EndpointFailures) Format(s fmt.State, verb rune) { format(s, verb, f.shown()) }
+
+// LogValue returns what Format prints.
+func (f EndpointFailures) LogValue() slog.Value { return slog.AnyValue(f.shown()) }
+
+func (f EndpointFailures) shown() any {
+	type shown EndpointFailures // without the methods
+	f.URL = redact.Host(f.URL)
+	return shown(f)
 }
 
 // TestResult is the result of a test event.

@@ -28,7 +28,8 @@ func ExampleHooks() {
 				fmt.Println("attempt:", a.StatusCode, a.Failure)
 			},
 			OnEndpointDisabled: func(_ context.Context, f webhook.EndpointFailures) {
-				fmt.Println("tell", f.AccountID, "that the endpoint was disabled:", f.Disabled)
+				fmt.Println("tell", f.AccountID, "that", f.URL, "was disabled:", f.Disabled)
+				fmt.Println("last failure:", f.LastFailure.StatusCode, f.LastFailure.Failure)
 			},
 		},
 	})
@@ -49,5 +50,6 @@ func ExampleHooks() {
 	}
 	// Output:
 	// attempt: 410 http_status
-	// tell acme that the endpoint was disabled: gone
+	// tell acme that https://example.com/webhooks was disabled: gone
+	// last failure: 410 http_status
 }

@@ -34,11 +34,11 @@ type Hooks struct {
 	// was cancelled because its endpoint was deleted.
 	OnExhausted func(ctx context.Context, d DeliveryInfo)
 	// OnEndpointFailing warns before an endpoint is disabled: when its
-	// consecutive failures reach half and four fifths of the number that
-	// disables it.
+	// consecutive failures, see [Endpoint], reach half and four fifths of the number
+	// that disables it.
 	OnEndpointFailing func(ctx context.Context, f EndpointFailures)
 	// OnEndpointDisabled is called once an endpoint was disabled by its failures
-	// or by responding with 410 Gone. Tell its owner.
+	// or by responding with 410 Gone. Tell its owner: f has all that a letter needs.
 	OnEndpointDisabled func(ctx context.Context, f EndpointFailures)
 
 	// AllowDisable is asked before a failure that counts is recorded, whether

@@ -3,7 +3,9 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"strings"
@@ -248,6 +250,8 @@ func TestHooksReportACommitWhoseResultIsLost(t *testing.T) {
 						OnExhausted: func(context.Context, webhook.DeliveryInfo) { exhausted.Add(1) },
 						OnEndpointDisabled: func(_ context.Context, f webhook.EndpointFailures) {
 							assert.NotEmpty(t, f.Disabled)
+							assert.Equal(t, hookURL, f.URL)
+							assert.NotEmpty(t, f.LastFailure.DeliveryID)
 							disabled.Add(1)
 						},
 					}
@@ -376,4 +380,67 @@ func TestASignalThatFailsOrIsSwitchedOffHarmsNobody(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheLetterAboutADisabledEndpointNeedsNoQuery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const secretURL = "https://hooks.example.com/services/T0/XYZZY?key=XYZZY"
+		var letter webhook.EndpointFailures
+		var log bytes.Buffer
+		r := newRig(t, newSwitch(500).answer, func(c *webhook.Config) {
+			c.Disable.After = 2
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			c.Hooks.OnEndpointDisabled = func(_ context.Context, f webhook.EndpointFailures) { letter = f }
+		})
+		ep := r.endpoint(secretURL)
+		r.start()
+		r.emit(1)
+		time.Sleep(time.Second / 2)
+		h, err := r.EndpointHealth(t.Context(), "acme", ep.ID)
+		require.NoError(t, err)
+		assert.Equal(t, webhook.EndpointFailing, h.Status)
+		assert.Zero(t, h.ConsecutiveFailures, "the delivery has attempts left")
+		assert.Equal(t, 1, h.LastFailure.Number)
+		text := fmt.Sprint(h)
+		assert.Contains(t, text, ": failing, last failure http_status 500 of delivery "+h.LastFailure.DeliveryID)
+		assert.Contains(t, text, ", 0 failures counted towards disabling it, 1 deliveries pending")
+
+		time.Sleep(time.Minute)
+		r.emit(1)
+		time.Sleep(time.Hour)
+		r.stop()
+		assert.Equal(t, secretURL, letter.URL)
+		assert.Equal(t, webhook.DisabledFailing, letter.Disabled)
+		attempts, err := r.ListAttempts(t.Context(), "acme", letter.LastFailure.DeliveryID)
+		require.NoError(t, err)
+		require.Len(t, attempts, 6)
+		want := attempts[5]
+		want.ResponseBody = nil
+		assert.Equal(t, want, letter.LastFailure)
+		assert.Equal(t, 500, want.StatusCode)
+		assert.Equal(t, webhook.FailureHTTPStatus, want.Failure)
+		assert.NotEmpty(t, want.Detail)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryExhausted), 2)
+
+		h, err = r.EndpointHealth(t.Context(), "acme", ep.ID)
+		require.NoError(t, err)
+		assert.Equal(t, secretURL, h.URL)
+		assert.Equal(t, letter.LastFailure, h.LastFailure)
+		assert.Contains(t, log.String(), "host=https://hooks.example.com")
+
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("", "letter", letter, "health", h, "pointers", &letter)
+		slog.New(slog.NewTextHandler(&log, nil)).Info("", "letter", letter, "health", &h)
+		for _, v := range []any{letter, &letter, h, &h, []any{letter, h}, struct{ F webhook.EndpointFailures }{letter}} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+				_, _ = fmt.Fprintf(&log, verb, v)
+			}
+		}
+		assert.NotContains(t, log.String(), "XYZZY")
+		for _, v := range []any{letter, h} {
+			whole, err := json.Marshal(v)
+			require.NoError(t, err)
+			assert.Contains(t, string(whole), secretURL, "what is encoded goes to the owner")
+		}
+	})
 }

@@ -384,6 +384,7 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 	}
 	return EndpointHealth{
 		EndpointID:          r.ID,
+		URL:                 r.URL,
 		Status:              r.Status,
 		DisabledReason:      r.DisabledReason,
 		ConsecutiveFailures: r.ConsecutiveFailures,
@@ -394,6 +395,7 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 		Pending:             q.Ready + q.Waiting + q.Leased,
 		Held:                q.Held,
 		Unreadable:          r.Unreadable,
+		LastFailure:         r.LastFailure,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
 const (
@@ -157,6 +158,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 			failed, err = append(failed, batch[i]), cmp.Or(res.Err, errRefused)
 		}
 	}
+	addURLs(batch, settled.Failing)
 	e.endpointsFailing(settled.Failing)
 	e.unseen(ctx, unseen)
 	return failed, true, err
@@ -201,6 +203,19 @@ func (e *Engine) applied(r *result, res SettleResult) {
 	}
 }
 
+// addURLs sets where the failures were sent: the batch knows it, so that no store has
+// to read it.
+func addURLs(batch []result, failing []EndpointFailures) {
+	for i := range failing {
+		f := &failing[i]
+		for j := range batch {
+			if t := batch[j].Target; t.EndpointID == f.EndpointID && (f.URL == "" || batch[j].DeliveryID == f.LastFailure.DeliveryID) {
+				f.URL = t.URL
+			}
+		}
+	}
+}
+
 // endpointsFailing warns at half and four fifths of the threshold, and reports
 // endpoints that were disabled.
 func (e *Engine) endpointsFailing(all []EndpointFailures) {
@@ -208,7 +223,8 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 	after := e.cfg.Disable.After
 	for _, f := range all {
 		if f.Disabled != "" {
-			e.log.Warn("webhook: an endpoint was disabled", "endpoint", f.EndpointID, "account", f.AccountID, "reason", string(f.Disabled), "failures", f.Failures)
+			e.log.Warn("webhook: an endpoint was disabled", "endpoint", f.EndpointID, "account", f.AccountID, "reason", string(f.Disabled), "failures", f.Failures,
+				"host", redact.Host(f.URL), "delivery", f.LastFailure.DeliveryID, "failure", string(f.LastFailure.Failure), "status", f.LastFailure.StatusCode)
 			if h.OnEndpointDisabled != nil {
 				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointDisabled(ctx, f) })
 			}
@@ -287,7 +303,8 @@ func (e *Engine) disabledSince(ctx context.Context, t *Target, since time.Time) 
 		return nil
 	case err == nil && rec.Status == EndpointInactive && rec.DisabledReason != DisabledManually && rec.DisabledAt.After(since.Add(-clockSlack)):
 		e.endpointsFailing([]EndpointFailures{{
-			EndpointID: t.EndpointID, AccountID: t.AccountID, Failures: rec.ConsecutiveFailures, Disabled: rec.DisabledReason,
+			EndpointID: t.EndpointID, AccountID: t.AccountID, URL: rec.URL, Failures: rec.ConsecutiveFailures,
+			Disabled: rec.DisabledReason, LastFailure: rec.LastFailure,
 		}})
 	}
 	return err

@@ -26,6 +26,10 @@ type EndpointRecord struct {
 	Generation int64            // grows with each update that has Reset, and with each disabling
 	Pace       Pace             // PaceUnknown after an update that has Reset
 	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
+
+	// LastFailure is the latest failed attempt, without its ResponseBody, or zero. It
+	// may lag like LastFailureAt, but not behind a failure that counts or disables.
+	LastFailure Attempt
 }
 
 // Format prints r with the host alone of its URL, and without the values of headers
@@ -299,7 +303,8 @@ type Settlement struct {
 	Attempt *Attempt
 
 	// Counts adds one to the endpoint's consecutive failures, if Generation is
-	// still the endpoint's. Delivered sets them to zero by itself.
+	// still the endpoint's. It comes with an Attempt. Delivered sets them to zero by
+	// itself.
 	Counts bool
 	// DisableAfter is the number of consecutive failures that disables the
 	// endpoint; 0 holds disabling back, without forgetting the failure.
@@ -349,13 +354,15 @@ type SettleResult struct {
 }
 
 // EndpointFailures reports an endpoint whose failures a Settle call counted, or
-// that it disabled.
+// that it disabled. It prints and logs with the host alone of its URL.
 type EndpointFailures struct {
-	EndpointID string
-	AccountID  string
-	Failures   int            // consecutive failures now
-	Added      int            // how many of them this call added
-	Disabled   DisabledReason // set when this very call disabled it
+	EndpointID  string
+	AccountID   string
+	URL         string         // where LastFailure was sent; a Store leaves it empty
+	Failures    int            // consecutive failures now, see [Endpoint.ConsecutiveFailures]
+	Added       int            // how many of them this call added
+	Disabled    DisabledReason // set when this very call disabled it
+	LastFailure Attempt        // of the endpoint after this call, see [EndpointRecord]
 }
 
 // Settled is the result of [Queue.Settle].

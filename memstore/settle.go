@@ -20,6 +20,9 @@ func (s *Store) Settle(ctx context.Context, batch []webhook.Settlement) (webhook
 	for i := range batch {
 		b.out.Results[i] = b.one(&batch[i])
 	}
+	for ep, i := range b.failing {
+		b.out.Failing[i].LastFailure = ep.rec.LastFailure
+	}
 	return b.out, nil
 }
 
@@ -45,7 +48,7 @@ func (b *settling) one(st *webhook.Settlement) webhook.SettleResult {
 	b.outcome(d, st)
 	if ep := d.ep; !ep.deleted && ep.rec.Generation == st.Generation {
 		b.s.told(ep, st, b.now)
-		b.count(ep, st)
+		b.count(ep, d, st)
 	}
 	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.phase.status()}
 }
@@ -89,7 +92,7 @@ func (b *settling) outcome(d *delivery, st *webhook.Settlement) {
 }
 
 // count applies the result to its endpoint, whose generation it is of.
-func (b *settling) count(ep *endpoint, st *webhook.Settlement) {
+func (b *settling) count(ep *endpoint, d *delivery, st *webhook.Settlement) {
 	r := &ep.rec
 	if st.Attempt != nil && st.Outcome != webhook.OutcomeReleased {
 		r.LastTriggeredAt = b.now
@@ -104,6 +107,8 @@ func (b *settling) count(ep *endpoint, st *webhook.Settlement) {
 	}
 	if st.Attempt != nil && st.Outcome != webhook.OutcomeReleased {
 		r.LastFailureAt = b.now
+		r.LastFailure = d.log[len(d.log)-1]
+		r.LastFailure.ResponseBody = nil
 		if ep.active() {
 			r.Status = webhook.EndpointFailing
 		}

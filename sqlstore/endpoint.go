@@ -422,11 +422,12 @@ const (
 	partMetadata = "metadata"
 	partHeaders  = "headers"
 	partSecrets  = "secrets"
+	partFailure  = "last_failure"
 )
 
 // scanEndpoint reads endpointColumns. What cannot be read is named in Unreadable.
 func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
-	var reason string
+	var reason, failed string
 	var status int
 	var pace int
 	var disabled, since, triggered, success, failure, paused, created, updated int64
@@ -435,7 +436,7 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	names := endpointColumns[strings.IndexByte(endpointColumns, ',')+1:]
 	dst := columnsOf(&bad, names, &r.ID, &r.AccountID, &r.URL, &e.row.events, &r.Description, &e.row.metadata, &e.row.headers, &e.row.secrets,
 		&status, &r.Version, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
-		&triggered, &success, &failure, &pace, &paused, &created, &updated)
+		&triggered, &success, &failure, &failed, &pace, &paused, &created, &updated)
 	if err := row.Scan(append([]any{&e.num}, dst...)...); err != nil {
 		return e, err
 	}
@@ -452,6 +453,9 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	bad.add(partHeaders, err)
 	bad.add(partEvents, fromJSON(e.row.events, &r.Events))
 	bad.add(partMetadata, fromJSON(e.row.metadata, &r.Metadata))
-	r.Unreadable, e.bad = bad.parts, bad.err(r.ID)
+	e.bad = bad.err(r.ID)
+	r.LastFailure, err = readLastFailure(failed)
+	bad.add(partFailure, err) // no request needs it
+	r.Unreadable = bad.parts
 	return e, nil
 }

@@ -21,6 +21,7 @@ type health struct {
 
 	wanted      webhook.Pace // the latest that a result reported
 	reprobe     bool         // when the next probe is due is to be found out
+	last        *lastFailure // of this call, written with the rest but for no reason of its own
 	added       int          // failures counted by this call
 	disabledNow webhook.DisabledReason
 	listed      bool
@@ -70,7 +71,7 @@ func (b *settling) readHealth(ctx context.Context, t *txn, q *bulk[number], nums
 }
 
 // count applies a result to its endpoint, whose generation it is of.
-func (b *settling) count(h *health, it item) {
+func (b *settling) count(h *health, d *delivery, it item) {
 	logged := it.Attempt != nil && it.Outcome != webhook.OutcomeReleased
 	if logged {
 		b.touch(&h.triggered, h.read.triggered)
@@ -85,6 +86,7 @@ func (b *settling) count(h *health, it item) {
 	}
 	if logged {
 		b.touch(&h.failure, h.read.failure)
+		h.last = lastFailureOf(d, it)
 		if unpaused(h.status) == endpointActive {
 			h.status += endpointFailing - endpointActive
 		}

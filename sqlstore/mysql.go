@@ -167,7 +167,7 @@ func mysqlSQL() statements {
 		select ` + healthColumns + ` from {p}endpoint force index (primary) where num in (%ROWS%) order by num for update`}
 	s.SetHealth = bulk[healthChange]{
 		row: `select ? as status, ? as moving, ? as version, ? as generation, ? as reason, ? as disabled_at,
-			? as failures, ? as since, ? as triggered, ? as success, ? as failure,
+			? as failures, ? as since, ? as triggered, ? as success, ? as failure, ? as failed,
 			? as pace, ? as pauses, ? as paused_until, ? as probe_at, ? as probe_token, ? as num`,
 		sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
@@ -175,6 +175,7 @@ func mysqlSQL() statements {
 			p.generation = x.generation, p.disabled_reason = x.reason, p.disabled_at = x.disabled_at,
 			p.failures = x.failures, p.failing_since = x.since,
 			p.last_triggered_at = x.triggered, p.last_success_at = x.success, p.last_failure_at = x.failure,
+			p.last_failure = coalesce(x.failed, p.last_failure),
 			p.pace = x.pace, p.pauses = x.pauses, p.paused_until = x.paused_until,
 			p.probe_at = x.probe_at, p.probe_token = x.probe_token`,
 	}

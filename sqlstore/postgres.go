@@ -194,12 +194,13 @@ func postgresSQL() statements {
 			generation = x.generation, disabled_reason = x.reason, disabled_at = x.disabled_at,
 			failures = x.failures, failing_since = x.since,
 			last_triggered_at = x.triggered, last_success_at = x.success, last_failure_at = x.failure,
+			last_failure = coalesce(x.failed, p.last_failure),
 			pace = x.pace, pauses = x.pauses, paused_until = x.paused_until, probe_at = x.probe_at, probe_token = x.probe_token
 		from (
 			select * from unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
-				$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-				$12::smallint[], $13::int[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
-			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure,
+				$7::int[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
+				$13::smallint[], $14::int[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+			as x (status, moving, version, generation, reason, disabled_at, failures, since, triggered, success, failure, failed,
 				pace, pauses, paused_until, probe_at, probe_token, num)` + few + `) x
 		where p.num = x.num`}
 	s.SetMoving = bulk[number]{text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}

@@ -333,6 +333,11 @@ func (h healthChange) encode(to encoder) {
 	to.num(h.triggered)
 	to.num(h.success)
 	to.num(h.failure)
+	if h.last == nil {
+		to.null() // it stays
+	} else {
+		to.text(toJSON(h.last))
+	}
 	to.num(int64(h.pace))
 	to.num(int64(h.pauses))
 	to.num(h.pausedUntil)

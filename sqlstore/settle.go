@@ -233,7 +233,7 @@ func (b *settling) one(it item) webhook.SettleResult {
 	b.record(d, it)
 	b.outcome(d, it, h)
 	if h != nil && h.status != endpointDeleted && h.generation == it.Generation {
-		b.count(h, it)
+		b.count(h, d, it)
 		b.told(h, it)
 	}
 	if h != nil {
@@ -398,6 +398,7 @@ func (b *settling) report(out *webhook.Settled) {
 	for _, h := range b.failed {
 		out.Failing = append(out.Failing, webhook.EndpointFailures{
 			EndpointID: h.id, AccountID: h.account, Failures: h.failures, Added: h.added, Disabled: h.disabledNow,
+			LastFailure: h.last.attempt(),
 		})
 	}
 }

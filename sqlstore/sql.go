@@ -3,7 +3,7 @@ package sqlstore
 // endpointColumns are what scanEndpoint reads.
 const endpointColumns = `num, id, account, url, events, description, metadata, headers, secrets,
 	status, version, generation, disabled_reason, disabled_at, failures, failing_since,
-	last_triggered_at, last_success_at, last_failure_at, pace, paused_until, created_at, updated_at`
+	last_triggered_at, last_success_at, last_failure_at, last_failure, pace, paused_until, created_at, updated_at`
 
 // eventColumns are what scanEvent reads, of event e.
 const eventColumns = `e.id, e.account, e.type, e.at, e.created_at, e.data`
@@ -32,8 +32,8 @@ func portable() statements {
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
 			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,
-				status, version, generation, disabled_reason, disabled_at, created_at, updated_at)
-			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)`,
+				status, version, generation, disabled_reason, disabled_at, last_failure, created_at, updated_at)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, '', ?, ?)`,
 		GetEndpoint:  `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0`,
 		LockEndpoint: `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0 {update}`,
 		ListEndpoints: `
@@ -47,7 +47,7 @@ func portable() statements {
 			where num = ?`,
 		DeleteEndpoint: `
 			update {p}endpoint set status = 0, moving = 1, version = version + 1, generation = generation + 1,
-				url = '', events = '[]', description = '', metadata = '{}', headers = '{}', secrets = '[]', updated_at = ?,
+				url = '', events = '[]', description = '', metadata = '{}', headers = '{}', secrets = '[]', last_failure = '', updated_at = ?,
 				pace = 0, pauses = 0, paused_until = 0, probe_at = 0, probe_token = 0
 			where num = ?`,
 		DeleteSubscriptions: `delete from {p}subscription where endpoint = ?`,

@@ -133,7 +133,7 @@ func sqliteSQL() statements {
 	s.SetHealth = bulk[healthChange]{text: `
 		update {p}endpoint set status = ?, moving = max(moving, ?), version = ?, generation = ?,
 			disabled_reason = ?, disabled_at = ?, failures = ?, failing_since = ?,
-			last_triggered_at = ?, last_success_at = ?, last_failure_at = ?,
+			last_triggered_at = ?, last_success_at = ?, last_failure_at = ?, last_failure = coalesce(?, last_failure),
 			pace = ?, pauses = ?, paused_until = ?, probe_at = ?, probe_token = ? where num = ?`}
 	s.SetMoving = bulk[number]{text: `update {p}endpoint set moving = 1 where num = ?`}
 

@@ -345,6 +345,18 @@ var brokenSettle = []broken{
 	{rule: "FailuresAreCounted", fault: func(f *faulty) {
 		f.getOut = func(_, _ string, r *webhook.EndpointRecord, _ *error) { r.FailingSince = time.Time{} }
 	}},
+	{rule: "TheLastFailureIsReported", fault: func(f *faulty) { // the report alone does not tell it
+		f.settleOut = func(_ []webhook.Settlement, out *webhook.Settled) {
+			for i := range out.Failing {
+				out.Failing[i].LastFailure = webhook.Attempt{}
+			}
+		}
+	}},
+	{rule: "TheLastFailureIsReported", fault: func(f *faulty) { // with what the peer sent
+		f.getOut = func(_, _ string, r *webhook.EndpointRecord, _ *error) {
+			r.LastFailure.ResponseBody = []byte("of the peer")
+		}
+	}},
 	{rule: "NineOneNineIsNotDisabled", also: []string{"TenFailuresDisableOnce"}, fault: func(f *faulty) { // counts failures, consecutive or not
 		f.settleIn = func(s *webhook.Settlement) {
 			if !s.Counts || s.DisableAfter != 10 {

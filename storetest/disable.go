@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,7 @@ var disableRules = []rule{
 			e.applied(result(l[0], webhook.OutcomeExhausted))
 			same(e, "failures after one that does not count", e.get("wh_1").ConsecutiveFailures, 0)
 			r := e.applied(failure(l[1], 0), failure(l[2], 0))
-			same(e, "Failing", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 2, Added: 2}})
+			same(e, "Failing", bare(r.Failing), []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 2, Added: 2}})
 			ep := e.get("wh_1")
 			same(e, "ConsecutiveFailures", ep.ConsecutiveFailures, 2)
 			e.recent("FailingSince", ep.FailingSince)
@@ -27,7 +28,7 @@ var disableRules = []rule{
 			retry := result(l[3], webhook.OutcomeRetry)
 			retry.Counts = true
 			r = e.applied(retry)
-			same(e, "Failing after a retry that counts", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 3, Added: 1}})
+			same(e, "Failing after a retry that counts", bare(r.Failing), []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 3, Added: 1}})
 			near(e, "FailingSince after another failure", e.get("wh_1").FailingSince, since)
 			same(e, "failures of another endpoint", e.get("wh_2").ConsecutiveFailures, 0)
 			e.deliver(l[4])
@@ -36,7 +37,38 @@ var disableRules = []rule{
 			e.check(ep.FailingSince.IsZero(), "FailingSince is still set after a success")
 			same(e, "endpoint's status", ep.Status, webhook.EndpointActive)
 			r = e.applied(failure(l[5], 0))
-			same(e, "Failing after a success", r.Failing, []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 1, Added: 1}})
+			same(e, "Failing after a success", bare(r.Failing), []webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 1, Added: 1}})
+		},
+	},
+	{
+		name:     "TheLastFailureIsReported",
+		sentence: "A failure that counts or disables is the endpoint's LastFailure, as ListAttempts returns it but without ResponseBody, and reported with it; it stays until the next.",
+		run: func(e *env) {
+			made := e.endpoint("wh_1")
+			same(e, "LastFailure of a new endpoint", made.LastFailure, webhook.Attempt{})
+			e.enqueue(events("evt", 8)...)
+			l := e.claimAll()
+			retry := result(l[0], webhook.OutcomeRetry)
+			retry.Attempt.StatusCode, retry.Attempt.Failure, retry.Attempt.Detail = 0, webhook.FailureTimeout, "no response in time"
+			e.applied(retry)
+			e.lastFailure("after a retry", nil, l[0])
+			first := failure(l[1], 0)
+			first.Attempt.ResponseBody = []byte("of the peer")
+			e.lastFailure("after a failure that counts", e.applied(first).Failing, l[1])
+			e.lastFailure("after two in one call", e.applied(failure(l[2], 0), failure(l[3], 0)).Failing, l[3])
+			e.deliver(l[4])
+			e.lastFailure("after a success", nil, l[3])
+			old := l[5]
+			e.update("wh_1", true, func(r *webhook.EndpointRecord) {
+				r.URL, r.LastFailure = "https://example.org/new", webhook.Attempt{DeliveryID: "another"}
+			})
+			e.lastFailure("after an update", nil, l[3])
+			e.applied(failure(old, 1))
+			e.lastFailure("after a failure of the old generation", nil, l[3])
+
+			e.applied(result(l[6], webhook.OutcomeReleased), result(l[7], webhook.OutcomeReleased))
+			l = e.claimAll()
+			e.lastFailure("after the one that disabled, with others in the call", e.applied(failure(l[0], 1), failure(l[1], 1)).Failing, l[0])
 		},
 	},
 	{
@@ -69,7 +101,7 @@ var disableRules = []rule{
 				}
 				batch = append(batch, s)
 			}
-			same(e, "Failing of nineteen in one batch", e.applied(batch...).Failing,
+			same(e, "Failing of nineteen in one batch", bare(e.applied(batch...).Failing),
 				[]webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 9, Added: 18}})
 			same(e, "endpoint's status", e.get("wh_1").Status, webhook.EndpointFailing)
 		},
@@ -89,7 +121,7 @@ var disableRules = []rule{
 					}
 				}
 			}
-			same(e, "disabled", disabled, []webhook.EndpointFailures{
+			same(e, "disabled", bare(disabled), []webhook.EndpointFailures{
 				{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 1, Disabled: webhook.DisabledFailing},
 			})
 			ep := e.get("wh_1")
@@ -112,7 +144,7 @@ var disableRules = []rule{
 			for _, x := range e.claimAll() {
 				batch = append(batch, failure(x, 10))
 			}
-			same(e, "Failing of fifteen in one batch", e.applied(batch...).Failing,
+			same(e, "Failing of fifteen in one batch", bare(e.applied(batch...).Failing),
 				[]webhook.EndpointFailures{{EndpointID: "wh_1", AccountID: acct, Failures: 10, Added: 10, Disabled: webhook.DisabledFailing}})
 		},
 	},
@@ -180,7 +212,7 @@ var disableRules = []rule{
 			}
 			same(e, "ConsecutiveFailures", e.get("wh_1").ConsecutiveFailures, 12)
 			r := e.applied(failure(l[12], 10))
-			same(e, "Failing", r.Failing, []webhook.EndpointFailures{
+			same(e, "Failing", bare(r.Failing), []webhook.EndpointFailures{
 				{EndpointID: "wh_1", AccountID: acct, Failures: 13, Added: 1, Disabled: webhook.DisabledFailing},
 			})
 		},
@@ -211,4 +243,26 @@ var disableRules = []rule{
 			same(e, "status after a success of an inactive endpoint", e.get("wh_1").Status, webhook.EndpointInactive)
 		},
 	},
+}
+
+// bare returns the reports without the failures that they tell of.
+func bare(failing []webhook.EndpointFailures) []webhook.EndpointFailures {
+	list := slices.Clone(failing)
+	for i := range list {
+		list[i].LastFailure = webhook.Attempt{}
+	}
+	return list
+}
+
+// lastFailure compares the LastFailure of wh_1, and the one reported if any was, with
+// the latest attempt of a delivery.
+func (e *env) lastFailure(what string, failing []webhook.EndpointFailures, l webhook.Leased) {
+	e.Helper()
+	log := e.attempts(l)
+	want := log[len(log)-1]
+	want.ResponseBody = nil
+	same(e, "LastFailure "+what, e.get("wh_1").LastFailure, want)
+	for _, f := range failing {
+		same(e, "LastFailure reported "+what, f.LastFailure, want)
+	}
 }

@@ -69,7 +69,7 @@ func (s *testStore) fill(t testing.TB, backlog, endpoints int, waitAt string) {
 	t.Helper()
 	f := s.filler()
 	f.insert(t, "endpoint", endpointColumns,
-		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, 1, 1", endpoints)
+		"concat('wh_other_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 1, 1, 1, '', 0, '', 1, 1", endpoints)
 	f.paused(t, endpoints, 1)
 	f.insert(t, "subscription", "account, type, endpoint", "concat('b', n % 5000), '*', n + 100", endpoints)
 	f.insert(t, "event", "uid, "+eventColumns(s.dialect), f.event+", "+eventValues(s.dialect), backlog)
@@ -112,13 +112,13 @@ func (f filler) insert(t testing.TB, table, columns, values string, n int) {
 	f.s.exec(t, text)
 }
 
-const endpointColumns = "id, account, url, events, description, metadata, headers, secrets, status, version, generation, disabled_reason, disabled_at, created_at, updated_at"
+const endpointColumns = "id, account, url, events, description, metadata, headers, secrets, status, version, generation, disabled_reason, disabled_at, last_failure, created_at, updated_at"
 
 // paused makes so many endpoints that are paused, with so many parked rows each.
 func (f filler) paused(t testing.TB, endpoints, each int) {
 	t.Helper()
 	f.insert(t, "endpoint", endpointColumns+", pauses, paused_until, probe_at",
-		"concat('wh_paused_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 5, 1, 1, '', 0, 1, 1, 1, 9000000000000000, 9000000000000000", endpoints)
+		"concat('wh_paused_', n), concat('b', n % 5000), '', '[]', '', '{}', '{}', '[]', 5, 1, 1, '', 0, '', 1, 1, 1, 9000000000000000, 9000000000000000", endpoints)
 	for i := range each {
 		key := strings.NewReplacer("n, state", fmt.Sprintf("num, 'paused', %d", i)).Replace(f.key)
 		f.s.exec(t, "insert into webhook_queue (id, endpoint, state, due) select "+key+", num, 6, 1 from webhook_endpoint where status = 5")

@@ -383,3 +383,32 @@ func TestAnEventThatCannotBeReadConcernsItselfAlone(t *testing.T) {
 		}
 	})
 }
+
+// What the last failure was is told to people, and no request needs it.
+func TestALastFailureThatCannotBeReadStopsNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		s.exec(t, "update webhook_endpoint set last_failure = '{'")
+		got, err := s.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"last_failure"}, got.Unreadable)
+		assert.Zero(t, got.LastFailure)
+		require.NoError(t, s.Validate(ctx))
+		mustEnqueue(t, s, event("evt_1"))
+		c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(100, 1)})
+		require.NoError(t, err)
+		require.Len(t, c.Deliveries, 1)
+		require.NoError(t, c.Deliveries[0].Target.Err)
+		failed := settlements(c.Deliveries)
+		failed[0].Outcome, failed[0].Counts = webhook.OutcomeExhausted, true
+		failed[0].Attempt = &webhook.Attempt{ID: "att_1", At: time.Now(), StatusCode: 500, Failure: webhook.FailureHTTPStatus}
+		_, err = s.Settle(ctx, failed)
+		require.NoError(t, err)
+		got, err = s.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		assert.Empty(t, got.Unreadable)
+		assert.Equal(t, 500, got.LastFailure.StatusCode)
+	})
+}

@@ -15,7 +15,8 @@ create table if not exists webhook_account (
 -- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
 -- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
 -- is to look for its next probe, or when the lease of the one with probe_token
--- ends; 0 means that there is nothing to probe it with.
+-- ends; 0 means that there is nothing to probe it with. last_failure is the latest
+-- failed attempt, as JSON, or empty.
 create table if not exists webhook_endpoint (
 	num bigint auto_increment primary key,
 	id varbinary(64) not null,
@@ -37,6 +38,7 @@ create table if not exists webhook_endpoint (
 	last_triggered_at bigint not null default 0,
 	last_success_at bigint not null default 0,
 	last_failure_at bigint not null default 0,
+	last_failure mediumblob not null,
 	pace smallint not null default 0,
 	pauses int not null default 0,
 	paused_until bigint not null default 0,

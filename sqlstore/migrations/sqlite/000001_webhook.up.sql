@@ -12,7 +12,8 @@ create table webhook_account (
 -- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
 -- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
 -- is to look for its next probe, or when the lease of the one with probe_token
--- ends; 0 means that there is nothing to probe it with.
+-- ends; 0 means that there is nothing to probe it with. last_failure is the latest
+-- failed attempt, as JSON, or empty.
 create table webhook_endpoint (
 	num integer primary key autoincrement,
 	id text not null unique,
@@ -34,6 +35,7 @@ create table webhook_endpoint (
 	last_triggered_at integer not null default 0,
 	last_success_at integer not null default 0,
 	last_failure_at integer not null default 0,
+	last_failure text not null,
 	pace integer not null default 0,
 	pauses integer not null default 0,
 	paused_until integer not null default 0,
