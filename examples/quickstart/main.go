@@ -77,7 +77,8 @@ func newEngine() (*webhook.Engine, error) {
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Hooks: webhook.Hooks{
 			OnEndpointDisabled: func(_ context.Context, f webhook.EndpointFailures) {
-				fmt.Printf("  the engine disabled %s after %d failures in a row\n", f.EndpointID, f.Failures)
+				fmt.Printf("  the engine disabled %s after %d exhausted deliveries in a row, the last with status %d\n",
+					f.EndpointID, f.Failures, f.LastFailure.StatusCode)
 			},
 		},
 	})
