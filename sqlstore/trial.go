@@ -133,7 +133,7 @@ func (s *Store) inside(tx Tx) *Store {
 		targets: newCache[int64, cachedTarget](1),
 		nums:    newCache[string, int64](1),
 		matches: newCache[topic, match](1),
-		paces:   newCache[int64, *atomic.Int32](1),
+		paces:   newCache[int64, *atomic.Int64](1),
 	}
 	in.met.Store(true)
 	return in
