@@ -97,7 +97,7 @@ var (
 type inTx struct{ s *Store }
 
 // beginJoint begins a transaction for others to write in.
-func (s *Store) beginJoint(ctx context.Context) (*sqldb.OwnTx, error) {
+func (s *Store) beginJoint(ctx context.Context) (own *sqldb.OwnTx, err error) {
 	if s.dialect.oneWriter {
 		t, err := s.dialect.begin(ctx, s)
 		if err != nil {
@@ -105,11 +105,11 @@ func (s *Store) beginJoint(ctx context.Context) (*sqldb.OwnTx, error) {
 		}
 		return t.own, nil
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &sqldb.OwnTx{Tx: tx}, nil
+	err = s.again(ctx, func() error {
+		own, err = sqldb.BeginAny(ctx, s.db)
+		return err
+	})
+	return own, err
 }
 
 // joint is a transaction that InTx began.
