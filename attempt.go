@@ -342,6 +342,7 @@ func (e *Engine) conclude(r *result, begin time.Time) {
 		}
 	}
 	r.settlement.Attempt = e.logged(&r.finding, begin)
+	r.settlement.Attempt.Revision = r.Target.Revision
 }
 
 // excerpt bounds what any Transport brings into the attempt log.
@@ -362,6 +363,7 @@ func (e *Engine) logged(f *finding, begin time.Time) *Attempt {
 		Failure:      f.last.Failure,
 		Detail:       f.detail,
 		ResponseBody: f.body,
+		Location:     f.location,
 	}
 }
 

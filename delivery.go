@@ -77,6 +77,13 @@ type Attempt struct {
 	// be shown as such. The HTTPTransport keeps 1 KiB unless told otherwise; of
 	// any Transport's response at most 4 KiB are stored.
 	ResponseBody []byte `json:"response_body,omitempty"`
+
+	// Revision is [Endpoint.Revision] as it was when the delivery was claimed for this
+	// attempt. 0 is not known.
+	Revision int64 `json:"revision,omitempty"`
+	// Location is where a redirect leads, in the words of the peer: at most 2 KiB, never
+	// followed. A customer who sees one should register that URL.
+	Location string `json:"location,omitempty"`
 }
 
 // DeliveryQuery selects a page of deliveries: of an endpoint or of an event, one

@@ -51,6 +51,11 @@ type Endpoint struct {
 	HeaderNames []string          `json:"header_names,omitempty"` // of [EndpointParams.Headers], in canonical form, sorted; the values stay with the Store
 	Status      EndpointStatus    `json:"status"`
 
+	// Revision is a number that grows with each change of the configuration or of a
+	// secret, and when the endpoint is disabled or enabled, by steps of any size. It
+	// serves as an ETag, and each [Attempt] has the one under which it was sent.
+	Revision int64 `json:"revision"`
+
 	DisabledReason DisabledReason `json:"disabled_reason,omitempty"`
 	DisabledAt     time.Time      `json:"disabled_at,omitzero"`
 

@@ -59,6 +59,7 @@ type AttemptInfo struct {
 	Location   string        // where a redirect leads, in the words of the peer; at most 2 KiB, never followed
 	Err        error         // cause of a failure to connect or send, for the operator alone; may hold addresses
 	Duration   time.Duration // of the attempt
+	Revision   int64         // of the endpoint, as in [Attempt]
 	NextIn     time.Duration // pause before the next attempt, if Status is pending
 }
 

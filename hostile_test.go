@@ -257,7 +257,14 @@ func TestWhereARedirectLeadsIsSaid(t *testing.T) {
 			r.emit(1)
 			_, err = r.DeliverDue(t.Context())
 			require.NoError(t, err)
-			assert.Equal(t, c.want, (<-told).Location)
+			info := <-told
+			assert.Equal(t, c.want, info.Location)
+			assert.Equal(t, ep.Revision, info.Revision)
+			log, err := r.ListAttempts(t.Context(), "acme", info.DeliveryID)
+			require.NoError(t, err)
+			require.Len(t, log, 1)
+			assert.Equal(t, c.want, log[0].Location)
+			assert.Equal(t, ep.Revision, log[0].Revision)
 		})
 	}
 }

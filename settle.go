@@ -189,7 +189,7 @@ func (e *Engine) applied(r *result, res SettleResult) {
 		d.Reason = s.Reason
 	}
 	if h.OnAttempt != nil && r.verdict.sent() {
-		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Location: r.location, Err: r.err, Duration: r.last.Duration}
+		a := AttemptInfo{DeliveryInfo: d, StatusCode: r.last.StatusCode, Failure: r.last.Failure, Detail: r.detail, Location: r.location, Err: r.err, Duration: r.last.Duration, Revision: r.Target.Revision}
 		if res.Delivery == DeliveryPending {
 			a.NextIn = s.Delay
 		}

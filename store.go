@@ -45,7 +45,7 @@ type Store interface {
 // EndpointStore keeps endpoints. The engine has validated what it passes.
 type EndpointStore interface {
 	// CreateEndpoint stores a new endpoint and returns it as stored: the store
-	// sets CreatedAt, UpdatedAt, Version, Generation and HeaderNames. It fails with
+	// sets CreatedAt, UpdatedAt, Revision, Generation and HeaderNames. It fails with
 	// [ErrEndpointLimit] when the account already has c.Max endpoints (0 means
 	// any number), checked so that two concurrent calls cannot both pass, and
 	// with [ErrIDConflict] when the id is or was in use: an id is not given
@@ -59,8 +59,8 @@ type EndpointStore interface {
 	// UpdateEndpoint replaces the configuration of u.Record.ID (URL, Events,
 	// Description, Metadata, Headers, Secrets), switches it on or off by
 	// u.Record.Status, and returns the endpoint as it then is, with a higher
-	// Version. It changes nothing and fails with [ErrVersionConflict] unless the
-	// stored Version is u.Record.Version, and with ErrNotFound when there is no
+	// Revision. It changes nothing and fails with [ErrVersionConflict] unless the
+	// stored Revision is u.Record.Revision, and with ErrNotFound when there is no
 	// such endpoint. Counters and times in u.Record are ignored: Settle owns them.
 	// Empty Secrets or Events leave those that are stored unchanged: an endpoint
 	// always has both, so empty ones could not be read. Metadata and Headers that are

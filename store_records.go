@@ -22,7 +22,6 @@ type EndpointRecord struct {
 	Endpoint
 	Headers    Headers          // by canonical name; HeaderNames are theirs, and set by the store
 	Secrets    []EndpointSecret // newest first, never empty unless they are Unreadable
-	Version    int64            // grows with each UpdateEndpoint and each automatic disabling
 	Generation int64            // grows with each update that has Reset, and with each disabling
 	Pace       Pace             // PaceUnknown after an update that has Reset
 	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
@@ -44,11 +43,10 @@ func (r EndpointRecord) shown() any {
 		Endpoint   any
 		Headers    Headers
 		Secrets    []EndpointSecret
-		Version    int64
 		Generation int64
 		Pace       Pace
 		PausedTill time.Time
-	}{r.Endpoint.shown(), r.Headers, r.Secrets, r.Version, r.Generation, r.Pace, r.PausedTill}
+	}{r.Endpoint.shown(), r.Headers, r.Secrets, r.Generation, r.Pace, r.PausedTill}
 }
 
 // EndpointSecret is one signing secret of an endpoint.
@@ -220,6 +218,7 @@ type Target struct {
 	Headers    Headers
 	Secrets    []EndpointSecret // newest first; expired ones may be among them
 	Generation int64
+	Revision   int64 // of the endpoint: an Attempt tells it
 
 	// Err, if set, says why the store cannot read where the endpoint's deliveries
 	// go or how they are signed, such as secrets that were sealed with a key that

@@ -35,7 +35,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 
 // fresh sets what the store owns of a new endpoint.
 func fresh(r *webhook.EndpointRecord, now time.Time) {
-	r.Version, r.Generation = 1, 1
+	r.Revision, r.Generation = 1, 1
 	r.HeaderNames = r.Headers.Names()
 	r.CreatedAt, r.UpdatedAt = now, now
 	r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
@@ -72,7 +72,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 	if err != nil {
 		return webhook.EndpointRecord{}, err
 	}
-	if ep.rec.Version != in.Version {
+	if ep.rec.Revision != in.Revision {
 		return webhook.EndpointRecord{}, webhook.ErrVersionConflict
 	}
 	ep.acc.unsubscribe(ep)
@@ -94,7 +94,7 @@ func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool,
 		r.Secrets = in.Secrets
 	}
 	r.UpdatedAt = now
-	r.Version++
+	r.Revision++
 	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
 	switch {
 	case on && !want:

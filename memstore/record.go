@@ -144,6 +144,7 @@ func (e *endpoint) refresh() {
 		Headers:    maps.Clone(e.rec.Headers),
 		Secrets:    slices.Clone(e.rec.Secrets),
 		Generation: e.rec.Generation,
+		Revision:   e.rec.Revision,
 	}
 }
 

@@ -143,7 +143,7 @@ func (b *settling) disable(ep *endpoint, why webhook.DisabledReason) {
 		return
 	}
 	disable(&ep.rec, why, b.now)
-	ep.rec.Version++
+	ep.rec.Revision++
 	ep.rec.Generation++
 	ep.refresh()
 	b.s.switched(ep)

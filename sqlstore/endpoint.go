@@ -185,7 +185,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		if err != nil {
 			return err
 		}
-		if old.Version != in.Version {
+		if old.Revision != in.Revision {
 			return webhook.ErrVersionConflict
 		}
 		now, err := t.clock(ctx)
@@ -228,7 +228,7 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 	in := u.Record
 	r.URL, r.Events, r.Description = in.URL, in.Events, in.Description
 	r.UpdatedAt = fromMicros(now)
-	r.Version = nextVersion(r.Version)
+	r.Revision = nextVersion(r.Revision)
 	on, want := r.Status != webhook.EndpointInactive, in.Status != webhook.EndpointInactive
 	switch {
 	case on && !want:
@@ -261,7 +261,7 @@ func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.Endpoi
 		status += pausedBy
 	}
 	err := t.exec(ctx, s.sql.UpdateEndpoint, r.URL, row.events, r.Description, row.metadata, row.headers, row.secrets,
-		status, 1, r.Version, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
+		status, 1, r.Revision, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
 		r.ConsecutiveFailures, toMicros(r.FailingSince), toMicros(r.UpdatedAt), pace, pace, pace, pace, pace, num)
 	if err != nil {
 		return err
@@ -435,7 +435,7 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	r := &e.EndpointRecord
 	names := endpointColumns[strings.IndexByte(endpointColumns, ',')+1:]
 	dst := columnsOf(&bad, names, &r.ID, &r.AccountID, &r.URL, &e.row.events, &r.Description, &e.row.metadata, &e.row.headers, &e.row.secrets,
-		&status, &r.Version, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
+		&status, &r.Revision, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
 		&triggered, &success, &failure, &failed, &pace, &paused, &created, &updated)
 	if err := row.Scan(append([]any{&e.num}, dst...)...); err != nil {
 		return e, err

@@ -211,7 +211,7 @@ func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) 
 
 func scanAttempt(r *sql.Rows) (a webhook.Attempt, err error) {
 	var at, duration int64
-	err = r.Scan(&a.Number, &a.ID, &at, &duration, &a.StatusCode, &a.Failure, &a.Detail, &a.ResponseBody)
+	err = r.Scan(&a.Number, &a.ID, &at, &duration, &a.StatusCode, &a.Failure, &a.Detail, &a.Revision, &a.Location, &a.ResponseBody)
 	a.At, a.Duration = fromMicros(at), time.Duration(duration)
 	if len(a.ResponseBody) == 0 {
 		a.ResponseBody = nil

@@ -146,12 +146,12 @@ func mysqlSQL() statements {
 		delete t from (%ROWS%) x straight_join {p}queue t force index (primary) on t.id = x.id`}
 	s.Finish = bulk[finish]{
 		row: `select ? as status, ? as ends_at, ? as attempts, ? as made, ? as reason, ? as sent_id, ? as sent_at,
-			? as sent_duration, ? as sent_code, cast(? as binary) as sent_body, unhex(?) as id`,
+			? as sent_duration, ? as sent_code, ? as sent_revision, cast(? as binary) as sent_body, unhex(?) as id`,
 		sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.status = x.status, d.token = 0, d.ends_at = x.ends_at, d.attempts = x.attempts, d.made = x.made,
 			d.reason = x.reason, d.sent_id = x.sent_id, d.sent_at = x.sent_at, d.sent_duration = x.sent_duration,
-			d.sent_code = x.sent_code, d.sent_body = x.sent_body`,
+			d.sent_code = x.sent_code, d.sent_revision = x.sent_revision, d.sent_body = x.sent_body`,
 	}
 	s.Requeue = bulk[requeue]{row: `select ? as attempts, ? as made, ? as releases, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
@@ -160,8 +160,8 @@ func mysqlSQL() statements {
 		update (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token set t.due = x.at`}
 	s.EndLeases = bulk[lease]{row: `select ? as due, ? as token`, sep: ` union all `, text: `
 		delete t from (%ROWS%) x straight_join {p}lease t force index (primary) on t.due = x.due and t.token = x.token`}
-	s.InsertAttempts = bulk[loggedAttempt]{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
+	s.InsertAttempts = bulk[loggedAttempt]{row: `(unhex(?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, sep: `, `, text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body) values %ROWS%`}
 	s.Health = bulk[number]{row: `?`, sep: `, `, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
 	s.LockHealth = bulk[number]{row: `?`, sep: `, `, text: `
 		select ` + healthColumns + ` from {p}endpoint force index (primary) where num in (%ROWS%) order by num for update`}
@@ -217,14 +217,14 @@ func mysqlSQL() statements {
 	s.DeliveriesOf = bulk[eventOf]{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
 	s.KeepSent = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
-		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
+		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_revision, '', d.sent_body
 		from (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id and d.sent_id is not null`}
 	s.Restart = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		set d.attempts = d.attempts * (d.status = 0), d.releases = d.releases * (d.status = 0), d.expired = d.expired * (d.status = 0),
 			d.status = 0, d.token = 0, d.ends_at = 0, d.reason = '',
-			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_body = null`}
+			d.sent_id = null, d.sent_at = 0, d.sent_duration = 0, d.sent_code = 0, d.sent_revision = 0, d.sent_body = null`}
 
 	return s
 }

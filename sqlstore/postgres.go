@@ -157,12 +157,12 @@ func postgresSQL() statements {
 	s.Finish = bulk[finish]{text: `
 		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
 			reason = x.reason, sent_id = nullif(x.sent_id, ''), sent_at = x.sent_at, sent_duration = x.sent_duration,
-			sent_code = x.sent_code,
-			sent_body = case when x.sent_id <> '' then substring($13::bytea from x.start for x.size) end
+			sent_code = x.sent_code, sent_revision = x.sent_revision,
+			sent_body = case when x.sent_id <> '' then substring($14::bytea from x.start for x.size) end
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
-				$8::bigint[], $9::int[], $10::int[], $11::int[], $12::uuid[])
-			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, start, size, id)` + few + `) x
+				$8::bigint[], $9::int[], $10::bigint[], $11::int[], $12::int[], $13::uuid[])
+			as x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, sent_revision, start, size, id)` + few + `) x
 		where d.id = x.id`}
 	s.Requeue = bulk[requeue]{text: `
 		update {p}delivery d set attempts = x.attempts, made = x.made, releases = x.releases,
@@ -178,12 +178,12 @@ func postgresSQL() statements {
 		delete from {p}lease l using (select * from unnest($1::bigint[], $2::bigint[]) as x (due, token)` + few + `) x
 		where l.due = x.due and l.token = x.token`}
 	s.InsertAttempts = bulk[loggedAttempt]{text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
 		select x.delivery, x.number, x.id, x.at, x.duration, x.status, x.failure, x.detail,
-			substring($11::bytea from x.start for x.size)
+			x.revision, x.location, substring($13::bytea from x.start for x.size)
 		from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::text[],
-			$9::int[], $10::int[])
-			as x (delivery, number, id, at, duration, status, failure, detail, start, size)`}
+			$9::bigint[], $10::text[], $11::int[], $12::int[])
+			as x (delivery, number, id, at, duration, status, failure, detail, revision, location, start, size)`}
 	s.Health = bulk[number]{text: `
 		select ` + healthOf("p") + ` from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 	s.LockHealth = bulk[number]{text: `
@@ -241,14 +241,14 @@ func postgresSQL() statements {
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
 	s.KeepSent = bulk[key]{text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
-		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_body
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
+		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_revision, '', d.sent_body
 		from ` + someKeys + ` join {p}delivery d on d.id = x.id where d.sent_id is not null`}
 	s.Restart = bulk[key]{text: `
 		update {p}delivery d set status = 0, token = 0, ends_at = 0, reason = '',
 			attempts = case when status = 0 then attempts else 0 end, releases = case when status = 0 then releases else 0 end,
 			expired = case when status = 0 then expired else 0 end,
-			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
+			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_revision = 0, sent_body = null
 		from ` + someKeys + ` where d.id = x.id`}
 	return s
 }

@@ -11,7 +11,7 @@ import (
 
 // postgresDelivered records deliveries that succeeded and are still leased to
 // the caller. Parameters: of each one the key, token, generation, the attempt's id,
-// time, duration and status, the pace, and where its body begins and how long it is;
+// time, duration and status, the pace, the revision, and where its body begins and how long it is;
 // how much an endpoint's times may lag, in microseconds; of each lease that should be
 // over the end, the token and how many of its deliveries that takes; the margin of
 // its end; and the bodies of all. It returns the keys that it recorded, concatenated,
@@ -29,8 +29,8 @@ f as materialized (
 	select x.*, f.at_row, f.lease_end, f.endpoint
 	from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::text[]),
 		(select $5::bigint[]), (select $6::bigint[]), (select $7::int[]), (select $8::smallint[]),
-		(select $9::int[]), (select $10::int[]))
-		as x (id, token, generation, attempt, at, duration, code, pace, start, size)
+		(select $9::bigint[]), (select $10::int[]), (select $11::int[]))
+		as x (id, token, generation, attempt, at, duration, code, pace, revision, start, size)
 	cross join lateral (
 		select f.ctid as at_row, f.ends_at as lease_end, f.endpoint from {p}delivery f where f.id = x.id limit 1) f),
 e as materialized (
@@ -38,13 +38,13 @@ e as materialized (
 	from n cross join (select f.endpoint, max(f.pace) as pace from f group by 1` + few + `) m
 	cross join lateral (
 		select p.num, p.status > 3 as other,
-			p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $11::bigint
-				or p.last_success_at <= n.now - $11::bigint or p.pace = 0 and m.pace <> 0) as changes
+			p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $12::bigint
+				or p.last_success_at <= n.now - $12::bigint or p.pace = 0 and m.pace <> 0) as changes
 		from {p}endpoint p where p.num = m.endpoint limit 1) p),
 m as (
 	update {p}delivery d set status = 2, token = 0, ends_at = n.now, attempts = d.attempts + 1, made = d.made + 1,
-		sent_id = x.attempt, sent_at = x.at, sent_duration = x.duration, sent_code = x.code,
-		sent_body = substring($16::bytea from x.start for x.size)
+		sent_id = x.attempt, sent_at = x.at, sent_duration = x.duration, sent_code = x.code, sent_revision = x.revision,
+		sent_body = substring($17::bytea from x.start for x.size)
 	from n, (
 		select f.* from f where f.endpoint <> all(array(select e.num from e where e.other))` + few + `) x
 	where d.ctid = x.at_row and d.id = x.id and d.status = 1 and d.token = x.token
@@ -52,10 +52,10 @@ m as (
 o as (
 	delete from {p}lease k using n, (
 		select x.token, coalesce(y.due, x.due) as due
-		from unnest((select $12::bigint[]), (select $13::bigint[]), (select $14::int[])) as x (due, token, n)
+		from unnest((select $13::bigint[]), (select $14::bigint[]), (select $15::int[])) as x (due, token, n)
 		left join (select m.token, max(m.lease_end) as due, count(*) as n from m group by m.token) y on y.token = x.token
 		where coalesce(y.n, 0) = x.n` + few + `) x
-	where k.due = x.due and k.token = x.token and k.due > n.now + $15::bigint),
+	where k.due = x.due and k.token = x.token and k.due > n.now + $16::bigint),
 l as materialized (
 	select p.num, m.pace
 	from (
@@ -64,15 +64,15 @@ l as materialized (
 	cross join lateral (
 		select p.num from {p}endpoint p
 		where p.num = m.endpoint and p.generation = m.generation and p.status in (1, 2, 3)
-		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $11::bigint
-			or p.last_success_at <= m.now - $11::bigint or p.pace = 0 and m.pace <> 0)
+		and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= m.now - $12::bigint
+			or p.last_success_at <= m.now - $12::bigint or p.pace = 0 and m.pace <> 0)
 		limit 1 for update) p),
 h as (
 	update {p}endpoint p set failures = 0, failing_since = 0,
 		status = case when p.status = 2 then 1 else p.status end,
-		pace = case when l.pace <> 0 and (p.pace = 0 or p.last_triggered_at <= n.now - $11::bigint) then l.pace else p.pace end,
-		last_triggered_at = case when p.last_triggered_at <= n.now - $11::bigint then n.now else p.last_triggered_at end,
-		last_success_at = case when p.last_success_at <= n.now - $11::bigint then n.now else p.last_success_at end
+		pace = case when l.pace <> 0 and (p.pace = 0 or p.last_triggered_at <= n.now - $12::bigint) then l.pace else p.pace end,
+		last_triggered_at = case when p.last_triggered_at <= n.now - $12::bigint then n.now else p.last_triggered_at end,
+		last_success_at = case when p.last_success_at <= n.now - $12::bigint then n.now else p.last_success_at end
 	from n, (select l.num, l.pace from l` + few + `) l where p.num = l.num
 	returning p.num, p.pace)
 select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m),

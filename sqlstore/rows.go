@@ -256,6 +256,7 @@ func encodeOutcome(to encoder, a *webhook.Attempt, body []byte) {
 	to.num(toMicros(a.At))
 	to.num(int64(a.Duration))
 	to.num(int64(a.StatusCode))
+	to.num(a.Revision)
 	to.blob(body)
 }
 
@@ -285,6 +286,8 @@ func (a loggedAttempt) encode(to encoder) {
 	to.num(int64(a.StatusCode))
 	to.text(string(a.Failure))
 	to.text(a.Detail)
+	to.num(a.Revision)
+	to.text(a.Location)
 	to.blob(notNil(a.ResponseBody))
 }
 
@@ -429,6 +432,7 @@ func (d delivered) encode(to encoder) {
 	to.num(int64(a.Duration))
 	to.num(int64(a.StatusCode))
 	to.num(int64(d.Pace))
+	to.num(a.Revision)
 	to.blob(a.ResponseBody)
 }
 

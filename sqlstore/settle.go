@@ -269,7 +269,7 @@ func (b *settling) record(d *delivery, it item) {
 // delivers reports whether the attempt is logged in the delivery's row.
 func (it *item) delivers() bool {
 	a := it.Attempt
-	return it.Outcome == webhook.OutcomeDelivered && a != nil && a.Failure == "" && a.Detail == ""
+	return it.Outcome == webhook.OutcomeDelivered && a != nil && a.Failure == "" && a.Detail == "" && a.Location == ""
 }
 
 // outcome sets the delivery's next state. What would have to wait or go on is

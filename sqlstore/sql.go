@@ -114,10 +114,10 @@ func portable() statements {
 		GetEvent:   `select e.uid, ` + eventColumns + ` from {p}event e where e.uid = ? and e.account = ? and e.id = ?`,
 		EndpointOf: `select num from {p}endpoint where account = ? and id = ?`,
 		Attempts: `
-			select number, id, at, duration, status, failure, detail, body
+			select number, id, at, duration, status, failure, detail, revision, location, body
 			from {p}attempt where delivery = ?
 			union all
-			select made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
+			select made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_revision, '', sent_body
 			from {p}delivery where id = ? and sent_id is not null
 			order by 1`,
 		Delivery:      `select ` + deliveryColumns + `, p.status, length(e.data) from {p}delivery d` + deliveryJoins + ` where d.id = ?`,

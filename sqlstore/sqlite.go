@@ -106,29 +106,29 @@ func sqliteSQL() statements {
 		select id, endpoint, status, token, ends_at, attempts, made, releases from {p}delivery where id in (%ROWS%)`}
 	s.ReadLeased = s.LockDeliveries
 	s.DeleteQueue = bulk[key]{row: `?`, sep: `,`, text: `delete from {p}queue where id in (%ROWS%)`}
-	s.Finish = bulk[finish]{row: `(?,?,?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
-		with x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, sent_body, id) as (values %ROWS%)
+	s.Finish = bulk[finish]{row: `(?,?,?,?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		with x (status, ends_at, attempts, made, reason, sent_id, sent_at, sent_duration, sent_code, sent_revision, sent_body, id) as (values %ROWS%)
 		update or fail {p}delivery set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
 			reason = x.reason, sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
-			sent_code = x.sent_code, sent_body = x.sent_body
+			sent_code = x.sent_code, sent_revision = x.sent_revision, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id`}
 	s.Changing = bulk[successOf]{row: `(?,?,?)`, sep: `,`, text: `
 		with x (num, since, pace) as (values %ROWS%)
 		select x.num from x cross join {p}endpoint p on p.num = x.num
 		where p.status <> 0 and (p.failures <> 0 or p.status in (2, 4, 5) or p.pace = 0 and x.pace <> 0
 			or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
-	s.Record = bulk[success]{row: `(?,?,?,?,?,?,?,?)`, sep: `,`, text: `
-		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_body) as (values %ROWS%)
+	s.Record = bulk[success]{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_revision, sent_body) as (values %ROWS%)
 		update or fail {p}delivery set status = 2, token = 0, ends_at = x.ends_at, attempts = attempts + 1, made = made + 1,
 			sent_id = x.sent_id, sent_at = x.sent_at, sent_duration = x.sent_duration,
-			sent_code = x.sent_code, sent_body = x.sent_body
+			sent_code = x.sent_code, sent_revision = x.sent_revision, sent_body = x.sent_body
 		from x where {p}delivery.id = x.id and {p}delivery.status = 1 and {p}delivery.token = x.token`}
 	s.Requeue = bulk[requeue]{text: `
 		update {p}delivery set attempts = ?, made = ?, releases = ?, status = 0, token = 0, ends_at = 0, expired = 0 where id = ?`}
 	s.CloseLeases = bulk[closing]{text: `update {p}lease set due = ? where due = ? and token = ?`}
 	s.EndLeases = bulk[lease]{text: `delete from {p}lease where due = ? and token = ?`}
-	s.InsertAttempts = bulk[loggedAttempt]{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body) values %ROWS%`}
+	s.InsertAttempts = bulk[loggedAttempt]{row: `(?,?,?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body) values %ROWS%`}
 	s.Health = bulk[number]{row: `?`, sep: `,`, text: `select ` + healthColumns + ` from {p}endpoint where num in (%ROWS%)`}
 	s.SetHealth = bulk[healthChange]{text: `
 		update {p}endpoint set status = ?, moving = max(moving, ?), version = ?, generation = ?,
@@ -154,14 +154,14 @@ func sqliteSQL() statements {
 	s.BlankDeliveries = bulk[key]{text: `update {p}delivery set sent_body = null where id = ?1 and ` + redacted}
 	s.DeliveriesOf = bulk[eventOf]{text: `select id, event, endpoint, status from {p}delivery where event = ? and endpoint = ?`}
 	s.KeepSent = bulk[key]{text: `
-		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, body)
-		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_body
+		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
+		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_revision, '', sent_body
 		from {p}delivery where id = ? and sent_id is not null`}
 	s.Restart = bulk[key]{text: `
 		update {p}delivery set status = 0, token = 0, ends_at = 0, reason = '',
 			attempts = case when status = 0 then attempts else 0 end, releases = case when status = 0 then releases else 0 end,
 			expired = case when status = 0 then expired else 0 end,
-			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_body = null
+			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_revision = 0, sent_body = null
 		where id = ?`}
 
 	s.HistoryEnd = `select delivery from {p}history_end`

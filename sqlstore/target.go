@@ -55,6 +55,7 @@ func (s *Store) scanTarget(r *sql.Rows) (num int64, c cachedTarget, err error) {
 	}
 	tg.Headers, _, err = s.keys.openHeaders(tg.EndpointID, headers)
 	bad.add(partHeaders, err)
+	tg.Revision = c.version
 	if tg.URL != "" || secrets != noSecrets { // otherwise deleted in between
 		tg.Secrets, err = s.keys.openSecrets(tg.EndpointID, secrets)
 		bad.add(partSecrets, err)

@@ -364,7 +364,7 @@ func (l *life) move(ctx context.Context) error {
 }
 
 func (l *life) moveTo(ctx context.Context, status int) error {
-	_, err := l.m.moveOne(ctx, mover{num: l.num, version: l.rec.Version, status: status}, 10)
+	_, err := l.m.moveOne(ctx, mover{num: l.num, version: l.rec.Revision, status: status}, 10)
 	return err
 }
 

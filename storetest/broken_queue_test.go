@@ -306,7 +306,16 @@ var brokenSettle = []broken{
 			}
 		}
 	}},
-	{rule: "AttemptsAreLogged", fault: func(f *faulty) { f.attemptsOut = slices.Reverse[[]webhook.Attempt] }},
+	{rule: "AttemptsAreLogged", also: []string{"AttemptsTellWhereTheyWent"}, fault: func(f *faulty) { f.attemptsOut = slices.Reverse[[]webhook.Attempt] }},
+	{rule: "AttemptsTellWhereTheyWent", fault: func(f *faulty) { // of a success nothing is kept
+		f.attemptsOut = func(log []webhook.Attempt) {
+			for i := range log {
+				if log[i].Failure == "" {
+					log[i].Revision = 0
+				}
+			}
+		}
+	}},
 	{rule: "SettleAnswersInOrder", fault: func(f *faulty) {
 		f.settleOut = func(_ []webhook.Settlement, out *webhook.Settled) { slices.Reverse(out.Results) }
 	}},

@@ -139,10 +139,10 @@ var brokenGeneral = []broken{
 			}
 		}
 	}},
-	{rule: "UpdateChecksTheVersion", fault: func(f *faulty) { // the last one wins
+	{rule: "UpdateChecksTheRevision", fault: func(f *faulty) { // the last one wins
 		f.updateIn = func(u *webhook.EndpointUpdate) {
 			if r, err := f.Store.GetEndpoint(f.bg, u.Record.AccountID, u.Record.ID); err == nil {
-				u.Record.Version = r.Version
+				u.Record.Revision = r.Revision
 			}
 		}
 	}},

@@ -108,7 +108,7 @@ var disableRules = []rule{
 	},
 	{
 		name:     "TenFailuresDisableOnce",
-		sentence: "The settlement that reaches the threshold disables the endpoint, exactly once: Version and Generation grow, and later failures of the old generation do not count.",
+		sentence: "The settlement that reaches the threshold disables the endpoint, exactly once: Revision and Generation grow, and later failures of the old generation do not count.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(events("evt", 25)...)
@@ -129,7 +129,7 @@ var disableRules = []rule{
 			same(e, "DisabledReason", ep.DisabledReason, webhook.DisabledFailing)
 			same(e, "ConsecutiveFailures", ep.ConsecutiveFailures, 10)
 			e.recent("DisabledAt", ep.DisabledAt)
-			e.check(ep.Version > was.Version, "Version did not grow")
+			e.check(ep.Revision > was.Revision, "Revision did not grow")
 			e.check(ep.Generation > was.Generation, "Generation did not grow")
 			same(e, "Held by Maintain", e.maintain().Held, 5)
 

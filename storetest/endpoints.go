@@ -17,7 +17,7 @@ const oddURL = "https://example.org/a%2Fb/..%2f;c=1/%7Benv%7D/$1/:x?d=%zz&e[]={f
 var endpointRules = []rule{
 	{
 		name:     "EndpointComesBackAsCreated",
-		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Version, Generation and HeaderNames.",
+		sentence: "CreateEndpoint stores a new endpoint and returns it as stored: the store sets CreatedAt, UpdatedAt, Revision, Generation and HeaderNames.",
 		run: func(e *env) {
 			r := record(acct, "wh_1", "call.*", "credits.low")
 			r.Description = "orders"
@@ -29,7 +29,7 @@ var endpointRules = []rule{
 			same(e, "HeaderNames", made.HeaderNames, []string{"Authorization", "X-Key"})
 			e.recent("CreatedAt", made.CreatedAt)
 			e.recent("UpdatedAt", made.UpdatedAt)
-			e.check(made.Version > 0 && made.Generation > 0, "Version %d and Generation %d are not set", made.Version, made.Generation)
+			e.check(made.Revision > 0 && made.Generation > 0, "Revision %d and Generation %d are not set", made.Revision, made.Generation)
 			same(e, "Status", made.Status, webhook.EndpointActive)
 			same(e, "ConsecutiveFailures", made.ConsecutiveFailures, 0)
 			e.check(made.LastTriggeredAt.IsZero() && made.LastSuccessAt.IsZero() && made.LastFailureAt.IsZero() &&
@@ -124,7 +124,7 @@ var endpointRules = []rule{
 	},
 	{
 		name:     "UpdateReplacesTheConfiguration",
-		sentence: "UpdateEndpoint replaces the configuration and returns the endpoint as it then is, with a higher Version. Counters and times in the record are ignored.",
+		sentence: "UpdateEndpoint replaces the configuration and returns the endpoint as it then is, with a higher Revision. Counters and times in the record are ignored.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.enqueue(events("evt", 2)...)
@@ -137,7 +137,7 @@ var endpointRules = []rule{
 				r.Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
 				r.ConsecutiveFailures, r.LastFailureAt, r.CreatedAt = 77, time.Time{}, time.Time{}
 			})
-			e.check(u.Version > counted.Version, "Version did not grow")
+			e.check(u.Revision > counted.Revision, "Revision did not grow")
 			same(e, "Generation", u.Generation, was.Generation)
 			same(e, "URL", u.URL, oddURL)
 			same(e, "ConsecutiveFailures", u.ConsecutiveFailures, 1)
@@ -170,8 +170,8 @@ var endpointRules = []rule{
 		},
 	},
 	{
-		name:     "UpdateChecksTheVersion",
-		sentence: "UpdateEndpoint changes nothing and fails with ErrVersionConflict unless the stored Version is the record's.",
+		name:     "UpdateChecksTheRevision",
+		sentence: "UpdateEndpoint changes nothing and fails with ErrVersionConflict unless the stored Revision is the record's.",
 		run: func(e *env) {
 			was := e.endpoint("wh_1")
 			e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Description = "first" })

@@ -151,7 +151,7 @@ var generalRules = []rule{
 			}
 			_, err := e.store.GetEvent(e.ctx, acct, "evt_2")
 			e.wantErr("GetEvent of the event that was not stored", err, webhook.ErrNotFound)
-			same(e, "Version", e.get("wh_1").Version, was.Version)
+			same(e, "Revision", e.get("wh_1").Revision, was.Revision)
 			e.deliver(e.one())
 		},
 	},

@@ -31,7 +31,7 @@ var isolationRules = []rule{
 			}
 			got := e.get("wh_1")
 			sameConfig(e, "endpoint after all", got, was)
-			same(e, "Version", got.Version, was.Version)
+			same(e, "Revision", got.Revision, was.Revision)
 			same(e, "Generation", got.Generation, was.Generation)
 			e.one()
 		},

@@ -136,7 +136,7 @@ var settleRules = []rule{
 			same(e, "endpoint's status", ep.Status, webhook.EndpointInactive)
 			same(e, "DisabledReason", ep.DisabledReason, webhook.DisabledGone)
 			e.recent("DisabledAt", ep.DisabledAt)
-			e.check(ep.Version > was.Version && ep.Generation > was.Generation, "Version and Generation did not grow: %d, %d", ep.Version, ep.Generation)
+			e.check(ep.Revision > was.Revision && ep.Generation > was.Generation, "Revision and Generation did not grow: %d, %d", ep.Revision, ep.Generation)
 			same(e, "Held by Maintain", e.maintain().Held, 1)
 			e.none("the endpoint is inactive")
 
@@ -200,6 +200,49 @@ var settleRules = []rule{
 			same(e, "endpoint's status after a release with a row", e.get("wh_1").Status, webhook.EndpointActive)
 			_, err := e.store.ListAttempts(e.ctx, acct, webhook.NewDeliveryID())
 			e.wantErr("ListAttempts of no delivery", err, webhook.ErrNotFound)
+		},
+	},
+	{
+		name:     "AttemptsTellWhereTheyWent",
+		sentence: "A Target has its endpoint's Revision; an attempt comes back with its Revision and Location, whatever became of it.",
+		run: func(e *env) {
+			first := e.endpoint("wh_1")
+			e.enqueue(event("evt_1"))
+			l := e.one()
+			same(e, "Revision of the target", l.Target.Revision, first.Revision)
+			failed := result(l, webhook.OutcomeRetry)
+			failed.Attempt.Revision, failed.Attempt.Location = l.Target.Revision, oddURL
+			e.applied(failed)
+			second := e.update("wh_1", true, func(r *webhook.EndpointRecord) { r.URL = "https://example.org/moved" })
+			e.advance(11 * time.Minute)
+			l = e.one()
+			same(e, "Revision of the target after a change", l.Target.Revision, second.Revision)
+			sent := func(l webhook.Leased) {
+				s := result(l, webhook.OutcomeDelivered)
+				s.Attempt.Revision = l.Target.Revision
+				e.applied(s)
+			}
+			sent(l)
+			e.enqueue(event("evt_2"), event("evt_3"))
+			for _, l := range e.claimAll() { // with nothing to change of the endpoint
+				sent(l)
+				same(e, "Revision of what was delivered", e.attempts(l)[0].Revision, second.Revision)
+			}
+			e.redeliver(l)
+			sent(e.one())
+			log := e.attempts(l)
+			if len(log) != 3 {
+				e.Fatalf("attempts logged: got %d, want 3", len(log))
+			}
+			same(e, "Revision of the first", log[0].Revision, first.Revision)
+			same(e, "Location of the first", log[0].Location, oddURL)
+			same(e, "Revision of one before a redelivery", log[1].Revision, second.Revision)
+			same(e, "Revision of the last", log[2].Revision, second.Revision)
+			same(e, "Location of the last", log[2].Location, "")
+			r := e.groups(e.store, terms(1, 1), []webhook.EventRecord{event("evt_4")})
+			same(e, "Revision of what is handed off", r.Leased[0].Target.Revision, second.Revision)
+			off := e.disable("wh_1")
+			e.check(off.Revision > second.Revision, "Revision did not grow with disabling")
 		},
 	},
 	{

@@ -257,7 +257,7 @@ func TestOneRefusedSettlementLosesNoOther(t *testing.T) {
 		}
 		id := strings.TrimPrefix(bad.DeliveryID, "dlv_")
 		literal := map[sqlstore.Dialect]string{sqlstore.Postgres: "'" + id + "'", sqlstore.MySQL: "x'" + id + "'", sqlstore.SQLite: "x'" + id + "'"}[d.dialect]
-		s.exec(t, "insert into webhook_attempt (delivery, number, id, at, duration, status, failure, detail, body) values ("+literal+", 1, '', 1, 1, 1, '', '', '')")
+		s.exec(t, "insert into webhook_attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body) values ("+literal+", 1, '', 1, 1, 1, '', '', 1, '', '')")
 		r, err := s.Settle(ctx, batch)
 		require.NoError(t, err)
 		for i, l := range c.Deliveries {

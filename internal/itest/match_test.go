@@ -111,7 +111,7 @@ func TestAnAccountsVersionIsGivenOutOnce(t *testing.T) {
 			mustEnqueue(t, s.Tx(tx), event("evt_1"))
 			return tx.Commit()
 		}})
-		first.Version = 99
+		first.Revision = 99
 		_, err = undone.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: first})
 		require.ErrorIs(t, err, webhook.ErrVersionConflict)
 		require.True(t, emitted)
@@ -144,7 +144,7 @@ func TestWhereRequestsGoIsForgottenWithWhatTheDatabaseLost(t *testing.T) {
 			_, err = s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: lost})
 			require.NoError(t, err)
 			require.Equal(t, lost.URL, target(t, s, event("evt_1")).URL)
-			s.exec(t, fmt.Sprintf("update webhook_endpoint set url = '%s', version = %d", first.URL, first.Version))
+			s.exec(t, fmt.Sprintf("update webhook_endpoint set url = '%s', version = %d", first.URL, first.Revision))
 			_, err = other.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: kept})
 			require.NoError(t, err)
 			assert.Equal(t, kept.URL, target(t, s, event("evt_2")).URL)

@@ -104,6 +104,7 @@ create table if not exists webhook_delivery (
 	sent_code int not null default 0,
 	sent_at bigint not null default 0,
 	sent_duration bigint not null default 0,
+	sent_revision bigint not null default 0,
 	reason varbinary(32) not null default '',
 	sent_id varbinary(64),
 	sent_body mediumblob,
@@ -151,6 +152,8 @@ create table if not exists webhook_attempt (
 	status int not null,
 	failure varbinary(64) not null,
 	detail mediumblob not null,
+	revision bigint not null,
+	location mediumblob not null,
 	body mediumblob not null,
 	primary key (delivery, number)
 ) engine = InnoDB;

@@ -98,6 +98,7 @@ create table webhook_delivery (
 	sent_code integer not null default 0,
 	sent_at bigint not null default 0,
 	sent_duration bigint not null default 0,
+	sent_revision bigint not null default 0,
 	reason text not null default '',
 	sent_id text,
 	sent_body bytea,
@@ -146,6 +147,8 @@ create table webhook_attempt (
 	status integer not null,
 	failure text not null,
 	detail text not null,
+	revision bigint not null,
+	location text not null,
 	body bytea not null,
 	primary key (delivery, number)
 );

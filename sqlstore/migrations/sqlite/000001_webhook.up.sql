@@ -98,6 +98,7 @@ create table webhook_delivery (
 	sent_code integer not null default 0,
 	sent_at integer not null default 0,
 	sent_duration integer not null default 0,
+	sent_revision integer not null default 0,
 	reason text not null default '',
 	sent_id text,
 	sent_body blob,
@@ -157,6 +158,8 @@ create table webhook_attempt (
 	status integer not null,
 	failure text not null,
 	detail text not null,
+	revision integer not null,
+	location text not null,
 	body blob not null,
 	primary key (delivery, number)
 ) without rowid;
