@@ -2,9 +2,12 @@ package webhook
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/id"
+	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
 // DeliveryStatus is the state of a delivery.
@@ -79,7 +82,7 @@ type Attempt struct {
 	ResponseBody []byte `json:"response_body,omitempty"`
 
 	// Revision is [Endpoint.Revision] as it was when the delivery was claimed for this
-	// attempt. 0 is not known.
+	// attempt: [Engine.EndpointRevisions] says where that led. 0 is not known.
 	Revision int64 `json:"revision,omitempty"`
 	// Location is where a redirect leads, in the words of the peer: at most 2 KiB, never
 	// followed. A customer who sees one should register that URL.
@@ -137,6 +140,75 @@ func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Deliver
 func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error) {
 	return call(ctx, e.store, func(ctx context.Context) ([]Attempt, error) {
 		return e.store.ListAttempts(ctx, accountID, deliveryID)
+	})
+}
+
+// MaxRevisions is how many revisions of an endpoint are kept, besides the present one.
+const MaxRevisions = 100
+
+// EndpointRevision is what requests to an endpoint were made with from one change of
+// its URL, its secrets or its headers to the next.
+type EndpointRevision struct {
+	// Revision is the first [Endpoint.Revision] of it: other changes make the number
+	// grow too.
+	Revision    int64        `json:"revision"`
+	URL         string       `json:"url,omitempty"` // empty: it cannot be read
+	Secrets     []SecretHint `json:"secrets"`       // newest first; empty: they could not be read
+	HeaderNames []string     `json:"header_names,omitempty"`
+	Since       time.Time    `json:"since"`
+	Until       time.Time    `json:"until,omitzero"` // zero: it still holds
+}
+
+// Format prints r with the host alone of its URL.
+func (r EndpointRevision) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r EndpointRevision) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r EndpointRevision) shown() any {
+	type shown EndpointRevision // without the methods
+	r.URL = redact.Host(r.URL)
+	return shown(r)
+}
+
+// SecretHint tells which secret it was, without the secret.
+type SecretHint struct {
+	Hint      string    `json:"hint"` // see [Secret.Hint]
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// EndpointRevisions are the revisions of one endpoint, newest first.
+type EndpointRevisions []EndpointRevision
+
+// Of returns the revision under which an attempt of that endpoint was sent, with the
+// secrets that signed it: those that had expired by then are left out. ok is false when
+// it is not kept any more, or not known.
+func (all EndpointRevisions) Of(a Attempt) (r EndpointRevision, ok bool) {
+	for _, r := range all {
+		if r.Revision > a.Revision {
+			continue
+		}
+		var live []SecretHint
+		for _, s := range r.Secrets {
+			if s.ExpiresAt.IsZero() || a.At.Before(s.ExpiresAt) {
+				live = append(live, s)
+			}
+		}
+		r.Secrets = live
+		return r, true
+	}
+	return EndpointRevision{}, false
+}
+
+// EndpointRevisions returns what requests to an endpoint are made with and what they
+// were made with before, so that each attempt in the log can say where it went:
+// [EndpointRevisions.Of]. An old one is kept until Config.Retention after the change
+// that ended it, though at most the latest [MaxRevisions] are; those of a deleted
+// endpoint are too. An unknown endpoint, and a deleted one of which nothing is kept, is
+// [ErrNotFound].
+func (e *Engine) EndpointRevisions(ctx context.Context, accountID, id string) (EndpointRevisions, error) {
+	return call(ctx, e.store, func(ctx context.Context) (EndpointRevisions, error) {
+		return e.store.ListRevisions(ctx, accountID, id)
 	})
 }
 

@@ -241,7 +241,7 @@ type EndpointHealth struct {
 	Unreadable          []string       `json:"unreadable,omitempty"` // see [Endpoint.Unreadable]
 
 	// LastFailure is the latest failed attempt, as [Engine.ListAttempts] returns it
-	// but without ResponseBody; zero if there was none. While an endpoint is busy it
+	// but without ResponseBody and Location; zero if there was none. While an endpoint is busy it
 	// may lag by up to 10 s, but never behind the one that disabled it. It stays
 	// after a success: compare LastSuccessAt.
 	LastFailure Attempt `json:"last_failure,omitzero"`

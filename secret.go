@@ -196,6 +196,17 @@ func (s Secret) Reveal() string {
 	return s.key.load().text
 }
 
+// Hint returns the last four characters of the text that its customer has, which of a
+// signing key is that of its public half: enough to tell two secrets apart, and not to
+// guess one. It is empty for the zero Secret.
+func (s Secret) Hint() string {
+	if p := s.Public(); !p.IsZero() {
+		s = p
+	}
+	text := s.Reveal()
+	return text[max(0, len(text)-4):]
+}
+
 // IsZero reports whether s is the zero Secret.
 func (s Secret) IsZero() bool { return s.key == nil }
 

@@ -167,6 +167,14 @@ type Log interface {
 	// ErrNotFound when there is no such delivery.
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
+	// ListRevisions returns what requests to an endpoint are made with, unless it is
+	// deleted, and before that what they were made with, newest first: an
+	// UpdateEndpoint that changes URL, Secrets or Headers ends one revision, and so
+	// does DeleteEndpoint. At most the latest [MaxRevisions] of those that ended are
+	// kept. It fails with ErrNotFound when there is no such endpoint, or nothing is
+	// kept of a deleted one.
+	ListRevisions(ctx context.Context, accountID, endpointID string) (EndpointRevisions, error)
+
 	// Redeliver makes a delivery due, whatever its status: ready, or held when the
 	// endpoint is inactive. One that had ended starts its schedule again. One that is
 	// pending or held goes on with its schedule, so that repeated calls do not keep it
@@ -191,8 +199,8 @@ type Log interface {
 
 // Eraser removes what must not be kept any longer.
 type Eraser interface {
-	// RedactEvent removes what one event says: its Data, and the response bodies of
-	// its attempts, which may repeat it. The event stays, without Data, with its id,
+	// RedactEvent removes what one event says: its Data, and the response bodies and
+	// Locations of its attempts, which may repeat it. The event stays, without Data, with its id,
 	// type and times, and so do its deliveries and attempts. Those that have not
 	// ended, leased ones too, are cancelled with the reason [ReasonEventRedacted]:
 	// their leases are over, and a late success is recorded without the body of its
@@ -205,7 +213,7 @@ type Eraser interface {
 
 	// DeleteAccount removes what is stored of an account: at first its endpoints, so
 	// that nothing is added any more, then its deliveries, whatever their status,
-	// with their attempts, and its events. Its event ids are free then; those of its
+	// with their attempts, its events, and the revisions of its endpoints. Its event ids are free then; those of its
 	// endpoints may stay in use, as after DeleteEndpoint. A Settle of a delivery that
 	// is gone is stale. One call removes about r.Limit rows of each kind, and the
 	// caller goes on with Next. An account of which nothing is stored is no error.

@@ -26,8 +26,9 @@ type EndpointRecord struct {
 	Pace       Pace             // PaceUnknown after an update that has Reset
 	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
 
-	// LastFailure is the latest failed attempt, without its ResponseBody, or zero. It
-	// may lag like LastFailureAt, but not behind a failure that counts or disables.
+	// LastFailure is the latest failed attempt, without what the receiver said
+	// (ResponseBody, Location), or zero. It may lag like LastFailureAt, but not behind a
+	// failure that counts or disables.
 	LastFailure Attempt
 }
 
@@ -374,9 +375,9 @@ type Settled struct {
 // MaintainRequest is the argument of [Queue.Maintain].
 type MaintainRequest struct {
 	Limit int // at least 1
-	// Retention purges finished deliveries with their attempts, and events
-	// without deliveries, that ended longer ago; 0 purges nothing. An event with
-	// a pending or held delivery is never purged.
+	// Retention purges finished deliveries with their attempts, events without
+	// deliveries, and revisions of endpoints, that ended longer ago; 0 purges nothing.
+	// An event with a pending or held delivery is never purged.
 	Retention time.Duration
 }
 

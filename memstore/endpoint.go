@@ -24,7 +24,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 	}
 	fresh(&rec, now)
 	acc := s.account(rec.AccountID)
-	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc, pausing: notPausing}
+	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc, pausing: notPausing, revised: rec.Revision, revisedAt: now}
 	ep.refresh()
 	s.endpoints[rec.ID] = ep
 	acc.endpoints.add(ep)
@@ -76,6 +76,10 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		return webhook.EndpointRecord{}, webhook.ErrVersionConflict
 	}
 	ep.acc.unsubscribe(ep)
+	if revises(in, &ep.rec) {
+		s.revise(ep, now)
+		ep.revised, ep.revisedAt = ep.rec.Revision+1, now
+	}
 	configure(&ep.rec, in, u.Reset, now)
 	ep.acc.subscribe(ep)
 	ep.refresh()
@@ -169,6 +173,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 }
 
 func (s *Store) deleteEndpoint(ep *endpoint, now time.Time) {
+	s.revise(ep, now)
 	ep.deleted, ep.ended = true, now.UnixNano()
 	ep.acc.unsubscribe(ep)
 	ep.acc.endpoints.drop()
@@ -188,18 +193,18 @@ func (s *Store) find(accountID, id string) (*endpoint, error) {
 	return ep, nil
 }
 
-// buried is what is kept of a deleted endpoint that has no delivery left, until it is
-// purged.
+// buried is what is kept of a deleted endpoint that has no delivery and no revision
+// left, until it is purged.
 type buried struct {
 	id, account string
 	ended       int64 // Unix nanoseconds: when it was deleted
 }
 
-// forget keeps nothing but the id of a deleted endpoint that has no delivery
-// left.
+// forget keeps nothing but the id of a deleted endpoint that has no delivery and no
+// revision left.
 func (s *Store) forget(ep *endpoint) {
 	id := ep.rec.ID
-	if ep.deleted && ep.log.len() == 0 && s.endpoints[id] == ep {
+	if ep.deleted && ep.log.len() == 0 && len(ep.revisions) == 0 && s.endpoints[id] == ep {
 		delete(s.endpoints, id)
 		s.graves[id] = s.gravesIn.PushBack(buried{id: id, account: ep.rec.AccountID, ended: ep.ended})
 	}

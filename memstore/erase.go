@@ -42,7 +42,7 @@ func (s *Store) redact(ev *event, now time.Time) {
 	for _, d := range ev.deliveries.items {
 		d.ev = blank
 		for i := range d.log {
-			d.log[i].ResponseBody = nil
+			d.log[i].ResponseBody, d.log[i].Location = nil, ""
 		}
 		if !d.purged && !d.phase.ended() {
 			unfinished = append(unfinished, d)
@@ -69,6 +69,7 @@ func (s *Store) DeleteAccount(ctx context.Context, r webhook.AccountDelete) (web
 		return out, err
 	}
 	defer s.mu.Unlock()
+	defer s.dropRevisions(r.AccountID)
 	acc := s.accounts[r.AccountID]
 	if acc == nil {
 		return out, nil

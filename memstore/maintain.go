@@ -145,6 +145,13 @@ func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 		s.purgeEvent(f.Value.(*event))
 		m.Purged++
 	}
+	for n := 0; len(s.revised) > 0 && s.revised[0].until.Before(before); n++ {
+		if n == limit {
+			m.More, m.PurgeMore = true, true
+			break
+		}
+		s.purgeRevision()
+	}
 	for n := 0; ; n++ {
 		f := s.gravesIn.Front()
 		if f == nil || f.Value.(buried).ended >= before.UnixNano() {
@@ -166,6 +173,9 @@ func (s *Store) trim() {
 	}
 	for s.unheard.Len() > s.history {
 		s.purgeEvent(s.unheard.Front().Value.(*event))
+	}
+	for len(s.revised) > s.history {
+		s.purgeRevision()
 	}
 }
 

@@ -18,8 +18,8 @@ const DefaultHistory = 10_000
 
 // Options shape a [Store]. The zero value is the default of each field.
 type Options struct {
-	// History is the number of finished deliveries to keep, and of events that
-	// had no subscriber; the oldest go first. 0 means [DefaultHistory]; -1 keeps
+	// History is the number of finished deliveries to keep, of events that had no
+	// subscriber, and of endpoints' old revisions; the oldest go first. 0 means [DefaultHistory]; -1 keeps
 	// all until [webhook.MaintainRequest].Retention purges them.
 	History int
 
@@ -47,6 +47,7 @@ type Store struct {
 	finished chain       // by the time they ended
 	unheard  list.List   // of *event without any delivery, by CreatedAt
 	counts   [phases]int
+	revised  []oldRevision // by the time they ended
 
 	processes map[webhook.ProcessID]int64 // Unix nanoseconds: when the time of each is over
 

@@ -28,6 +28,10 @@ type endpoint struct {
 	deleted bool
 	ended   int64 // Unix nanoseconds: when it was deleted
 
+	revised   int64 // the first Revision that was sent to as it is now
+	revisedAt time.Time
+	revisions []webhook.EndpointRevision // before that, oldest first
+
 	ready, begun queue // both of the phase ready: not yet attempted on their schedule, and attempted
 	held         queue
 	counts       [phases]int

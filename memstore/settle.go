@@ -108,7 +108,7 @@ func (b *settling) count(ep *endpoint, d *delivery, st *webhook.Settlement) {
 	if st.Attempt != nil && st.Outcome != webhook.OutcomeReleased {
 		r.LastFailureAt = b.now
 		r.LastFailure = d.log[len(d.log)-1]
-		r.LastFailure.ResponseBody = nil
+		r.LastFailure.ResponseBody, r.LastFailure.Location = nil, ""
 		if ep.active() {
 			r.Status = webhook.EndpointFailing
 		}

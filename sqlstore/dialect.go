@@ -100,6 +100,10 @@ type statements struct {
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
 	EndpointsAfter, LockSealed, SetSealed               string
 
+	Revisions, InsertRevision, RevisionAt       string
+	OldRevisions, DropRevision, DropRevisionsTo string
+	RevisionsAfter, SetRevision                 string
+
 	InsertSubscriptions bulk[subscription]
 	Targets             bulk[number]
 

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -108,8 +107,9 @@ func (s *Store) insertEndpoint(ctx context.Context, t *txn, r webhook.EndpointRe
 	if r.Status == webhook.EndpointInactive {
 		status, reason, at = endpointInactive, disabledReason(r.DisabledReason), now
 	}
+	first := nextVersion(0)
 	err = t.exec(ctx, s.sql.InsertEndpoint, r.ID, r.AccountID, r.URL, row.events, r.Description,
-		row.metadata, row.headers, row.secrets, status, nextVersion(0), reason, at, now, now)
+		row.metadata, row.headers, row.secrets, status, first, reason, at, first, now, now, now)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,14 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 			return err
 		}
 		rec = configure(old.EndpointRecord, u, now)
-		if err := s.replace(ctx, t, old.num, rec, old.kept(in, row), boolNumber(rec.Pace == old.Pace)); err != nil {
+		next := storedEndpoint{EndpointRecord: rec, num: old.num, row: old.kept(in, row), revised: old.revised, revisedAt: old.revisedAt}
+		if old.revises(in) {
+			if err := s.keepRevision(ctx, t, old, now); err != nil {
+				return err
+			}
+			next.revised, next.revisedAt = rec.Revision, now
+		}
+		if err := s.replace(ctx, t, next, boolNumber(rec.Pace == old.Pace)); err != nil {
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
@@ -203,24 +210,6 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		return webhook.EndpointRecord{}, s.failed("update endpoint", err)
 	}
 	return rec, nil
-}
-
-// kept returns the row to be written: what the caller could not read, and so did
-// not set, stays as it is stored.
-func (old *storedEndpoint) kept(in webhook.EndpointRecord, row endpointRow) endpointRow {
-	if len(in.Events) == 0 {
-		row.events = old.row.events
-	}
-	if len(in.Secrets) == 0 {
-		row.secrets = old.row.secrets
-	}
-	if in.Metadata == nil && slices.Contains(old.Unreadable, partMetadata) {
-		row.metadata = old.row.metadata
-	}
-	if in.Headers == nil && slices.Contains(old.Unreadable, partHeaders) {
-		row.headers = old.row.headers
-	}
-	return row
 }
 
 // configure returns the record with what a caller may set taken over from u.
@@ -255,14 +244,15 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 // replace writes the configuration; pace says whether what is known of the pace stays:
 // 1 or 0. moving is set each time: Maintain looks once whether something is to be
 // moved, and that costs it little.
-func (s *Store) replace(ctx context.Context, t *txn, num int64, r webhook.EndpointRecord, row endpointRow, pace int) error {
+func (s *Store) replace(ctx context.Context, t *txn, e storedEndpoint, pace int) error {
+	num, r, row := e.num, e.EndpointRecord, e.row
 	status := statusNumber[r.Status]
 	if r.Pace == webhook.PacePaused {
 		status += pausedBy
 	}
 	err := t.exec(ctx, s.sql.UpdateEndpoint, r.URL, row.events, r.Description, row.metadata, row.headers, row.secrets,
 		status, 1, r.Revision, r.Generation, string(r.DisabledReason), toMicros(r.DisabledAt),
-		r.ConsecutiveFailures, toMicros(r.FailingSince), toMicros(r.UpdatedAt), pace, pace, pace, pace, pace, num)
+		r.ConsecutiveFailures, toMicros(r.FailingSince), e.revised, e.revisedAt, toMicros(r.UpdatedAt), pace, pace, pace, pace, pace, num)
 	if err != nil {
 		return err
 	}
@@ -342,6 +332,9 @@ func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error 
 		if err != nil {
 			return err
 		}
+		if err := s.keepRevision(ctx, t, ep, now); err != nil {
+			return err
+		}
 		if err := t.exec(ctx, s.sql.DeleteSubscriptions, ep.num); err != nil {
 			return err
 		}
@@ -390,22 +383,6 @@ func (s *Store) endpointRow(r webhook.EndpointRecord) (row endpointRow, err erro
 	return row, nil
 }
 
-// toJSON renders lists and maps of strings, which cannot fail.
-func toJSON(v any) string {
-	text, _ := json.Marshal(v)
-	return string(text)
-}
-
-// fromJSON reads what toJSON rendered, all of it or nothing.
-func fromJSON[T any](text string, v *T) error {
-	var read T
-	err := json.Unmarshal([]byte(text), &read)
-	if err == nil {
-		*v = read
-	}
-	return err
-}
-
 type scanner interface{ Scan(...any) error }
 
 // storedEndpoint is an endpoint as read.
@@ -414,6 +391,8 @@ type storedEndpoint struct {
 	num int64
 	row endpointRow // as it is stored
 	bad error       // why some of it cannot be read
+
+	revised, revisedAt int64 // see ListRevisions
 }
 
 // Parts of an endpoint that can be unreadable although their column was read.
@@ -436,7 +415,7 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	names := endpointColumns[strings.IndexByte(endpointColumns, ',')+1:]
 	dst := columnsOf(&bad, names, &r.ID, &r.AccountID, &r.URL, &e.row.events, &r.Description, &e.row.metadata, &e.row.headers, &e.row.secrets,
 		&status, &r.Revision, &r.Generation, &reason, &disabled, &r.ConsecutiveFailures, &since,
-		&triggered, &success, &failure, &failed, &pace, &paused, &created, &updated)
+		&triggered, &success, &failure, &failed, &pace, &paused, &e.revised, &e.revisedAt, &created, &updated)
 	if err := row.Scan(append([]any{&e.num}, dst...)...); err != nil {
 		return e, err
 	}

@@ -236,7 +236,8 @@ func (d *accountDeletion) forget(gone map[int64]string) {
 	d.s.matches.removeIf(func(t topic) bool { return t.account == d.account })
 }
 
-// deliveries deletes those of the account's endpoints, at most about limit.
+// deliveries deletes those of the account's endpoints, at most about limit, and the
+// revisions of these endpoints.
 func (d *accountDeletion) deliveries(ctx context.Context) (done bool, err error) {
 	var nums []int64
 	err = d.s.read(ctx, func(t *txn) error {
@@ -264,6 +265,10 @@ func (d *accountDeletion) deliveries(ctx context.Context) (done bool, err error)
 			if n < left {
 				break
 			}
+		}
+		err := d.s.write(ctx, func(t *txn) error { return t.exec(ctx, d.s.sql.DropRevisionsTo, num, math.MaxInt64) })
+		if err != nil {
+			return false, err
 		}
 		d.at = num
 	}

@@ -17,12 +17,13 @@ type lastFailure struct {
 	Status   int           `json:"status,omitempty"`
 	Failure  string        `json:"failure"`
 	Detail   string        `json:"detail,omitempty"`
+	Revision int64         `json:"revision,omitempty"`
 }
 
 // lastFailureOf returns the attempt of a result, once it is counted at its delivery.
 func lastFailureOf(d *delivery, it item) *lastFailure {
 	a := it.Attempt
-	return &lastFailure{it.DeliveryID, d.made, a.ID, toMicros(a.At), a.Duration, a.StatusCode, string(a.Failure), a.Detail}
+	return &lastFailure{it.DeliveryID, d.made, a.ID, toMicros(a.At), a.Duration, a.StatusCode, string(a.Failure), a.Detail, a.Revision}
 }
 
 // readLastFailure returns the attempt that a row keeps, or the zero one.
@@ -44,6 +45,6 @@ func (l *lastFailure) attempt() webhook.Attempt {
 	}
 	return webhook.Attempt{
 		DeliveryID: l.Delivery, Number: l.Number, ID: l.ID, At: fromMicros(l.At), Duration: l.Duration,
-		StatusCode: l.Status, Failure: webhook.FailureKind(l.Failure), Detail: l.Detail,
+		StatusCode: l.Status, Failure: webhook.FailureKind(l.Failure), Detail: l.Detail, Revision: l.Revision,
 	}
 }

@@ -209,7 +209,7 @@ func mysqlSQL() statements {
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		straight_join {p}event e force index (primary) on e.uid = d.event and length(e.data) = 0
 		straight_join {p}attempt a force index (primary) on a.delivery = x.id
-		set a.body = substr(a.body, 1, 0)`}
+		set a.body = substr(a.body, 1, 0), a.location = ''`}
 	s.BlankDeliveries = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}delivery d force index (primary) on d.id = x.id
 		straight_join {p}event e force index (primary) on e.uid = d.event and length(e.data) = 0

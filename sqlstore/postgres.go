@@ -229,7 +229,7 @@ func postgresSQL() statements {
 		select e.uid from ` + someKeys + ` join {p}event e on e.uid = x.id
 		where (select d.id from {p}delivery d where d.event = e.uid limit 1) is null`}
 	s.BlankAttempts = bulk[key]{text: `
-		update {p}attempt a set body = substr(a.body, 1, 0) from ` + someKeys + ` join {p}delivery d on d.id = x.id
+		update {p}attempt a set body = substr(a.body, 1, 0), location = '' from ` + someKeys + ` join {p}delivery d on d.id = x.id
 		join {p}event e on e.uid = d.event and length(e.data) = 0 where a.delivery = x.id`}
 	s.BlankDeliveries = bulk[key]{text: `
 		update {p}delivery d set sent_body = null from ` + someKeys + ` cross join lateral (

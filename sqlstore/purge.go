@@ -31,13 +31,17 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 	if err != nil {
 		return err
 	}
+	revisions, err := m.purgeRevisions(ctx, before)
+	if err != nil {
+		return err
+	}
 	endpoints, after, err := m.purgeEndpoints(ctx, c.endpoint, before)
 	if err != nil {
 		return err
 	}
 	c.endpoint = after
 	m.out.Purged += n + events + endpoints
-	m.out.PurgeMore = next != (key{}) || seen == m.limit || after != 0
+	m.out.PurgeMore = next != (key{}) || seen == m.limit || revisions == m.limit || after != 0
 	m.out.More = m.out.More || m.out.PurgeMore
 	return nil
 }
@@ -153,7 +157,7 @@ func (m *upkeep) purgeUnmatched(ctx context.Context, before int64) (n, seen int,
 }
 
 // purgeEndpoints forgets endpoints that were deleted before the given time and have no
-// delivery left. It returns how many went, and where to go on: 0 when the end was
+// delivery and no revision left. It returns how many went, and where to go on: 0 when the end was
 // reached.
 func (m *upkeep) purgeEndpoints(ctx context.Context, from, before int64) (n int, next int64, err error) {
 	var old []int64
@@ -179,7 +183,7 @@ func (m *upkeep) purgeEndpoints(ctx context.Context, from, before int64) (n int,
 	err = m.s.write(ctx, func(t *txn) error {
 		n = 0
 		for _, num := range old {
-			r, err := t.execResult(ctx, m.s.sql.DropEndpoint, num, num)
+			r, err := t.execResult(ctx, m.s.sql.DropEndpoint, num, num, num)
 			if err != nil {
 				return err
 			}

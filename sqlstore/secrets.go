@@ -96,6 +96,7 @@ type storedSecret struct {
 // one: a secret that was copied among the headers would be sent. An endpoint's id has
 // no slash.
 func secretOf(endpointID string) string       { return endpointID }
+func urlOf(endpointID string) string          { return endpointID + "/url" }
 func headerOf(endpointID, name string) string { return endpointID + "/header/" + name }
 
 // seal makes the stored form of a text that belongs to the given place.
@@ -212,8 +213,8 @@ func (r keyring) stale(row endpointRow) bool {
 const endpointsRead = 200
 
 // ResealSecrets stores again, sealed with the first of Options.Keys, every secret and
-// header that is stored under another key or none, and returns how many endpoints it
-// changed. An endpoint of which it cannot open everything stays as it is, and is
+// header, and URL of an old revision, that is stored under another key or none, and
+// returns how many endpoints and revisions it changed. An endpoint of which it cannot open everything stays as it is, and is
 // listed in an [*UnreadableError] once all others are done. It can be repeated after
 // any error, and runs beside everything else.
 //
@@ -254,9 +255,14 @@ func (s *Store) ResealSecrets(ctx context.Context) (int, error) {
 			}
 		}
 		if len(rows) < endpointsRead {
-			return changed, bad.orNil()
+			break
 		}
 	}
+	n, err := s.resealRevisions(ctx)
+	if err != nil {
+		return changed + n, s.failed("reseal secrets", err)
+	}
+	return changed + n, bad.orNil()
 }
 
 // endpointsAfter reads the endpoints of all accounts in the order of their numbers.

@@ -3,7 +3,7 @@ package sqlstore
 // endpointColumns are what scanEndpoint reads.
 const endpointColumns = `num, id, account, url, events, description, metadata, headers, secrets,
 	status, version, generation, disabled_reason, disabled_at, failures, failing_since,
-	last_triggered_at, last_success_at, last_failure_at, last_failure, pace, paused_until, created_at, updated_at`
+	last_triggered_at, last_success_at, last_failure_at, last_failure, pace, paused_until, revised, revised_at, created_at, updated_at`
 
 // eventColumns are what scanEvent reads, of event e.
 const eventColumns = `e.id, e.account, e.type, e.at, e.created_at, e.data`
@@ -32,8 +32,8 @@ func portable() statements {
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
 			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,
-				status, version, generation, disabled_reason, disabled_at, last_failure, created_at, updated_at)
-			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, '', ?, ?)`,
+				status, version, generation, disabled_reason, disabled_at, last_failure, revised, revised_at, created_at, updated_at)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, '', ?, ?, ?, ?)`,
 		GetEndpoint:  `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0`,
 		LockEndpoint: `select ` + endpointColumns + ` from {p}endpoint where id = ? and account = ? and status <> 0 {update}`,
 		ListEndpoints: `
@@ -42,7 +42,7 @@ func portable() statements {
 		UpdateEndpoint: `
 			update {p}endpoint set url = ?, events = ?, description = ?, metadata = ?, headers = ?, secrets = ?,
 				status = ?, moving = ?, version = ?, generation = ?, disabled_reason = ?, disabled_at = ?,
-				failures = ?, failing_since = ?, updated_at = ?, pace = pace * ?, pauses = pauses * ?,
+				failures = ?, failing_since = ?, revised = ?, revised_at = ?, updated_at = ?, pace = pace * ?, pauses = pauses * ?,
 				paused_until = paused_until * ?, probe_at = probe_at * ?, probe_token = probe_token * ?
 			where num = ?`,
 		DeleteEndpoint: `
@@ -54,6 +54,19 @@ func portable() statements {
 		EndpointsAfter:      `select ` + endpointColumns + ` from {p}endpoint where num > ? and status <> 0 order by num limit ?`,
 		LockSealed:          `select secrets, headers from {p}endpoint where num = ? {update}`,
 		SetSealed:           `update {p}endpoint set secrets = ?, headers = ? where num = ?`,
+
+		Revisions: `
+			select revision, begun_at, ended_at, url, secrets, headers from {p}revision where endpoint = ? order by revision desc`,
+		InsertRevision: `
+			insert into {p}revision (endpoint, revision, begun_at, ended_at, url, secrets, headers) values (?, ?, ?, ?, ?, ?, ?)`,
+		RevisionAt:      `select revision from {p}revision where endpoint = ? order by revision desc limit 1 offset ?`,
+		DropRevisionsTo: `delete from {p}revision where endpoint = ? and revision <= ?`,
+		OldRevisions:    `select endpoint, revision from {p}revision where ended_at < ? order by ended_at limit ?`,
+		DropRevision:    `delete from {p}revision where endpoint = ? and revision = ?`,
+		RevisionsAfter: `
+			select r.endpoint, r.revision, p.id, r.url from {p}revision r join {p}endpoint p on p.num = r.endpoint
+			where r.endpoint > ? or r.endpoint = ? and r.revision > ? order by r.endpoint, r.revision limit ?`,
+		SetRevision: `update {p}revision set url = ? where endpoint = ? and revision = ?`,
 
 		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `
@@ -101,7 +114,8 @@ func portable() statements {
 			where num > ? order by num limit ?`,
 		DropEndpoint: `
 			delete from {p}endpoint where num = ? and status = 0
-			and not exists (select 1 from {p}delivery d where d.endpoint = ?)`,
+			and not exists (select 1 from {p}delivery d where d.endpoint = ?)
+			and not exists (select 1 from {p}revision r where r.endpoint = ?)`,
 
 		LockEvent:     `select uid, length(data) from {p}event where uid = ? and account = ? and id = ? {update}`,
 		BlankEvent:    `update {p}event set data = substr(data, 1, 0) where uid = ?`,

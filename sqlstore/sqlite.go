@@ -150,7 +150,7 @@ func sqliteSQL() statements {
 		and not exists (select 1 from {p}delivery d where d.event = {p}event.uid)`}
 	s.BlankEvent = `update {p}event set data = x'' where uid = ?`
 	const redacted = `exists (select 1 from {p}delivery d join {p}event e on e.uid = d.event where d.id = ?1 and length(e.data) = 0)`
-	s.BlankAttempts = bulk[key]{text: `update {p}attempt set body = x'' where delivery = ?1 and ` + redacted}
+	s.BlankAttempts = bulk[key]{text: `update {p}attempt set body = x'', location = '' where delivery = ?1 and ` + redacted}
 	s.BlankDeliveries = bulk[key]{text: `update {p}delivery set sent_body = null where id = ?1 and ` + redacted}
 	s.DeliveriesOf = bulk[eventOf]{text: `select id, event, endpoint, status from {p}delivery where event = ? and endpoint = ?`}
 	s.KeepSent = bulk[key]{text: `
@@ -172,7 +172,8 @@ func sqliteSQL() statements {
 	s.DropEndpoint = `
 		delete from {p}endpoint where num = ?1 and status = 0
 		and not exists (select 1 from {p}history h where h.endpoint = ?2)
-		and not exists (select 1 from {p}delivery d where d.id > (select delivery from {p}history_end) and d.endpoint = ?2)`
+		and not exists (select 1 from {p}delivery d where d.id > (select delivery from {p}history_end) and d.endpoint = ?2)
+		and not exists (select 1 from {p}revision r where r.endpoint = ?3)`
 	s.InsertHistory = bulk[listed]{row: `(?,?)`, sep: `,`, text: `insert or ignore into {p}history (endpoint, delivery) values %ROWS%`}
 	s.DropHistory = bulk[listed]{text: `delete from {p}history where endpoint = ? and delivery = ?`}
 	s.DeliveriesOfEndpoint = `

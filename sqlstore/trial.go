@@ -392,6 +392,9 @@ func (l *life) remove(ctx context.Context) error {
 	if err := l.s.DeleteEndpoint(ctx, l.account, l.endpoint); err != nil {
 		return err
 	}
+	if _, err := l.s.ListRevisions(ctx, l.account, l.endpoint); err != nil { // of which DeleteEndpoint kept one
+		return err
+	}
 	return l.moveTo(ctx, endpointDeleted)
 }
 
@@ -413,7 +416,10 @@ func (l *life) purge(ctx context.Context) error {
 		if err := t.execAll(ctx, l.s.sql.DropUnmatched.of([]unmatched{{l.account, l.m.micros, unmatchedKey}})); err != nil {
 			return err
 		}
-		if err := t.exec(ctx, l.s.sql.DropEndpoint, l.num, l.num); err != nil {
+		if err := t.exec(ctx, l.s.sql.DropRevisionsTo, l.num, math.MaxInt64); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, l.s.sql.DropEndpoint, l.num, l.num, l.num); err != nil {
 			return err
 		}
 		return expect(n >= 3)

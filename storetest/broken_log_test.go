@@ -34,7 +34,7 @@ var brokenMaintain = []broken{
 			}
 		}
 	}},
-	{rule: "RetentionPurgesWhatHasEnded", also: []string{"RetentionPurgesDeletedEndpoints"}, fault: func(f *faulty) {
+	{rule: "RetentionPurgesWhatHasEnded", also: []string{"OldRevisionsArePurged", "RetentionPurgesDeletedEndpoints"}, fault: func(f *faulty) {
 		f.maintainIn = func(r *webhook.MaintainRequest) { r.Retention /= 2 }
 	}},
 	{rule: "RetentionPurgesDeletedEndpoints", fault: func(f *faulty) { // their ids stay taken
@@ -119,6 +119,22 @@ var brokenMaintain = []broken{
 }
 
 var brokenLog = []broken{
+	{rule: "RevisionsSayWhatWasSentWith", fault: func(f *faulty) { // a deleted endpoint has none
+		f.deleted = func(id string) { f.remember("deleted "+id, true) }
+		f.revisionsOut = func(id string, list *webhook.EndpointRevisions) {
+			if f.recall("deleted "+id) != nil {
+				*list = nil
+			}
+		}
+	}},
+	{rule: "OldRevisionsArePurged", fault: func(f *faulty) { // what ended stays
+		f.revisionsOut = func(id string, list *webhook.EndpointRevisions) {
+			if was, ok := f.recall(id).(webhook.EndpointRevisions); ok && len(was) > len(*list) {
+				*list = was
+			}
+			f.remember(id, *list)
+		}
+	}},
 	{rule: "DeliveriesAreListedNewestFirst", fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) { slices.Reverse(p.Items) }
 	}},

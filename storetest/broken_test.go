@@ -129,7 +129,7 @@ var brokenGeneral = []broken{
 			}
 		}
 	}},
-	{rule: "UpdateReplacesTheConfiguration", also: []string{"ClaimAnswersEverythingToSend"}, fault: func(f *faulty) {
+	{rule: "UpdateReplacesTheConfiguration", also: []string{"ClaimAnswersEverythingToSend", "RevisionsSayWhatWasSentWith"}, fault: func(f *faulty) {
 		f.updateIn = func(u *webhook.EndpointUpdate) { u.Record.Headers = nil }
 	}},
 	{rule: "UpdateKeepsWhatIsEmpty", fault: func(f *faulty) { // secrets are lost

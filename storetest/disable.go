@@ -42,7 +42,7 @@ var disableRules = []rule{
 	},
 	{
 		name:     "TheLastFailureIsReported",
-		sentence: "A failure that counts or disables is the endpoint's LastFailure, as ListAttempts returns it but without ResponseBody, and reported with it; it stays until the next.",
+		sentence: "A failure that counts or disables is the endpoint's LastFailure, as ListAttempts returns it but without ResponseBody and Location, and reported with it; it stays until the next.",
 		run: func(e *env) {
 			made := e.endpoint("wh_1")
 			same(e, "LastFailure of a new endpoint", made.LastFailure, webhook.Attempt{})
@@ -53,7 +53,7 @@ var disableRules = []rule{
 			e.applied(retry)
 			e.lastFailure("after a retry", nil, l[0])
 			first := failure(l[1], 0)
-			first.Attempt.ResponseBody = []byte("of the peer")
+			first.Attempt.ResponseBody, first.Attempt.Location, first.Attempt.Revision = []byte("of the peer"), "/of the peer", 7
 			e.lastFailure("after a failure that counts", e.applied(first).Failing, l[1])
 			e.lastFailure("after two in one call", e.applied(failure(l[2], 0), failure(l[3], 0)).Failing, l[3])
 			e.deliver(l[4])
@@ -260,7 +260,7 @@ func (e *env) lastFailure(what string, failing []webhook.EndpointFailures, l web
 	e.Helper()
 	log := e.attempts(l)
 	want := log[len(log)-1]
-	want.ResponseBody = nil
+	want.ResponseBody, want.Location = nil, ""
 	same(e, "LastFailure "+what, e.get("wh_1").LastFailure, want)
 	for _, f := range failing {
 		same(e, "LastFailure reported "+what, f.LastFailure, want)

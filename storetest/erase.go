@@ -16,6 +16,9 @@ func echoed(l webhook.Leased, o webhook.Outcome) webhook.Settlement {
 	s := result(l, o)
 	if s.Attempt != nil {
 		s.Attempt.ResponseBody = []byte(echo)
+		if s.Attempt.Failure != "" {
+			s.Attempt.Location = "/?" + echo
+		}
 	}
 	return s
 }
@@ -28,7 +31,7 @@ func (e *env) redact(id string) {
 var redactRules = []rule{
 	{
 		name:     "RedactingRemovesWhatAnEventSays",
-		sentence: "RedactEvent removes an event's Data, and the response bodies of its attempts; the event stays with its id, type and times, and so do its deliveries and attempts. Once more it is no error; ErrNotFound says that there is no such event.",
+		sentence: "RedactEvent removes an event's Data, and the response bodies and Locations of its attempts; the event stays with its id, type and times, and so do its deliveries and attempts. Once more it is no error; ErrNotFound says that there is no such event.",
 		run: func(e *env) {
 			e.endpoint("wh_1")
 			e.enqueue(event("evt_1"), event("evt_2"))
@@ -69,7 +72,8 @@ var redactRules = []rule{
 					want := list[i]
 					if id == "evt_1" {
 						same(e, "bytes of a response left", len(after[i].ResponseBody), 0)
-						after[i].ResponseBody = want.ResponseBody
+						same(e, "Location left", after[i].Location, "")
+						after[i].ResponseBody, after[i].Location = want.ResponseBody, want.Location
 					}
 					same(e, id+": attempt", after[i], want)
 				}
@@ -207,11 +211,12 @@ func (e *env) deleteAccount(account string, limit int) webhook.AccountDeleted {
 var accountRules = []rule{
 	{
 		name:     "DeletingAnAccountRemovesAllOfIt",
-		sentence: "DeleteAccount removes the endpoints of an account, its deliveries, whatever their status, with their attempts, and its events, about Limit rows of each kind a call; a Settle of what is gone is stale. Once more, it does nothing.",
+		sentence: "DeleteAccount removes the endpoints of an account, its deliveries, whatever their status, with their attempts, its events, and the revisions of its endpoints, about Limit rows of each kind a call; a Settle of what is gone is stale. Once more, it does nothing.",
 		run: func(e *env) {
 			e.endpoint("wh_1", "call.*")
 			e.endpoint("wh_2", "call.*")
 			e.endpoint("wh_gone", "call.*")
+			e.update("wh_1", true, func(r *webhook.EndpointRecord) { r.URL = oddURL })
 			e.endpointOf(other, "wh_other")
 			kept := event("evt_kept")
 			kept.AccountID = other
@@ -247,6 +252,8 @@ var accountRules = []rule{
 			same(e, "endpoints left", len(page.Items), 0)
 			for _, id := range []string{"wh_1", "wh_2", "wh_gone"} {
 				same(e, "deliveries left of "+id, len(e.list(webhook.DeliveryFilter{EndpointID: id})), 0)
+				_, err := e.store.ListRevisions(e.ctx, acct, id)
+				e.wantErr("ListRevisions of "+id, err, webhook.ErrNotFound)
 			}
 			for _, ev := range append(events("evt", 10), unheard...) {
 				_, err := e.store.GetEvent(e.ctx, acct, ev.ID)

@@ -20,39 +20,40 @@ type faulty struct {
 	webhook.Store
 	mem *memstore.Store
 
-	now         func(*time.Time)
-	createIn    func(*webhook.EndpointCreate)
-	createOut   func(webhook.EndpointCreate, *webhook.EndpointRecord, *error)
-	getOut      func(account, id string, r *webhook.EndpointRecord, err *error)
-	updateIn    func(*webhook.EndpointUpdate)
-	updateOut   func(*webhook.EndpointRecord)
-	endpoints   func([]webhook.EndpointRecord)
-	deleted     func(id string)
-	enqueue     func(context.Context, webhook.EnqueueRequest) (webhook.Enqueued, error)
-	enqueueIn   func(*webhook.EnqueueRequest)
-	enqueueOut  func(webhook.EnqueueRequest, *webhook.Enqueued)
-	claimIn     func(*webhook.ClaimRequest)
-	claimOut    func(webhook.ClaimRequest, *webhook.Claimed)
-	settleIn    func(*webhook.Settlement)
-	settleOut   func([]webhook.Settlement, *webhook.Settled)
-	maintainIn  func(*webhook.MaintainRequest)
-	maintainOut func(webhook.MaintainRequest, *webhook.Maintained)
-	eventOut    func(*webhook.EventRecord, *error)
-	listIn      func(*webhook.DeliveryFilter)
-	listOut     func(*webhook.Page[webhook.Delivery], *error)
-	attemptsIn  func(account *string, id string)
-	attemptsOut func([]webhook.Attempt)
-	redeliver   func(account, id string, d *webhook.Delivery, err *error)
-	replayIn    func(*webhook.ReplayRequest)
-	replayOut   func(webhook.ReplayRequest, *webhook.Replayed, *error)
-	statsOut    func(*webhook.QueueStats)
-	redactIn    func(account, id string) bool // false: it does nothing
-	redacted    func(account, id string, err *error)
-	accountIn   func(*webhook.AccountDelete)
-	accountOut  func(webhook.AccountDelete, *webhook.AccountDeleted, *error)
-	beatIn      func(*webhook.Heartbeat)
-	beatOut     func(webhook.Heartbeat, *webhook.Heartbeaten)
-	begin       func() (webhook.Enqueuer, func() error, func() error)
+	now          func(*time.Time)
+	createIn     func(*webhook.EndpointCreate)
+	createOut    func(webhook.EndpointCreate, *webhook.EndpointRecord, *error)
+	getOut       func(account, id string, r *webhook.EndpointRecord, err *error)
+	updateIn     func(*webhook.EndpointUpdate)
+	updateOut    func(*webhook.EndpointRecord)
+	endpoints    func([]webhook.EndpointRecord)
+	deleted      func(id string)
+	enqueue      func(context.Context, webhook.EnqueueRequest) (webhook.Enqueued, error)
+	enqueueIn    func(*webhook.EnqueueRequest)
+	enqueueOut   func(webhook.EnqueueRequest, *webhook.Enqueued)
+	claimIn      func(*webhook.ClaimRequest)
+	claimOut     func(webhook.ClaimRequest, *webhook.Claimed)
+	settleIn     func(*webhook.Settlement)
+	settleOut    func([]webhook.Settlement, *webhook.Settled)
+	maintainIn   func(*webhook.MaintainRequest)
+	maintainOut  func(webhook.MaintainRequest, *webhook.Maintained)
+	eventOut     func(*webhook.EventRecord, *error)
+	listIn       func(*webhook.DeliveryFilter)
+	listOut      func(*webhook.Page[webhook.Delivery], *error)
+	attemptsIn   func(account *string, id string)
+	attemptsOut  func([]webhook.Attempt)
+	revisionsOut func(id string, list *webhook.EndpointRevisions)
+	redeliver    func(account, id string, d *webhook.Delivery, err *error)
+	replayIn     func(*webhook.ReplayRequest)
+	replayOut    func(webhook.ReplayRequest, *webhook.Replayed, *error)
+	statsOut     func(*webhook.QueueStats)
+	redactIn     func(account, id string) bool // false: it does nothing
+	redacted     func(account, id string, err *error)
+	accountIn    func(*webhook.AccountDelete)
+	accountOut   func(webhook.AccountDelete, *webhook.AccountDeleted, *error)
+	beatIn       func(*webhook.Heartbeat)
+	beatOut      func(webhook.Heartbeat, *webhook.Heartbeaten)
+	begin        func() (webhook.Enqueuer, func() error, func() error)
 
 	mu    sync.Mutex
 	live  map[string]webhook.LeaseToken // the latest token of each delivery
@@ -234,6 +235,14 @@ func (f *faulty) ListDeliveries(ctx context.Context, q webhook.DeliveryFilter) (
 		f.listOut(&p, &err)
 	}
 	return p, err
+}
+
+func (f *faulty) ListRevisions(ctx context.Context, account, id string) (webhook.EndpointRevisions, error) {
+	list, err := f.Store.ListRevisions(ctx, account, id)
+	if f.revisionsOut != nil {
+		f.revisionsOut(id, &list)
+	}
+	return list, err
 }
 
 func (f *faulty) ListAttempts(ctx context.Context, account, id string) ([]webhook.Attempt, error) {

@@ -216,6 +216,7 @@ func callAll(ctx context.Context, s webhook.Store, ep webhook.EndpointRecord) ma
 	_, errs["GetEvent"] = s.GetEvent(ctx, acct, "evt_1")
 	_, errs["ListDeliveries"] = s.ListDeliveries(ctx, webhook.DeliveryFilter{AccountID: acct, EndpointID: ep.ID, Limit: 10})
 	_, errs["ListAttempts"] = s.ListAttempts(ctx, acct, webhook.NewDeliveryID())
+	_, errs["ListRevisions"] = s.ListRevisions(ctx, acct, ep.ID)
 	_, errs["Redeliver"] = s.Redeliver(ctx, acct, webhook.NewDeliveryID())
 	_, errs["Replay"] = s.Replay(ctx, webhook.ReplayRequest{AccountID: acct, EndpointID: ep.ID, Limit: 10})
 	_, errs["QueueStats"] = s.QueueStats(ctx, acct, ep.ID)

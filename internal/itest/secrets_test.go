@@ -107,6 +107,43 @@ func TestHeadersAreEncryptedAtRest(t *testing.T) {
 	})
 }
 
+// The URL of an old revision is sealed, and resealed with the rest.
+func TestOldRevisionsAreEncryptedAtRest(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		dsn := d.create(t)
+		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
+		old := with(key("old", 1))
+		rec, err := old.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		const secret = "https://hooks.example.com/services/S3CRET"
+		for _, url := range []string{secret, "https://example.com/"} {
+			rec.URL = url
+			rec, err = old.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: rec, Reset: true})
+			require.NoError(t, err)
+		}
+		rows := func() string {
+			return old.text(t, "select url from webhook_revision where revision = (select max(revision) from webhook_revision)")
+		}
+		assert.NotContains(t, rows(), "S3CRET")
+		url := func(s *testStore) string {
+			list, err := s.ListRevisions(ctx, "a", "wh_1")
+			require.NoError(t, err)
+			require.Len(t, list, 3)
+			assert.Equal(t, []webhook.SecretHint{{Hint: rec.Secrets[0].Secret.Hint()}}, list[1].Secrets)
+			return list[1].URL
+		}
+		assert.Equal(t, secret, url(old))
+		assert.Empty(t, url(with(key("other", 3))), "which is told without the key")
+		n, err := with(key("new", 2), key("old", 1)).ResealSecrets(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, 3, n, "the endpoint and two revisions")
+		n, err = with(key("new", 2), key("old", 1)).ResealSecrets(ctx)
+		require.NoError(t, err)
+		assert.Zero(t, n)
+		assert.Equal(t, secret, url(with(key("new", 2))))
+	})
+}
+
 // sealedBy returns the secrets of rec as s stores them for its endpoint.
 func sealedBy(t *testing.T, s *testStore, rec webhook.EndpointRecord) string {
 	before := s.text(t, "select headers from webhook_endpoint where id = '"+rec.ID+"'")

@@ -44,12 +44,30 @@ create table if not exists webhook_endpoint (
 	paused_until bigint not null default 0,
 	probe_at bigint not null default 0,
 	probe_token bigint not null default 0,
+	revised bigint not null default 0,
+	revised_at bigint not null default 0,
 	created_at bigint not null,
 	updated_at bigint not null,
 	unique key id (id),
 	key account (account, num),
 	key moving (moving, num),
 	key probe (probe_at, num)
+) engine = InnoDB;
+
+-- What endpoints were sent to with until a change of URL, secrets or headers: the hints
+-- of secrets, the names of headers, and the URL, sealed where there are keys. revision is
+-- the first version that it had. What holds now is in the endpoint's row: revised is its
+-- first version, and revised_at when that began.
+create table if not exists webhook_revision (
+	endpoint bigint not null,
+	revision bigint not null,
+	begun_at bigint not null,
+	ended_at bigint not null,
+	url mediumblob not null,
+	secrets mediumblob not null,
+	headers mediumblob not null,
+	primary key (endpoint, revision),
+	key age (ended_at)
 ) engine = InnoDB;
 
 create table if not exists webhook_subscription (

@@ -41,12 +41,30 @@ create table webhook_endpoint (
 	paused_until bigint not null default 0,
 	probe_at bigint not null default 0,
 	probe_token bigint not null default 0,
+	revised bigint not null default 0,
+	revised_at bigint not null default 0,
 	created_at bigint not null,
 	updated_at bigint not null
 ) with (fillfactor = 70);
 create index webhook_endpoint_account on webhook_endpoint (account, num);
 create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
 create index webhook_endpoint_probe on webhook_endpoint (probe_at, num) where probe_at > 0;
+
+-- What endpoints were sent to with until a change of URL, secrets or headers: the hints
+-- of secrets, the names of headers, and the URL, sealed where there are keys. revision is
+-- the first version that it had. What holds now is in the endpoint's row: revised is its
+-- first version, and revised_at when that began.
+create table webhook_revision (
+	endpoint bigint not null,
+	revision bigint not null,
+	begun_at bigint not null,
+	ended_at bigint not null,
+	url text not null,
+	secrets text not null,
+	headers text not null,
+	primary key (endpoint, revision)
+);
+create index webhook_revision_age on webhook_revision (ended_at);
 
 create table webhook_subscription (
 	account text collate "C" not null,
