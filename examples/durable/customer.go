@@ -68,7 +68,7 @@ func (c *customer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/slow":
 		time.Sleep(30 * time.Millisecond)
 	case r.URL.Path == "/flaky" && rand.IntN(3) == 0:
-		w.WriteHeader(http.StatusServiceUnavailable)
+		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
 	c.mu.Lock()
