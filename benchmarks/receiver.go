@@ -20,7 +20,7 @@ import (
 // The receiver is a process of its own, so that its work is not counted as the
 // sender's. Its paths: /e/… responds at once and is measured, /slow/… responds
 // after slowAnswer, /late/… after lateAnswer, /hang/… after hangTime, /fail/… with
-// 503; /control/… steers it.
+// 500; /control/… steers it.
 const (
 	slowAnswer = 20 * time.Millisecond
 	lateAnswer = 4900 * time.Millisecond

@@ -21,7 +21,7 @@ type stubTransport struct {
 func (t stubTransport) Send(ctx context.Context, req *webhook.Request) (*webhook.Response, error) {
 	switch {
 	case strings.Contains(req.URL, "/"+failPath+"/"):
-		return &webhook.Response{StatusCode: http.StatusServiceUnavailable}, nil
+		return &webhook.Response{StatusCode: http.StatusInternalServerError}, nil
 	case t.all:
 		return &webhook.Response{StatusCode: http.StatusNoContent}, nil
 	}
