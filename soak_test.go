@@ -387,7 +387,7 @@ func TestTwoProcessesNeverSendOneDeliveryAtOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 2))
+			random, steps := rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))
 			var mu sync.Mutex
 			with, done := make(map[string]int), make(map[string]bool)
 			p, s := processes(t, 3, func(int) func(context.Context, *webhook.Request) (*webhook.Response, error) {
@@ -413,13 +413,13 @@ func TestTwoProcessesNeverSendOneDeliveryAtOnce(t *testing.T) {
 			}
 			emitted := 0
 			for range 200 {
-				i := random.IntN(len(p))
-				s[i].down.Store(random.IntN(4) == 0)
-				s[i].mute.Store(random.IntN(3) == 0)
+				i := steps.IntN(len(p))
+				s[i].down.Store(steps.IntN(4) == 0)
+				s[i].mute.Store(steps.IntN(3) == 0)
 				if p[i].Emit(t.Context(), event(t)) == nil {
 					emitted++
 				}
-				time.Sleep(time.Duration(random.Int64N(int64(5 * time.Second))))
+				time.Sleep(time.Duration(steps.Int64N(int64(5 * time.Second))))
 			}
 			for _, st := range s {
 				st.down.Store(false)
