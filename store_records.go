@@ -170,7 +170,7 @@ const (
 	// PaceSlow means that it responds, but takes longer.
 	PaceSlow
 	// PacePaused means that it did not respond in time, or responded that it takes no
-	// more for now, and that deliveries to it wait; see [Settlement].
+	// more at the moment, and that deliveries to it wait; see [Settlement].
 	PacePaused
 )
 

@@ -101,29 +101,50 @@ var sqliteSettings = []setting{
 	{name: "synchronous", bad: is("1"), why: notDurable + ": set it to FULL", warns: true},
 }
 
-// checkSettings looks at the settings of one connection of the pool. What the store
-// cannot work with is an error; what the operator should know goes to the log.
+// checkSettings looks at the settings of a connection of the pool. What the store cannot
+// work with is an error, once a connection that did not wait in the pool has it as well:
+// one that did may have it from somebody who used it before. What the operator should
+// know goes to the log.
 func (s *Store) checkSettings(ctx context.Context) error {
-	var values map[string]string
-	err := s.read(ctx, func(t *txn) (err error) {
-		values, err = s.dialect.settings(ctx, t)
-		return err
+	var risks []*SettingError
+	err := s.again(ctx, func() error {
+		return s.onConn(ctx, func(t *txn) (err error) {
+			var bad []error
+			if risks, bad, err = s.weigh(ctx, t); err == nil {
+				err = errors.Join(bad...)
+			}
+			if errors.As(err, new(*SettingError)) {
+				return sqldb.Spoiled(err)
+			}
+			return err
+		})
 	})
-	if err != nil {
-		return err
+	for _, r := range risks {
+		s.log.WarnContext(ctx, "webhook: a setting of the database", "name", r.Name, "value", r.Value, "problem", r.Reason)
 	}
-	var found []error
+	return sqldb.Unspoiled(err)
+}
+
+// weigh returns the settings that are only risky, and those with which the store cannot
+// work.
+func (s *Store) weigh(ctx context.Context, t *txn) (risks []*SettingError, bad []error, err error) {
+	values, err := s.dialect.settings(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, c := range s.dialect.settingRules {
 		v, ok := values[c.name]
-		switch {
-		case !ok || !c.bad(v):
-		case c.warns:
-			s.log.WarnContext(ctx, "webhook: a setting of the database", "name", c.name, "value", v, "problem", c.why)
-		default:
-			found = append(found, &SettingError{Name: c.name, Value: v, Reason: c.why})
+		if !ok || !c.bad(v) {
+			continue
+		}
+		found := &SettingError{Name: c.name, Value: v, Reason: c.why}
+		if c.warns {
+			risks = append(risks, found)
+		} else {
+			bad = append(bad, found)
 		}
 	}
-	return errors.Join(found...)
+	return risks, bad, nil
 }
 
 // readPairs reads the names and values of settings.

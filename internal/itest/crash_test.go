@@ -208,11 +208,14 @@ func TestKilledInEachStep(t *testing.T) {
 		for _, c := range namedSteps {
 			t.Run(c.name, func(t *testing.T) {
 				p := newParent(t, d)
-				stride := 1
-				if raceEnabled {
-					stride = 9 // a sample
+				stride := 4 // a sample, another one each time; make long does all
+				switch {
+				case long():
+					stride = 1
+				case raceEnabled:
+					stride = 12
 				}
-				for n := 1; p.dies(c.story, failPoint{Step: c.step, Before: n}); n += stride {
+				for n := 1; p.dies(c.story, failPoint{Step: c.step, Before: n}); n += 1 + rand.IntN(2*stride-1) {
 				}
 				require.Positive(t, p.died)
 				require.True(t, p.dies(c.story, failPoint{Step: c.step, After: true}))
@@ -307,7 +310,7 @@ func TestAPoisonDeliveryEnds(t *testing.T) {
 // and the endpoints disabled; the parent holds their counters against the log
 // after each crash, and enables them.
 func TestKilledAtRandom(t *testing.T) {
-	events, budget := 5_000, 15*time.Second
+	events, budget := 5_000, 8*time.Second
 	switch {
 	case long():
 		events, budget = 20_000, time.Minute

@@ -160,10 +160,12 @@ func TestWhereRequestsGoIsForgottenWithWhatTheDatabaseLost(t *testing.T) {
 			ev := event("evt_1")
 			ev.AccountID = "lost"
 			require.Equal(t, "lost", target(t, s, ev).AccountID)
-			for _, table := range []string{"account", "endpoint", "subscription", "event", "delivery", "queue", "lease"} {
+			for _, table := range []string{"account", "endpoint", "revision", "subscription", "event", "delivery", "queue", "lease"} {
 				s.exec(t, "delete from webhook_"+table)
 			}
 			switch d.dialect {
+			case sqlstore.SQLite:
+				s.exec(t, fmt.Sprintf("update sqlite_sequence set seq = %d where name = 'webhook_endpoint'", num-1))
 			case sqlstore.Postgres:
 				s.exec(t, fmt.Sprintf("alter table webhook_endpoint alter column num restart with %d", num))
 			case sqlstore.MySQL:

@@ -384,7 +384,7 @@ func (p pauser) update(reset bool, change func(*webhook.EndpointRecord)) {
 	require.NoError(p.t, err)
 }
 
-// What is made pending again is parked, and begins a schedule.
+// What is made pending again is parked. It begins a schedule, unless it was on one.
 func TestWhatIsSentAgainIsParkedWhileItsEndpointIsPaused(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		p := paused(t, d)
@@ -393,7 +393,7 @@ func TestWhatIsSentAgainIsParkedWhileItsEndpointIsPaused(t *testing.T) {
 		again, err := p.Redeliver(ctx, "a", page.Items[0].ID)
 		require.NoError(t, err)
 		assert.Equal(t, webhook.DeliveryPending, again.Status)
-		assert.Equal(t, map[int]int{6: 1}, p.states())
+		assert.Equal(t, map[int]int{7: 1}, p.states())
 		other := event("evt_2")
 		other.AccountID = "b"
 		mustEnqueue(t, p, other)
@@ -402,7 +402,7 @@ func TestWhatIsSentAgainIsParkedWhileItsEndpointIsPaused(t *testing.T) {
 		r, err := p.Replay(ctx, webhook.ReplayRequest{AccountID: "a", EndpointID: "wh_1", Limit: 10})
 		require.NoError(t, err)
 		assert.Equal(t, 1, r.Count)
-		assert.Equal(t, map[int]int{6: 2}, p.states())
+		assert.Equal(t, map[int]int{6: 1, 7: 1}, p.states())
 		assert.Empty(t, p.claim())
 		p.pass(pauseLength + time.Minute)
 		assert.Len(t, p.claim(), 1)

@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,69 +48,69 @@ func TestRowsWithoutTheirCounterpart(t *testing.T) {
 	const gone = "wh_gone" // the first endpoint that claims look at
 	for _, c := range []struct {
 		name   string
-		damage func(*testing.T, *testStore)
+		damage func(*testing.T, *testStore, func(text string))
 		drops  bool
 	}{
-		{"a ready row without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		{"a ready row without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 		}, true},
-		{"a held row without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "update webhook_queue set state = 4 where endpoint = 1")
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		{"a held row without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("update webhook_queue set state = 4 where endpoint = {gone}")
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 		}, true},
-		{"a waiting row without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "update webhook_queue set state = 5 where endpoint = 1")
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		{"a waiting row without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("update webhook_queue set state = 5 where endpoint = {gone}")
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 		}, true},
-		{"a parked row without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "update webhook_queue set state = 6 where endpoint = 1")
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		{"a parked row without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("update webhook_queue set state = 6 where endpoint = {gone}")
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 		}, true},
-		{"a parked row of a delivery that was attempted, without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "update webhook_queue set state = 7 where endpoint = 1")
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+		{"a parked row of a delivery that was attempted, without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("update webhook_queue set state = 7 where endpoint = {gone}")
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 		}, true},
-		{"a leased delivery without its endpoint", func(t *testing.T, s *testStore) {
+		{"a leased delivery without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
 			settleLater := claim(t, s)
-			s.exec(t, "delete from webhook_endpoint where id = '"+gone+"'")
+			exec("delete from webhook_endpoint where id = '" + gone + "'")
 			settle(t, s, webhook.OutcomeRetry, settleLater[:1]...)
 		}, true},
-		{"a queue row without its delivery", func(t *testing.T, s *testStore) {
-			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+		{"a queue row without its delivery", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("delete from webhook_delivery where endpoint = {gone}")
 		}, true},
-		{"a lease of deliveries that are gone", func(t *testing.T, s *testStore) {
+		{"a lease of deliveries that are gone", func(t *testing.T, s *testStore, exec func(string)) {
 			all := claim(t, s)
-			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+			exec("delete from webhook_delivery where endpoint = {gone}")
 			for _, l := range all {
 				settle(t, s, webhook.OutcomeRetry, l)
 			}
 		}, false},
-		{"a lease that is no list of keys", func(t *testing.T, s *testStore) {
-			s.exec(t, "insert into webhook_lease (due, token, process, deliveries) values (1, 1, 0, 'abc')")
+		{"a lease that is no list of keys", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("insert into webhook_lease (due, token, process, deliveries) values (1, 1, 0, 'abc')")
 		}, false},
-		{"queue rows whose id is no key", func(t *testing.T, s *testStore) {
+		{"queue rows whose id is no key", func(t *testing.T, s *testStore, exec func(string)) {
 			if s.dialect != sqlstore.SQLite {
 				t.Skip("its columns hold nothing else")
 			}
 			for state, many := range map[int]int{0: 40, 4: 3, 5: 3, 6: 3, 7: 3} {
 				for i := range many {
 					for _, id := range []string{"x'%02x'", "'short %d'", "'00112233445566778899aabbccddee%02d'"} {
-						s.exec(t, fmt.Sprintf("insert into webhook_queue (id, endpoint, state, due) values ("+id+", 1, %d, 1)", 10*state+i, state))
+						exec(fmt.Sprintf("insert into webhook_queue (id, endpoint, state, due) values ("+id+", {gone}, %d, 1)", 10*state+i, state))
 					}
 				}
 			}
 		}, true},
-		{"a queue row of a delivery that is leased", func(t *testing.T, s *testStore) {
+		{"a queue row of a delivery that is leased", func(t *testing.T, s *testStore, exec func(string)) {
 			claim(t, s)
-			s.exec(t, "insert into webhook_queue (id, endpoint, state, due) select id, endpoint, 4, 1 from webhook_delivery where endpoint = 1")
+			exec("insert into webhook_queue (id, endpoint, state, due) select id, endpoint, 4, 1 from webhook_delivery where endpoint = {gone}")
 		}, false},
-		{"attempts without their delivery", func(t *testing.T, s *testStore) {
+		{"attempts without their delivery", func(t *testing.T, s *testStore, exec func(string)) {
 			all := claim(t, s)
 			settle(t, s, webhook.OutcomeRetry, all...)
-			s.exec(t, "delete from webhook_delivery where endpoint = 1")
+			exec("delete from webhook_delivery where endpoint = {gone}")
 		}, true},
-		{"a subscription without its endpoint", func(t *testing.T, s *testStore) {
-			s.exec(t, "insert into webhook_subscription (account, type, endpoint) values ('a', 'call.*', 77)")
+		{"a subscription without its endpoint", func(t *testing.T, s *testStore, exec func(string)) {
+			exec("insert into webhook_subscription (account, type, endpoint) values ('a', 'call.*', 77)")
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,11 +120,11 @@ func TestRowsWithoutTheirCounterpart(t *testing.T) {
 					_, err := s.CreateEndpoint(ctx, endpoint(id))
 					require.NoError(t, err)
 				}
-				require.EqualValues(t, 1, s.number(t, "select num from webhook_endpoint where id = '"+gone+"'"))
+				num := fmt.Sprint(s.number(t, "select num from webhook_endpoint where id = '"+gone+"'"))
 				for i := range 3 {
 					mustEnqueue(t, s, event(fmt.Sprint("evt_", i)))
 				}
-				c.damage(t, s)
+				c.damage(t, s, func(text string) { s.exec(t, strings.ReplaceAll(text, "{gone}", num)) })
 				s = d.storeOn(t, s.dsn, nil) // one that remembers nothing
 				dropped := 0
 				for i := range 3 {

@@ -17,7 +17,7 @@ import (
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
-var storeTables = []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt"}
+var storeTables = []string{"account", "endpoint", "revision", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt"}
 
 // contents returns the number of rows of each table.
 func contents(t *testing.T, db *sql.DB) map[string]int {
@@ -124,10 +124,12 @@ func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
 			}[d.dialect]},
 			{"update", "delivery", "claim a delivery"},
 			{"insert", "attempt", "record results"},
+			{"insert", "revision", "delete an endpoint"},
 			{"update", "lease", "end a lease"},
 			{"delete", "subscription", "move the deliveries of an endpoint"},
 			{"delete", "attempt", "purge"},
 			{"delete", "unmatched", "purge"},
+			{"delete", "revision", "purge"},
 			{"delete", "endpoint", "purge"},
 			{"delete", "process", "end a process"},
 		} {

@@ -37,7 +37,7 @@ const (
 	// Answered means that a response came in time, whatever its status, unless it is
 	// Refused.
 	Answered
-	// Refused means that the endpoint responded that it takes no more for now.
+	// Refused means that the endpoint responded that it takes no more at the moment.
 	Refused
 	// TimedOut means that no response came in time.
 	TimedOut

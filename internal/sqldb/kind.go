@@ -32,6 +32,8 @@ func KindOf(err error) Kind {
 	k := Other
 	walk(err, func(e error) bool {
 		switch e := e.(type) {
+		case spoiled:
+			k = Session
 		case interface{ SQLState() string }: // pgx, lib/pq
 			k = ofSQLState(e.SQLState())
 		case interface{ Field(byte) string }: // bun's pgdriver

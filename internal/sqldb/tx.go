@@ -72,6 +72,22 @@ func (o once) Unwrap() error { return o.error }
 
 func unrepeatable(err error) bool { return errors.As(err, new(once)) }
 
+// Spoiled marks an error that may be of the connection alone: another one is tried, and
+// the one that had it is closed.
+func Spoiled(err error) error { return spoiled{err} }
+
+// Unspoiled takes the mark of [Spoiled] off.
+func Unspoiled(err error) error {
+	if s, ok := err.(spoiled); ok {
+		return s.error
+	}
+	return err
+}
+
+type spoiled struct{ error }
+
+func (s spoiled) Unwrap() error { return s.error }
+
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -168,7 +168,7 @@ func (t *Table) AskIn(d time.Duration) {
 // counts again.
 func (t *Table) Looking() { t.more.Store(false) }
 
-// Asking says that work is asked for now.
+// Asking records that the store is asked for work, and returns when.
 func (t *Table) Asking() (begin time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
