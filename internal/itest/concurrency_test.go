@@ -18,6 +18,7 @@ import (
 // its own, as a process has. D12: no delivery is in two live leases, none is
 // lost, none is stuck, and no deadlock reaches a caller.
 func TestFourEmitWhileFourClaim(t *testing.T) {
+	t.Parallel()
 	deliveries := 20_000
 	if testing.Short() || raceEnabled {
 		deliveries = 4_000
@@ -180,4 +181,13 @@ func TestTheThresholdIsCrossedOnce(t *testing.T) {
 }
 
 // long reports whether the long tests were asked for.
+// notUnderRace skips a test in which the race detector finds nothing: what it runs are
+// other processes, or calls one after the other. Each test runs without it too.
+func notUnderRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("skipped: the race detector finds nothing here, and go test work runs it")
+	}
+}
+
 func long() bool { return os.Getenv("WEBHOOK_TEST_LONG") != "" }

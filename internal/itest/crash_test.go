@@ -151,6 +151,8 @@ func (p *parent) finish() {
 // database, migration and purge included. SQLite starts from nothing each time;
 // the servers keep what the one before left behind.
 func TestKilledAtEachOperation(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		fresh := func() *parent {
 			p := newParent(t, d)
@@ -158,12 +160,9 @@ func TestKilledAtEachOperation(t *testing.T) {
 			return p
 		}
 		p := fresh()
-		budget := 6 * time.Second
-		switch {
-		case long():
+		budget := 4 * time.Second
+		if long() {
 			budget = time.Hour
-		case raceEnabled:
-			budget = 2 * time.Second
 		}
 		began := time.Now()
 		killed, steps := true, 0
@@ -204,16 +203,15 @@ var namedSteps = []struct {
 // A process is killed in each step that has a name. Before the first operation
 // of settle is after the 200; after that of emit is before Emit returns.
 func TestKilledInEachStep(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		for _, c := range namedSteps {
 			t.Run(c.name, func(t *testing.T) {
 				p := newParent(t, d)
-				stride := 4 // a sample, another one each time; make long does all
-				switch {
-				case long():
+				stride := 6 // a sample, another one each time; make long does all
+				if long() {
 					stride = 1
-				case raceEnabled:
-					stride = 12
 				}
 				for n := 1; p.dies(c.story, failPoint{Step: c.step, Before: n}); n += 1 + rand.IntN(2*stride-1) {
 				}
@@ -259,6 +257,8 @@ func (p *parent) rotated(id string, stored bool) {
 
 // F3, F4: a process is killed while its request is with the receiver.
 func TestKilledInTheMiddleOfARequest(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		p := newParent(t, d)
 		for _, ep := range childEndpoints[:2] {
@@ -280,6 +280,8 @@ func TestKilledInTheMiddleOfARequest(t *testing.T) {
 // F14: a delivery whose sending ends the process ends itself, and neither counts
 // against its endpoint nor takes others with it.
 func TestAPoisonDeliveryEnds(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		p := newParent(t, d)
 		for p.child(orders{Story: "poison"}, nil) {
@@ -310,12 +312,11 @@ func TestAPoisonDeliveryEnds(t *testing.T) {
 // and the endpoints disabled; the parent holds their counters against the log
 // after each crash, and enables them.
 func TestKilledAtRandom(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	events, budget := 5_000, 8*time.Second
-	switch {
-	case long():
+	if long() {
 		events, budget = 20_000, time.Minute
-	case raceEnabled:
-		budget = 5 * time.Second
 	}
 	onEach(t, func(t *testing.T, d database) {
 		p := newParent(t, d)

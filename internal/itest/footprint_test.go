@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook/internal/race"
 )
 
 // What a customer pays for importing the library just to verify: three
@@ -18,6 +20,9 @@ import (
 // written by hand on the standard library.
 func TestFootprintOfVerifying(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip("skipped: it builds programs, and go test work runs it")
+	}
 	library := libraryModule(t, "library")
 	byhand := customerModule(t, "byhand")
 
@@ -37,6 +42,9 @@ func TestFootprintOfVerifying(t *testing.T) {
 // knows of encoders and compressors, which is 3 of the 9 %.
 func TestFootprintOfReceiving(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip("skipped: it builds programs, and go test work runs it")
+	}
 	with, without := binarySize(t, libraryModule(t, "receiver")), binarySize(t, customerModule(t, "byhand"))
 	t.Logf("binary %d bytes against %d by hand: %+.2f %%", with, without, 100*float64(with-without)/float64(without))
 	assert.LessOrEqual(t, with, without+10*without/100, "the binary may be 10 %% larger")
@@ -57,6 +65,9 @@ var sending = []string{
 
 func TestWhoeverReceivesLinksNothingThatSends(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip("skipped: it builds programs, and go test work runs it")
+	}
 	for name, sends := range map[string]bool{"library": false, "receiver": false, "sender": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -151,6 +151,7 @@ func eventValues(d sqlstore.Dialect) string {
 // settings, before and after it knows the tables, beside a backlog of waiting
 // rows and of rows of an endpoint without room.
 func TestHotStatementsUseTheirIndexes(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		for _, id := range []string{"wh_full", "wh_1", "wh_2"} {

@@ -139,6 +139,7 @@ func onServers(t *testing.T, f func(t *testing.T, d database)) {
 // COMMIT among them. Whoever repeats the call has one event and one delivery,
 // and an error after which the event is there says that this is possible.
 func TestACutAtAnyByteOfEmitDoublesNothing(t *testing.T) {
+	t.Parallel()
 	onServers(t, func(t *testing.T, d database) {
 		direct := d.store(t)
 		_, err := direct.CreateEndpoint(ctx, endpoint("wh_1"))
@@ -195,6 +196,7 @@ func places(answered int64) (all []int64) {
 
 // E3: the same for Settle. A delivery is recorded once.
 func TestACutAtAnyByteOfSettleRecordsOnce(t *testing.T) {
+	t.Parallel()
 	onServers(t, func(t *testing.T, d database) {
 		direct := d.store(t)
 		_, err := direct.CreateEndpoint(ctx, endpoint("wh_1"))
@@ -234,6 +236,7 @@ func TestACutAtAnyByteOfSettleRecordsOnce(t *testing.T) {
 // E2: connections are cut again and again while an engine works. Nothing is
 // lost, no event is doubled, and the engine goes on without help.
 func TestTheEngineOutlivesCutConnections(t *testing.T) {
+	t.Parallel()
 	onServers(t, func(t *testing.T, d database) {
 		direct := d.store(t)
 		r := newReceiver(t)

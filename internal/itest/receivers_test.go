@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/race"
 	"github.com/ringyo-ai/webhook/webhooktest"
 )
 
@@ -153,6 +154,9 @@ func needCommand(t *testing.T, name string) string {
 // What docs/receivers.md shows for other languages runs as it stands there.
 func TestReceiversInOtherLanguages(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip("skipped: it runs other programs, and go test work runs it")
+	}
 	for _, f := range foreigners {
 		t.Run(f.language, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,8 @@ import (
 // claimed, is sent by another one within 20 s with the default AttemptTimeout. The
 // other one is started after the kill, or was there before.
 func TestWhatAKilledProcessHeldIsSentSoon(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	timeout := time.Second
 	if long() {
 		timeout = 10 * time.Second

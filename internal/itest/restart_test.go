@@ -17,6 +17,8 @@ import (
 // delivers, and started again. Nothing is lost, no event is doubled, and the
 // engine goes on by itself, without the help of endLeases.
 func TestTheEngineOutlivesADatabaseThatIsKilled(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	for i, private := range []func(testing.TB) *server{privatePostgres, privateMariaDB} {
 		d := databases[1+i]
 		t.Run(d.name, func(t *testing.T) {

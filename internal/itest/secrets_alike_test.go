@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/race"
 )
 
 // manySecrets are texts that could stand in an environment: good secrets, and what
@@ -137,6 +138,9 @@ func (d decides) program(t *testing.T) string {
 // another way than the sender makes a weak key, or refuses everything.
 func TestSecretsAreTheSameInEveryLanguage(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip("skipped: it runs other programs, and go test work runs it")
+	}
 	for _, d := range deciders {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

@@ -240,6 +240,7 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 // Every step of a replacement restarts one process after the other: at each
 // moment both can read what both store.
 func TestReplacingAKeyWhileProcessesRestartOneAfterAnother(t *testing.T) {
+	t.Parallel()
 	old, fresh := key("old", 1), key("new", 2)
 	for _, c := range []struct {
 		name   string

@@ -97,6 +97,7 @@ func works(t *testing.T, s *testStore, spoil func()) {
 }
 
 func TestSpoiledConnectionsLeaveThePool(t *testing.T) {
+	t.Parallel()
 	for _, sp := range spoilings {
 		d := databases[sp.dialect%3]
 		t.Run(d.name+" "+sp.name, func(t *testing.T) {
@@ -110,6 +111,7 @@ func TestSpoiledConnectionsLeaveThePool(t *testing.T) {
 // With OpenDBFromPool the connections are those of pgx's pool, to which database/sql
 // gives them back instead of closing them.
 func TestSpoiledConnectionsLeaveThePoolOfPgx(t *testing.T) {
+	t.Parallel()
 	for _, sp := range spoilings[:3] {
 		t.Run(sp.name, func(t *testing.T) {
 			t.Parallel()

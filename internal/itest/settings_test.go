@@ -91,6 +91,8 @@ func odd(t *testing.T, d database, dsn, name, value string) string {
 }
 
 func TestASettingIsNamedOrTheStoreWorksWithIt(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		if d.dialect == sqlstore.SQLite {
 			d.create = func(t testing.TB) string {

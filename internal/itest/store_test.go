@@ -236,6 +236,8 @@ func TestMySQLDatabaseAsSchema(t *testing.T) {
 }
 
 func TestBytesSurvive(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	big := make([]byte, 1<<20)
 	for i := range big {
 		big[i] = byte(i * 7)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestEachDatabaseKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	onEach(t, contract)
 }
 
@@ -26,6 +27,7 @@ func TestOtherWaysToReachThemKeepTheContract(t *testing.T) {
 }
 
 func TestOtherWaysToReachThemRunEveryKindOfCall(t *testing.T) {
+	notUnderRace(t)
 	for _, d := range others {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

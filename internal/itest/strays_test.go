@@ -17,6 +17,8 @@ import (
 // Rows whose counterpart somebody deleted by hand are survived and cleaned up;
 // what belongs to others flows.
 func TestRowsWithoutTheirCounterpart(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
 	maintain := func(t *testing.T, s *testStore) (dropped int) {
 		for more := true; more; {
 			m, err := s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})

@@ -70,6 +70,7 @@ func TestATrialLeavesNothingAndIsInNobodysWay(t *testing.T) {
 }
 
 func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		if d.dialect == sqlstore.SQLite {
 			t.Skip("skipped: SQLite has no users")
