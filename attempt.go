@@ -161,15 +161,16 @@ func (e *Engine) send(ctx context.Context, j *job, begin time.Time) (resp *Respo
 	})
 	attempt := newAttemptContext(ctx, begin.Add(e.cfg.AttemptTimeout))
 	defer attempt.end()
-	req, err := e.request(j.Event, j.Target, j.test, e.clock.Time())
+	req, err := e.request(j.Event, j.Target, j.test != nil, e.clock.Time())
 	if err != nil {
 		return nil, err
 	}
 	req.DeliveryID = j.DeliveryID
-	if j.test {
+	if j.test != nil {
 		req.Header[headerTest] = []string{"1"}
+		j.test.keep(req, j.Target.Headers)
 	}
-	if !j.test && time.Since(begin) >= e.cfg.AttemptTimeout {
+	if j.test == nil && time.Since(begin) >= e.cfg.AttemptTimeout {
 		return nil, errTooLate
 	}
 	resp, err = e.cfg.Transport.Send(attempt, req)

@@ -177,7 +177,7 @@ const (
 type job struct {
 	Leased
 	hold
-	test bool // of SendTest: not leased, not settled
+	test *TestRequest // of SendTest, which is not leased and not settled
 }
 
 // hold is how long this process may keep what it leased: until leaseEnd, and only

@@ -112,9 +112,10 @@ func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q Deliver
 	if q.EndpointID == "" && q.EventID == "" {
 		return Page[Delivery]{}, invalid("DeliveryQuery", "must name an endpoint or an event")
 	}
-	return e.deliveries(ctx, DeliveryFilter{
+	p, err := e.deliveries(ctx, DeliveryFilter{
 		AccountID: accountID, EndpointID: q.EndpointID, EventID: q.EventID, Status: q.Status, Cursor: q.Cursor, Limit: limit,
 	})
+	return p, orNotFound(err, errNoEndpoint)
 }
 
 func (e *Engine) deliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error) {
@@ -128,7 +129,7 @@ func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Deliver
 		err = ErrNotFound
 	}
 	if err != nil {
-		return Delivery{}, err
+		return Delivery{}, orNotFound(err, errNoDelivery)
 	}
 	return p.Items[0], nil
 }
@@ -138,9 +139,10 @@ func (e *Engine) GetDelivery(ctx context.Context, accountID, id string) (Deliver
 // them: they use up nothing. The exception is [FailureInternal] for an attempt
 // during which the sending process died several times.
 func (e *Engine) ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error) {
-	return call(ctx, e.store, func(ctx context.Context) ([]Attempt, error) {
+	all, err := call(ctx, e.store, func(ctx context.Context) ([]Attempt, error) {
 		return e.store.ListAttempts(ctx, accountID, deliveryID)
 	})
+	return all, orNotFound(err, errNoDelivery)
 }
 
 // MaxRevisions is how many revisions of an endpoint are kept, besides the present one.
@@ -207,9 +209,10 @@ func (all EndpointRevisions) Of(a Attempt) (r EndpointRevision, ok bool) {
 // endpoint are too. An unknown endpoint, and a deleted one of which nothing is kept, is
 // [ErrNotFound].
 func (e *Engine) EndpointRevisions(ctx context.Context, accountID, id string) (EndpointRevisions, error) {
-	return call(ctx, e.store, func(ctx context.Context) (EndpointRevisions, error) {
+	all, err := call(ctx, e.store, func(ctx context.Context) (EndpointRevisions, error) {
 		return e.store.ListRevisions(ctx, accountID, id)
 	})
+	return all, orNotFound(err, errNoEndpoint)
 }
 
 // GetEvent returns a stored event of the account, typed as on receive, or
@@ -219,7 +222,7 @@ func (e *Engine) GetEvent(ctx context.Context, accountID, id string) (Event, err
 		return e.store.GetEvent(ctx, accountID, id)
 	})
 	if err != nil {
-		return Event{}, err
+		return Event{}, orNotFound(err, errNoEvent)
 	}
 	ev := Event{ID: r.ID, Type: r.Type, AccountID: r.AccountID, Timestamp: r.Timestamp}
 	if len(r.Data) == 0 {
@@ -246,7 +249,7 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 	if err == nil {
 		e.Wake()
 	}
-	return d, err
+	return d, orNotFound(err, errNoDelivery)
 }
 
 // replayBatch bounds the work of one call of the Store.
@@ -270,7 +273,7 @@ func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since
 			e.Wake()
 		}
 		if err != nil || replayed.Next == "" {
-			return n, err
+			return n, orNotFound(err, errNoEndpoint)
 		}
 		r.Cursor = replayed.Next
 	}
@@ -291,7 +294,7 @@ func (e *Engine) RedactEvent(ctx context.Context, accountID, id string) error {
 	if err == nil {
 		e.sched.Withdraw(func(j job) bool { return j.Event.ID == id && j.Event.AccountID == accountID })
 	}
-	return err
+	return orNotFound(err, errNoEvent)
 }
 
 // deleteBatch bounds the work of one call of the Store.

@@ -1,12 +1,18 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/batch"
+	"github.com/ringyo-ai/webhook/internal/redact"
 	"github.com/ringyo-ai/webhook/internal/safe"
 )
 
@@ -126,4 +132,108 @@ func (e *Engine) enqueue(ctx context.Context, groups [][]EventRecord) []error {
 		stored.Errs[i] = storeError(stored.Errs[i])
 	}
 	return stored.Errs
+}
+
+// TestResult is the result of a test event.
+type TestResult struct {
+	EventID    string      // not stored: GetEvent does not know it
+	Subscribed bool        // to the type: an endpoint gets no others but in a test
+	Delivered  bool        // responded with 2xx
+	StatusCode int         // 0: no response
+	Failure    FailureKind // empty: delivered
+	Detail     string      // fixed words, safe to show
+	Duration   time.Duration
+	// Location is where a redirect leads, as in [AttemptInfo].
+	Location string
+	// ResponseBody is the beginning of the response's body: bytes of the peer.
+	ResponseBody []byte
+	// Request is what was sent; zero if it could not be signed.
+	Request TestRequest
+}
+
+// TestRequest is the request of a test event, as it was signed and given to the
+// [Transport].
+type TestRequest struct {
+	URL     string
+	Headers http.Header // the values of the endpoint's own are "[redacted]"
+	Body    []byte
+}
+
+// SendTest sends a sample event of the given type, known or not, to an endpoint, even
+// an inactive one or one that is not subscribed to it, at once and signed like any
+// other, and returns what came back. It is not stored, not retried and never counts. A
+// failure of the endpoint is reported in the TestResult. The errors are [ErrNotFound],
+// [ErrInvalidArgument] for a malformed type, [ErrUnreadable], and those of the Store.
+// The data is that of [SampleData]. The body has the field test, whose value most JSON
+// libraries change when they parse and encode it: a receiver that verifies JSON that was
+// parsed and encoded again refuses every test event, instead of an occasional event
+// later.
+func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
+	r, err := e.endpoint(ctx, accountID, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	if slices.Contains(r.Unreadable, partSecrets) || slices.Contains(r.Unreadable, partHeaders) {
+		return TestResult{}, fmt.Errorf("%w: %s", ErrUnreadable, strings.Join(r.Unreadable, ", "))
+	}
+	if _, err := e.now(ctx); err != nil {
+		return TestResult{}, err
+	}
+	ev, err := NewEvent(accountID, t, SampleData(t))
+	if err != nil {
+		return TestResult{}, err
+	}
+	records, err := validateEvents([]Event{ev}, 0) // the limit is for what callers emit
+	if err != nil {
+		return TestResult{}, err
+	}
+	var sent TestRequest
+	j := job{test: &sent, Leased: Leased{
+		Event:  &records[0],
+		Target: &Target{EndpointID: r.ID, AccountID: r.AccountID, URL: r.URL, Headers: r.Headers, Secrets: r.Secrets},
+	}}
+	begin := time.Now()
+	resp, err := e.send(ctx, &j, begin)
+	f := e.judge(resp, err, time.Since(begin))
+	return TestResult{
+		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,
+		Subscribed: slices.ContainsFunc(t.Patterns(), func(p EventType) bool { return slices.Contains(r.Events, p) }),
+		Failure:    f.last.Failure, Detail: f.detail, Duration: f.last.Duration, Location: f.location, ResponseBody: f.body,
+		Request: sent,
+	}, nil
+}
+
+// keep notes the request before the Transport adds to it what is its own.
+func (r *TestRequest) keep(req *Request, custom Headers) {
+	*r = TestRequest{URL: req.URL, Headers: req.Header.Clone(), Body: bytes.Clone(req.Body)}
+	for name := range custom {
+		if key := http.CanonicalHeaderKey(name); r.Headers[key] != nil {
+			r.Headers[key] = []string{"[redacted]"}
+		}
+	}
+}
+
+// Format prints r with the hosts alone of its Location and of the request's URL.
+func (r TestResult) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r TestResult) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r TestResult) shown() any {
+	type shown TestResult // without the methods
+	r.Location = redact.Host(r.Location)
+	r.Request.URL = redact.Host(r.Request.URL)
+	return shown(r)
+}
+
+// Format prints r with the host alone of its URL.
+func (r TestRequest) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r TestRequest) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r TestRequest) shown() any {
+	type shown TestRequest // without the methods
+	r.URL = redact.Host(r.URL)
+	return shown(r)
 }

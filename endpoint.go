@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
-	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
 	"github.com/ringyo-ai/webhook/internal/redact"
 )
@@ -50,6 +48,10 @@ type Endpoint struct {
 	Metadata    map[string]string `json:"metadata,omitempty"`
 	HeaderNames []string          `json:"header_names,omitempty"` // of [EndpointParams.Headers], in canonical form, sorted; the values stay with the Store
 	Status      EndpointStatus    `json:"status"`
+
+	// SecretHints tell its valid secrets apart, newest first, without the secrets. The
+	// Engine fills them in, a Store leaves them alone.
+	SecretHints []SecretHint `json:"secret_hints,omitempty"`
 
 	// Revision is a number that grows with each change of the configuration or of a
 	// secret, and when the endpoint is disabled or enabled, by steps of any size. It
@@ -115,20 +117,40 @@ type EndpointParams struct {
 }
 
 // EndpointChange says what [Engine.UpdateEndpoint] changes; fields that are nil
-// stay as they are.
+// stay as they are. All of it is changed, or nothing.
 type EndpointChange struct {
+	// IfRevision is the [Endpoint.Revision] that the endpoint must have, for a change of
+	// what somebody has read: if it has another one, nothing changes and the error is
+	// [ErrRevisionMismatch]. 0 is any: the change is then made of what the endpoint is,
+	// again if somebody else changes it at the same time.
+	IfRevision int64
+
 	URL         *string
-	Events      []EventType
+	Events      []EventType // replace all
 	Description *string
-	Metadata    map[string]string // replaces all; empty and not nil clears
+	Metadata    MetadataChanges
 
 	// Headers are merged with those that the endpoint has: a value is set, nil removes
 	// the header of that name, and those that are not named stay. Upper and lower case
 	// of a name are the same.
 	Headers HeaderChanges
 
+	// Enabled switches the endpoint on or off, as [Engine.EnableEndpoint] and
+	// [Engine.DisableEndpoint] do, at once with the rest.
+	Enabled *bool
+
 	CheckReachable bool // as in [EndpointParams], if URL is given
 }
+
+// configures reports whether c changes anything but whether the endpoint is enabled.
+func (c *EndpointChange) configures() bool {
+	return c.URL != nil || c.Events != nil || c.Description != nil || len(c.Metadata) > 0 || len(c.Headers) > 0
+}
+
+// MetadataChanges are changes of an endpoint's Metadata, by key: a value is set, nil
+// removes the key, and those that are not named stay. If what is stored cannot be read,
+// see [Endpoint.Unreadable], they replace it.
+type MetadataChanges map[string]*string
 
 // Headers are an endpoint's own headers, by name. The values, such as that of
 // Authorization, are often secrets: a Headers that is printed, logged or marshalled
@@ -167,60 +189,11 @@ func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) 
 // redactedHeaders names the headers of m.
 func redactedHeaders[V any](m map[string]V) string { return fmt.Sprintf("%q[redacted]", names(m)) }
 
-// allOf returns the changes that set each of h.
-func allOf(h Headers) HeaderChanges {
-	changes := make(HeaderChanges, len(h))
-	for name, value := range h {
-		changes[name] = &value
-	}
-	return changes
-}
-
-// mergeHeaders validates c and puts it into r. Values that cannot be read cannot stay
-// beside new ones: then c has to name all headers whose names are known.
-func mergeHeaders(v *ValidationError, r *EndpointRecord, c HeaderChanges) error {
-	merged := make(Headers, len(r.Headers)+len(c))
-	maps.Copy(merged, r.Headers)
-	named := make(map[string]bool, len(c))
-	for _, name := range names(c) {
-		key := http.CanonicalHeaderKey(name)
-		if named[key] {
-			v.add(fmt.Sprintf("Headers[%.64q]", name), "is given twice; upper and lower case are the same")
-		}
-		named[key] = true
-		if c[name] == nil {
-			delete(merged, key)
-		} else {
-			merged[key] = *c[name]
-		}
-	}
-	if slices.Contains(r.Unreadable, partHeaders) {
-		for _, name := range r.HeaderNames {
-			if !named[name] {
-				return fmt.Errorf("%w: its headers; give this process the key that sealed them, or set or remove each of Endpoint.HeaderNames", ErrUnreadable)
-			}
-		}
-	}
-	v.addAll(check.Headers(merged))
-	r.Headers = merged
-	return nil
-}
-
 // EndpointQuery selects a page of endpoints.
 type EndpointQuery struct {
 	Status EndpointStatus // empty: any
 	Cursor string         // Next of the page before
 	Limit  int            // 1 to 1,000; defaults to 100
-}
-
-// RotateParams say how [Engine.RotateSecret] replaces a secret.
-type RotateParams struct {
-	// Secret is the new one. The zero Secret means a new random one of the kind
-	// of the present one: [NewSecret] or [NewSigningKey].
-	Secret Secret
-	// Overlap is how long the present secrets remain valid. Defaults to
-	// Config.SecretOverlap; -1 ends them at once.
-	Overlap time.Duration
 }
 
 // EndpointHealth describes how an endpoint is doing. It prints as a sentence and logs
@@ -286,20 +259,6 @@ func (f EndpointFailures) shown() any {
 	type shown EndpointFailures // without the methods
 	f.URL = redact.Host(f.URL)
 	return shown(f)
-}
-
-// TestResult is the result of a test event.
-type TestResult struct {
-	EventID    string      // not stored: GetEvent does not know it
-	Delivered  bool        // responded with 2xx
-	StatusCode int         // 0: no response
-	Failure    FailureKind // empty: delivered
-	Detail     string      // fixed words, safe to show
-	Duration   time.Duration
-	// Location is where a redirect leads, as in [AttemptInfo].
-	Location string
-	// ResponseBody is the beginning of the response's body: bytes of the peer.
-	ResponseBody []byte
 }
 
 // normalizeURL returns the form of raw that is stored, or why raw is refused. The
@@ -397,16 +356,4 @@ func (c EndpointChange) shown() any {
 		c.URL = &host
 	}
 	return shown(c)
-}
-
-// Format prints r with the host alone of its Location.
-func (r TestResult) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
-
-// LogValue returns what Format prints.
-func (r TestResult) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
-
-func (r TestResult) shown() any {
-	type shown TestResult // without the methods
-	r.Location = redact.Host(r.Location)
-	return shown(r)
 }

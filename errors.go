@@ -1,43 +1,49 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/egress"
 )
 
-// Errors of the emitting side, for errors.Is. Those that a customer can correct
-// have a method Code, which returns a word for an API to show: "invalid_url"
-// ([*URLError]), "invalid_events" ([*ValidationError]), "webhook_limit_reached"
-// ([ErrEndpointLimit]) and "url_unreachable" ([*UnreachableError]). There are no
-// other codes. A management API should report [ErrNotFound] with status 404;
-// [ErrIDConflict], [ErrVersionConflict] and [ErrSecretLimit] with 409; and any
-// other error without a Code with 500.
+// Errors of the emitting side, for errors.Is. Those that the customer of a management
+// API can cause have two methods, found by errors.As: Code returns a word for a program
+// and Message a sentence for a person, in fixed words that fit the customer. The codes
+// are invalid_url, invalid_events, webhook_limit_reached, url_unreachable,
+// webhook_not_found, delivery_not_found, event_not_found, invalid_request and
+// revision_mismatch. An error without a Code is the operator's: show none of its text.
 var (
 	// ErrNotFound is returned for an id that does not exist or belongs to another
-	// account; the two cannot be told apart.
+	// account; the two cannot be told apart. What an [Engine] returns says what was
+	// not found: its Code is webhook_not_found, delivery_not_found or event_not_found.
 	ErrNotFound = errors.New("webhook: not found")
 	// ErrIDConflict is returned for an event id that the account already used with
 	// other content, or an endpoint id that is or was in use.
-	ErrIDConflict = errors.New("webhook: this id is already in use for something else")
+	ErrIDConflict error = &codeError{codeRequest, "webhook: this id is already in use for something else", "this id is already in use", nil}
+	// ErrRevisionMismatch is returned for a change that was to be made of one revision
+	// of an endpoint alone, when the endpoint has another: nothing changed.
+	ErrRevisionMismatch error = &codeError{codeRevision, "webhook: the endpoint has another revision", "the webhook was changed in the meantime", nil}
 	// ErrVersionConflict is returned for an update whose endpoint was changed in
-	// between: read it again and repeat.
-	ErrVersionConflict = errors.New("webhook: the endpoint was changed in between")
+	// between: read it again and repeat. An Engine does that by itself, and returns
+	// this error when it was too late ten times.
+	ErrVersionConflict error = &codeError{codeRevision, "webhook: the endpoint was changed in between", "the webhook is being changed by other requests; try again", nil}
 	// ErrEndpointLimit is returned for the endpoint beyond Config.MaxEndpoints.
-	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have"}
+	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have", "the account has as many webhooks as it may have", nil}
 	// ErrSecretLimit is returned for a rotation while the endpoint has Config.MaxSecrets
 	// valid secrets: wait until one expires, or rotate without overlap.
-	ErrSecretLimit = errors.New("webhook: the endpoint has the most valid secrets that it may have")
+	ErrSecretLimit error = &codeError{codeRequest, "webhook: the endpoint has the most valid secrets that it may have", "the webhook has as many valid secrets as it may have; wait until one expires, or end the old ones at once", nil}
 	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
 	// [Endpoint.Unreadable], and that the call needs it.
-	ErrUnreadable = errors.New("webhook: a part of the stored endpoint cannot be read")
+	ErrUnreadable error = &codeError{codeRequest, "webhook: a part of the stored endpoint cannot be read", "a stored part of the webhook that this needs cannot be read", nil}
 	// ErrPayloadTooLarge is returned for an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument matches every error of an argument, for errors.Is. The
 	// text says which one it is, and for events a [*ValidationError] does.
-	ErrInvalidArgument = errors.New("webhook: invalid argument")
+	ErrInvalidArgument error = &codeError{codeRequest, "webhook: invalid argument", "the request is not valid", nil}
 	// ErrStore matches every error that came from the Store, for errors.Is.
 	ErrStore = errors.New("webhook: store")
 	// ErrUnknownOutcome means that a write was interrupted, so that it may or may
@@ -84,24 +90,52 @@ var (
 	ErrMalformedEvent = errors.New("webhook: body is not an event")
 )
 
-// codeError is a sentinel with a word for a management API.
-type codeError struct{ code, text string }
+// The codes that several errors have.
+const (
+	codeEvents   = "invalid_events"
+	codeRequest  = "invalid_request"
+	codeRevision = "revision_mismatch"
+)
 
-func (e *codeError) Error() string { return e.text }
-func (e *codeError) Code() string  { return e.code }
+// What an Engine returns in place of a Store's ErrNotFound.
+var (
+	errNoEndpoint error = &codeError{"webhook_not_found", "webhook: endpoint not found", "there is no webhook with this id", ErrNotFound}
+	errNoDelivery error = &codeError{"delivery_not_found", "webhook: delivery not found", "there is no delivery with this id", ErrNotFound}
+	errNoEvent    error = &codeError{"event_not_found", "webhook: event not found", "there is no event with this id", ErrNotFound}
+)
+
+// orNotFound returns err, and what was not found in place of [ErrNotFound].
+func orNotFound(err, missing error) error {
+	if errors.Is(err, ErrNotFound) {
+		return missing
+	}
+	return err
+}
+
+// codeError is an error with a word and a sentence for a management API. It is is for
+// errors.Is, besides itself.
+type codeError struct {
+	code, text, message string
+	is                  error
+}
+
+func (e *codeError) Error() string        { return e.text }
+func (e *codeError) Code() string         { return e.code }
+func (e *codeError) Message() string      { return e.message }
+func (e *codeError) Is(target error) bool { return e.is != nil && target == e.is }
 
 // FieldError is one thing that is wrong with an argument.
 type FieldError struct {
-	Field   string // such as "Events", "data.call_id" or "events[2].Type"
+	Field   string // such as "Events[0]", "data.call_id" or `Headers["X-Team"]`
 	Problem string // what is wrong and what is wanted, such as "is required"
+	// Path is Field in the terms of JSON, such as "events[0]", "headers.x-team" or
+	// "metadata.key". It is empty for what no customer sets.
+	Path string
 }
 
 // ValidationError lists everything that is wrong with an argument. It is
 // [ErrInvalidArgument] for errors.Is.
-type ValidationError struct {
-	Fields []FieldError
-	code   string
-}
+type ValidationError struct{ Fields []FieldError }
 
 // Error names each field with its problem.
 func (e *ValidationError) Error() string {
@@ -115,23 +149,44 @@ func (e *ValidationError) Error() string {
 // Is reports whether target is [ErrInvalidArgument].
 func (e *ValidationError) Is(target error) bool { return target == ErrInvalidArgument }
 
-// Code returns "invalid_events", the word that a management API shows, when an
-// endpoint's Events are among the Fields, and "" otherwise: other mistakes have no
-// word.
-func (e *ValidationError) Code() string { return e.code }
+// Code returns "invalid_events" when an endpoint's Events are among the Fields, else
+// "invalid_request".
+func (e *ValidationError) Code() string {
+	if slices.ContainsFunc(e.Fields, FieldError.ofEvents) {
+		return codeEvents
+	}
+	return codeRequest
+}
+
+// Message says what is wrong with the first of the Fields that Code is for, by its
+// Path.
+func (e *ValidationError) Message() string {
+	if len(e.Fields) == 0 {
+		return "the request is not valid"
+	}
+	first := e.Fields[max(0, slices.IndexFunc(e.Fields, FieldError.ofEvents))]
+	return cmp.Or(first.Path, check.Path(first.Field)) + " " + first.Problem
+}
+
+// ofEvents reports whether f is about the events that an endpoint is for.
+func (f FieldError) ofEvents() bool {
+	return f.Field == "Events" || strings.HasPrefix(f.Field, "Events[")
+}
 
 // invalid makes the ValidationError of one field.
 func invalid(field, problem string) error {
-	return &ValidationError{Fields: []FieldError{{field, problem}}}
+	var v ValidationError
+	v.add(field, problem)
+	return &v
 }
 
 func (e *ValidationError) add(field, problem string) {
-	e.Fields = append(e.Fields, FieldError{field, problem})
+	e.Fields = append(e.Fields, FieldError{field, problem, check.Path(field)})
 }
 
 func (e *ValidationError) addAll(problems []check.Problem) {
 	for _, p := range problems {
-		e.Fields = append(e.Fields, FieldError(p))
+		e.add(p.Field, p.Problem)
 	}
 }
 
@@ -147,7 +202,9 @@ func (e *ValidationError) orNil() error {
 // nothing is.
 func invalidSettings(s check.Settings) error {
 	var v ValidationError
-	v.addAll(s)
+	for _, p := range s {
+		v.Fields = append(v.Fields, FieldError{Field: p.Field, Problem: p.Problem})
+	}
 	return v.orNil()
 }
 
@@ -167,8 +224,20 @@ func (e *URLError) Error() string {
 	return "webhook: invalid url: " + e.Kind
 }
 
-// Code returns "invalid_url", the word that a management API shows.
+// Code returns "invalid_url".
 func (e *URLError) Code() string { return "invalid_url" }
+
+// Message says what is wrong with the URL, such as "the URL must begin with https://".
+func (e *URLError) Message() string {
+	problem := egress.Kind(e.Kind).Problem()
+	if rest, ok := strings.CutPrefix(problem, "its "); ok {
+		return "the URL's " + rest
+	}
+	if rest, ok := strings.CutPrefix(problem, "it "); ok {
+		return "the URL " + rest
+	}
+	return "the URL is not accepted"
+}
 
 // Is reports whether target is [ErrInvalidArgument].
 func (e *URLError) Is(target error) bool { return target == ErrInvalidArgument }
@@ -186,8 +255,16 @@ func (e *UnreachableError) Error() string {
 	return "webhook: url unreachable: " + string(e.Kind) + ": " + e.Detail
 }
 
-// Code returns "url_unreachable", the word that a management API shows.
+// Code returns "url_unreachable".
 func (e *UnreachableError) Code() string { return "url_unreachable" }
+
+// Message returns the Detail.
+func (e *UnreachableError) Message() string {
+	if e.Detail == "" {
+		return "the URL cannot be reached"
+	}
+	return "the URL cannot be reached: " + e.Detail
+}
 
 // Unwrap returns the cause. It can hold addresses and bytes of the peer.
 func (e *UnreachableError) Unwrap() error { return e.Err }

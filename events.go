@@ -2,9 +2,12 @@ package webhook
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
 )
 
@@ -148,3 +151,45 @@ func makeEvent(accountID string, t EventType, data any) Event {
 
 // wholeMillis cuts what the envelope does not carry.
 func wholeMillis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// subscription normalises what an endpoint listens to: "*" stands alone, and
+// what a prefix covers is left out. If there are known types, it refuses others, and
+// prefixes that cover none of them.
+func subscription(v *ValidationError, events, known []EventType) []EventType {
+	if len(events) == 0 || len(events) > 100 {
+		v.add("Events", "must hold 1 to 100 types")
+		return nil
+	}
+	for i, t := range events {
+		if problem := subscriptionProblem(t, known); problem != "" {
+			v.add(fmt.Sprintf("Events[%d]", i), problem)
+		}
+	}
+	var kept []EventType
+	for _, t := range events {
+		covered := slices.Contains(kept, t)
+		for _, p := range EventType(strings.TrimSuffix(string(t), ".*")).Patterns()[1:] {
+			covered = covered || p != t && slices.Contains(events, p)
+		}
+		if !covered {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+func subscriptionProblem(t EventType, known []EventType) string {
+	prefix, isPrefix := strings.CutSuffix(string(t), ".*")
+	covers := func(k EventType) bool { return slices.Contains(k.Patterns(), t) }
+	switch {
+	case t == "*":
+		return ""
+	case !check.EventType(prefix):
+		return `must be a type such as "call.completed", a prefix such as "call.*", or "*"`
+	case len(known) == 0 || slices.ContainsFunc(known, covers):
+		return ""
+	case isPrefix:
+		return "is a prefix of no event type that there is"
+	}
+	return "is not an event type that there is"
+}

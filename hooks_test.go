@@ -186,7 +186,7 @@ func TestHooksDoNotTellOfWhatWasCancelledMeanwhile(t *testing.T) {
 		})
 		ep := r.endpoint(hookURL)
 		lost.meanwhile = func() {
-			assert.NoError(t, r.store.DeleteEndpoint(context.Background(), "acme", ep.ID))
+			assert.NoError(t, r.store.DeleteEndpoint(context.Background(), webhook.EndpointDelete{AccountID: "acme", ID: ep.ID}))
 			m, err := r.store.Maintain(context.Background(), webhook.MaintainRequest{Limit: 10})
 			assert.NoError(t, err)
 			assert.Equal(t, 1, m.Cancelled)

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/check"
@@ -23,11 +23,10 @@ import (
 // name.
 //
 // Errors: [*URLError] (Code "invalid_url"), [*ValidationError] for everything else
-// that is wrong (Code "invalid_events" when the events are), [*UnreachableError]
-// (Code "url_unreachable"), [ErrEndpointLimit] (Code "webhook_limit_reached"),
-// [ErrIDConflict], and errors of the Store. A URLError and a ValidationError can be
-// joined, in this order: errors.As finds each of them. For an interface with the
-// method Code it finds an error whose Code is not empty, if there is one.
+// that is wrong (Code "invalid_events" when the events are, else "invalid_request"),
+// [*UnreachableError] (Code "url_unreachable"), [ErrEndpointLimit] (Code
+// "webhook_limit_reached"), [ErrIDConflict], and errors of the Store. A URLError and a
+// ValidationError can be joined, in this order: errors.As finds each of them.
 func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint, Secret, error) {
 	if p.Secret.IsZero() {
 		p.Secret = NewSecret()
@@ -45,7 +44,7 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	r := EndpointRecord{Secrets: []EndpointSecret{{Secret: p.Secret}}}
 	r.ID, r.AccountID, r.Status = p.ID, p.AccountID, EndpointActive
 	if err := e.configure(ctx, &v, &r, EndpointChange{
-		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: p.Metadata, Headers: allOf(p.Headers),
+		URL: &p.URL, Events: orEmpty(p.Events), Description: &p.Description, Metadata: allOf(p.Metadata), Headers: allOf(p.Headers),
 		CheckReachable: p.CheckReachable,
 	}); err != nil {
 		return Endpoint{}, Secret{}, err
@@ -56,7 +55,7 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	if err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	return stored.Endpoint, p.Secret, nil
+	return e.public(ctx, stored), p.Secret, nil
 }
 
 // orEmpty makes a missing list an empty one, which is checked.
@@ -71,18 +70,17 @@ func orEmpty(events []EventType) []EventType {
 // already, so that all of it comes back in one ValidationError.
 func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointRecord, c EndpointChange) (err error) {
 	if c.Events != nil {
-		r.Events = subscription(v, c.Events)
+		r.Events = subscription(v, c.Events, e.cfg.EventTypes)
 	}
 	if c.Description != nil {
 		if r.Description = *c.Description; len(r.Description) > 1024 {
 			v.add("Description", "must have at most 1,024 bytes")
 		}
 	}
-	if c.Metadata != nil {
-		r.Metadata = c.Metadata
-		checkMetadata(v, c.Metadata)
+	if len(c.Metadata) > 0 {
+		mergeMetadata(v, r, c.Metadata)
 	}
-	if c.Headers != nil {
+	if len(c.Headers) > 0 {
 		err = mergeHeaders(v, r, c.Headers)
 	}
 	if c.URL != nil {
@@ -97,55 +95,86 @@ func (e *Engine) configure(ctx context.Context, v *ValidationError, r *EndpointR
 	return e.guarded("Transport", func() error { return checkReachable(ctx, e.cfg.Transport, r.URL) }, r.URL)
 }
 
-// subscription normalises what an endpoint listens to: "*" stands alone, and
-// what a prefix covers is left out.
-func subscription(v *ValidationError, events []EventType) []EventType {
-	const problem = `must be a type such as "call.completed", a prefix such as "call.*", or "*"`
-	if len(events) == 0 || len(events) > 100 {
-		v.add("Events", "must hold 1 to 100 types")
-		v.code = "invalid_events"
+// allOf returns the changes that set each entry of m.
+func allOf(m map[string]string) map[string]*string {
+	if m == nil {
 		return nil
 	}
-	for i, t := range events {
-		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
-		if t != "*" && !check.EventType(prefix) || isPrefix && prefix == "" {
-			v.add(fmt.Sprintf("Events[%d]", i), problem)
-			v.code = "invalid_events"
-		}
+	changes := make(map[string]*string, len(m))
+	for name, value := range m {
+		changes[name] = &value
 	}
-	var kept []EventType
-	for _, t := range events {
-		covered := slices.Contains(kept, t)
-		for _, p := range EventType(strings.TrimSuffix(string(t), ".*")).Patterns()[1:] {
-			covered = covered || p != t && slices.Contains(events, p)
-		}
-		if !covered {
-			kept = append(kept, t)
-		}
-	}
-	return kept
+	return changes
 }
 
-func checkMetadata(v *ValidationError, m map[string]string) {
-	if len(m) > 50 {
-		v.add("Metadata", "must have at most 50 keys")
-	}
-	for k, value := range m {
-		if k == "" || len(k) > 64 || len(value) > 1024 {
-			v.add("Metadata", "must have keys of 1 to 64 bytes and values of at most 1,024")
-			return
+// Limits of an endpoint's metadata; the lengths are in bytes.
+const (
+	maxMetadata      = 50
+	maxMetadataKey   = 64
+	maxMetadataValue = 1024
+)
+
+// mergeMetadata validates c and puts it into r. Of single keys it reports no more than
+// there may be.
+func mergeMetadata(v *ValidationError, r *EndpointRecord, c MetadataChanges) {
+	merged := make(map[string]string, len(r.Metadata)+len(c))
+	maps.Copy(merged, r.Metadata)
+	wrong := 0
+	for _, key := range names(c) {
+		if c[key] == nil {
+			delete(merged, key)
+			continue
+		}
+		merged[key] = *c[key]
+		if p := metadataProblem(key, *c[key]); p != "" && wrong < maxMetadata {
+			v.add(fmt.Sprintf("Metadata[%.64q]", key), p)
+			wrong++
 		}
 	}
+	if len(merged) > maxMetadata {
+		v.add("Metadata", fmt.Sprintf("must have at most %d keys", maxMetadata))
+	}
+	r.Metadata = merged
 }
 
-// checkSecret lets the Signer itself decide what it can sign with.
-func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
-	return e.guarded("Signer", func() error {
-		if err := e.cfg.Signer.Sign(http.Header{}, Message{ID: "evt_0", Timestamp: time.Unix(1, 0)}, s); err != nil {
-			v.add("Secret", "cannot sign: "+strings.TrimPrefix(err.Error(), "webhook: "))
+func metadataProblem(key, value string) string {
+	switch {
+	case key == "" || len(key) > maxMetadataKey:
+		return fmt.Sprintf("must have a key of 1 to %d bytes", maxMetadataKey)
+	case len(value) > maxMetadataValue:
+		return fmt.Sprintf("must have a value of at most %d bytes", maxMetadataValue)
+	}
+	return ""
+}
+
+// mergeHeaders validates c and puts it into r. Values that cannot be read cannot stay
+// beside new ones: then c has to name all headers whose names are known.
+func mergeHeaders(v *ValidationError, r *EndpointRecord, c HeaderChanges) error {
+	merged := make(Headers, len(r.Headers)+len(c))
+	maps.Copy(merged, r.Headers)
+	named := make(map[string]bool, len(c))
+	for _, name := range names(c) {
+		key := http.CanonicalHeaderKey(name)
+		if named[key] {
+			v.add(fmt.Sprintf("Headers[%.64q]", name), "is given twice; upper and lower case are the same")
 		}
-		return nil
-	})
+		named[key] = true
+		if c[name] == nil {
+			delete(merged, key)
+		} else {
+			merged[key] = *c[name]
+		}
+	}
+	if slices.Contains(r.Unreadable, partHeaders) {
+		for _, name := range r.HeaderNames {
+			if !named[name] {
+				return fmt.Errorf("%w: its headers; give this process the key that sealed them, or set or remove each of Endpoint.HeaderNames", ErrUnreadable)
+			}
+		}
+	}
+	v.addAll(check.Headers(merged))
+	r.Headers = merged
+	return nil
 }
 
 // guarded calls what the caller plugged in. A panic is logged with its stack and
@@ -163,13 +192,17 @@ func (e *Engine) guarded(what string, f func() error, urls ...string) (err error
 // GetEndpoint returns one endpoint of the account, or [ErrNotFound].
 func (e *Engine) GetEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	r, err := e.endpoint(ctx, accountID, id)
-	return r.Endpoint, err
+	if err != nil {
+		return Endpoint{}, err
+	}
+	return e.public(ctx, r), nil
 }
 
 func (e *Engine) endpoint(ctx context.Context, accountID, id string) (EndpointRecord, error) {
-	return call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+	r, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
 		return e.store.GetEndpoint(ctx, accountID, id)
 	})
+	return r, orNotFound(err, errNoEndpoint)
 }
 
 // ListEndpoints returns a page of the account's endpoints, newest first. It fails with
@@ -184,7 +217,7 @@ func (e *Engine) ListEndpoints(ctx context.Context, accountID string, q Endpoint
 	})
 	page := Page[Endpoint]{Items: make([]Endpoint, len(p.Items)), Next: p.Next}
 	for i := range p.Items {
-		page.Items[i] = p.Items[i].Endpoint
+		page.Items[i] = e.public(ctx, p.Items[i])
 	}
 	return page, err
 }
@@ -197,89 +230,118 @@ func pageLimit(limit int) (int, error) {
 	return limit, nil
 }
 
-// UpdateEndpoint changes an endpoint's configuration. A new URL starts the
-// endpoint without failures: what was sent to the old one no longer counts.
-// Deliveries that are pending go to the new URL, except for attempts in flight
-// and the few that other processes hold in memory. Errors are those of
-// CreateEndpoint, [ErrNotFound], and [ErrUnreadable] for Headers that would have to be
-// merged with ones that cannot be read.
+// UpdateEndpoint changes an endpoint's configuration, and switches it on or off. A new
+// URL starts the endpoint without failures: what was sent to the old one no longer
+// counts. Deliveries that are pending go to the new URL, except for attempts in flight
+// and the few that other processes hold in memory. Where c changes nothing, the endpoint
+// keeps its Revision. Errors are those of CreateEndpoint but for ErrEndpointLimit and
+// ErrIDConflict, [ErrNotFound], [ErrRevisionMismatch], and [ErrUnreadable] for Headers
+// that would have to be merged with ones that cannot be read. None of them has changed
+// anything.
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
-	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
+	return e.change(ctx, accountID, id, c.IfRevision, func(r *EndpointRecord) (bool, error) {
 		old := r.URL
-		err := e.configure(ctx, &ValidationError{}, r, c)
-		return r.URL != old, err
+		if err := e.configure(ctx, &ValidationError{}, r, c); err != nil {
+			return false, err
+		}
+		switched := c.Enabled != nil && turn(r, *c.Enabled)
+		if !switched && !c.configures() {
+			return false, errUnchanged
+		}
+		return switched || r.URL != old, nil
 	})
+}
+
+// turn switches an endpoint on or off, and reports whether it was not already.
+func turn(r *EndpointRecord, on bool) bool {
+	switch {
+	case on == (r.Status != EndpointInactive):
+		return false
+	case on:
+		r.Status, r.DisabledReason = EndpointActive, ""
+	default:
+		r.Status, r.DisabledReason = EndpointInactive, DisabledManually
+	}
+	return true
 }
 
 // EnableEndpoint makes an endpoint active, with no failures, and releases its held
 // deliveries gradually. One that is not inactive stays as it is. An unknown id is
 // [ErrNotFound].
 func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
-	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
-		if r.Status != EndpointInactive {
-			return false, errUnchanged
-		}
-		r.Status, r.DisabledReason = EndpointActive, ""
-		return true, nil
-	})
+	on := true
+	return e.UpdateEndpoint(ctx, accountID, id, EndpointChange{Enabled: &on})
 }
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
 // is emitted from now on, is held until it is enabled; attempts in flight go on to
 // their end. An unknown id returns [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
-	return e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
-		if r.Status == EndpointInactive {
-			return false, errUnchanged
-		}
-		r.Status, r.DisabledReason = EndpointInactive, DisabledManually
-		return true, nil
-	})
+	on := false
+	return e.UpdateEndpoint(ctx, accountID, id, EndpointChange{Enabled: &on})
 }
 
-// RotateSecret gives an endpoint a new secret and returns it, shown here only, as
-// by [Engine.CreateEndpoint]. The present ones remain valid for the overlap: until
-// it ends, requests carry a signature for each secret, so that the receiver may
-// switch at any moment. It fails with [ErrSecretLimit] when too many are valid,
-// with a [*ValidationError] when the new one cannot sign or is in use already, and
-// with [ErrNotFound]. If the present secrets cannot be read it fails with
-// [ErrUnreadable], unless Overlap is -1, which replaces them; the default for the
-// new secret is then one made by [NewSecret].
-func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Secret, error) {
-	var s check.Settings
-	check.OrOff(&s, "Overlap", &p.Overlap, e.cfg.SecretOverlap)
-	fresh := p.Secret.IsZero()
-	var v ValidationError
-	if !fresh {
-		if err := e.checkSecret(&v, p.Secret); err != nil {
-			return Secret{}, err
-		}
-	}
-	v.addAll(s)
-	if err := v.orNil(); err != nil {
-		return Secret{}, err
-	}
-	now, err := call(ctx, e.store, e.store.Now)
-	if err != nil {
-		return Secret{}, err
-	}
-	_, err = e.change(ctx, accountID, id, func(r *EndpointRecord) (bool, error) {
-		if p.Overlap != -1 && slices.Contains(r.Unreadable, partSecrets) {
-			return false, fmt.Errorf("%w: its secrets; give this process the key that sealed them, or replace them with Overlap: -1", ErrUnreadable)
-		}
-		if fresh {
-			s, err := e.freshSecret(r.Secrets)
-			if err != nil {
-				return false, err
-			}
-			p.Secret = s
-		}
-		return true, e.rotate(r, p, now)
+// DeleteEndpoint removes an endpoint and cancels what is pending for it. The log of
+// its deliveries stays for Config.Retention. An id that is unknown, or deleted
+// already, returns [ErrNotFound].
+func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+	return e.DeleteEndpointIf(ctx, accountID, id, 0)
+}
+
+// DeleteEndpointIf is DeleteEndpoint for an endpoint of that [Endpoint.Revision] alone.
+// One that has another stays as it is, and the error is [ErrRevisionMismatch]. 0 is any.
+func (e *Engine) DeleteEndpointIf(ctx context.Context, accountID, id string, revision int64) error {
+	err := do(ctx, e.store, func(ctx context.Context) error {
+		return e.store.DeleteEndpoint(ctx, EndpointDelete{AccountID: accountID, ID: id, IfRevision: revision})
 	})
-	if err != nil {
-		return Secret{}, err
+	switch {
+	case err == nil:
+		e.giveBack(ctx, e.sched.Recall(id))
+		e.feed.MaintainIn(0)
+	case revision != 0 && errors.Is(err, ErrVersionConflict):
+		return ErrRevisionMismatch
 	}
-	return p.Secret, nil
+	return orNotFound(err, errNoEndpoint)
+}
+
+// errUnchanged ends a change that has nothing to do.
+var errUnchanged = errors.New("unchanged")
+
+// change reads an endpoint, lets f change it and writes it back, again if
+// somebody else wrote in between, unless it is to be of one revision. f reports whether
+// to start a new generation.
+func (e *Engine) change(ctx context.Context, accountID, id string, revision int64, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
+	for try := 0; ; try++ {
+		r, err := e.endpoint(ctx, accountID, id)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		if revision != 0 && r.Revision != revision {
+			return Endpoint{}, ErrRevisionMismatch
+		}
+		reset, err := f(&r)
+		if errors.Is(err, errUnchanged) {
+			return e.public(ctx, r), nil
+		}
+		if err != nil {
+			return Endpoint{}, err
+		}
+		r, err = call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+			return e.store.UpdateEndpoint(ctx, EndpointUpdate{Record: r, Reset: reset})
+		})
+		switch {
+		case err == nil:
+			e.giveBack(ctx, e.sched.Recall(id))
+			e.feed.MaintainIn(0) // hold or release
+			return e.public(ctx, r), nil
+		case !errors.Is(err, ErrVersionConflict):
+			return Endpoint{}, orNotFound(err, errNoEndpoint)
+		case revision != 0:
+			return Endpoint{}, ErrRevisionMismatch
+		case try == 10:
+			return Endpoint{}, err
+		}
+	}
 }
 
 // Parts that Endpoint.Unreadable names and that requests need.
@@ -288,85 +350,36 @@ const (
 	partHeaders = "headers"
 )
 
-// freshSecret makes one of the kind of the present one: a customer who verifies
-// with a public key must get a new public key.
-func (e *Engine) freshSecret(present []EndpointSecret) (Secret, error) {
-	s := NewSecret()
-	if len(present) > 0 && present[0].Secret.is(kindPrivate) {
-		s = NewSigningKey()
+// public returns an endpoint as callers get it, with hints of its valid secrets. Where
+// the store does not say what time it is, this process's clock must do.
+func (e *Engine) public(ctx context.Context, r EndpointRecord) Endpoint {
+	now := time.Time{} // before any expiry
+	if slices.ContainsFunc(r.Secrets, func(s EndpointSecret) bool { return !s.ExpiresAt.IsZero() }) {
+		var err error
+		if now, err = e.now(ctx); err != nil {
+			now = e.clock.Time()
+		}
 	}
-	var v ValidationError
-	if err := e.checkSecret(&v, s); err != nil {
-		return Secret{}, err
-	}
-	return s, v.orNil()
+	r.SecretHints = hints(r.Secrets, now)
+	return r.Endpoint
 }
 
-// rotate puts the new secret first and lets the valid ones expire.
-func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error {
-	secrets := []EndpointSecret{{Secret: p.Secret}}
-	expires := now.Add(p.Overlap)
-	for _, s := range r.Secrets {
-		if s.Secret.Reveal() == p.Secret.Reveal() {
-			return invalid("Secret", "is in use already")
-		}
-		if p.Overlap == -1 || !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
-			continue
-		}
-		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(expires) {
-			s.ExpiresAt = expires
-		}
-		secrets = append(secrets, s)
+// now returns the store's time: it asks the store until that is known.
+func (e *Engine) now(ctx context.Context) (time.Time, error) {
+	if now, known := e.clock.Now(); known {
+		return now, nil
 	}
-	if len(secrets) > e.cfg.MaxSecrets {
-		return ErrSecretLimit
-	}
-	r.Secrets = secrets
-	return nil
+	return e.askTime(ctx)
 }
 
-// DeleteEndpoint removes an endpoint and cancels what is pending for it. The log of
-// its deliveries stays for Config.Retention. An id that is unknown, or deleted
-// already, returns [ErrNotFound].
-func (e *Engine) DeleteEndpoint(ctx context.Context, accountID, id string) error {
-	err := do(ctx, e.store, func(ctx context.Context) error { return e.store.DeleteEndpoint(ctx, accountID, id) })
+// askTime asks the store what time it is.
+func (e *Engine) askTime(ctx context.Context) (time.Time, error) {
+	begin := time.Now()
+	now, err := call(ctx, e.store, e.store.Now)
 	if err == nil {
-		e.giveBack(ctx, e.sched.Recall(id))
-		e.feed.MaintainIn(0)
+		e.clock.Observe(begin, now)
 	}
-	return err
-}
-
-// errUnchanged ends a change that has nothing to do.
-var errUnchanged = errors.New("unchanged")
-
-// change reads an endpoint, lets f change it and writes it back, again if
-// somebody else wrote in between. f reports whether to start a new generation.
-func (e *Engine) change(ctx context.Context, accountID, id string, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
-	for try := 0; ; try++ {
-		r, err := e.endpoint(ctx, accountID, id)
-		if err != nil {
-			return Endpoint{}, err
-		}
-		reset, err := f(&r)
-		if errors.Is(err, errUnchanged) {
-			return r.Endpoint, nil
-		}
-		if err != nil {
-			return Endpoint{}, err
-		}
-		r, err = call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
-			return e.store.UpdateEndpoint(ctx, EndpointUpdate{Record: r, Reset: reset})
-		})
-		if errors.Is(err, ErrVersionConflict) && try < 10 {
-			continue
-		}
-		if err == nil {
-			e.giveBack(ctx, e.sched.Recall(id))
-			e.feed.MaintainIn(0) // hold or release
-		}
-		return r.Endpoint, err
-	}
+	return now, err
 }
 
 // EndpointHealth reports how an endpoint is doing and how much waits for it, or
@@ -380,7 +393,7 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 		return e.store.QueueStats(ctx, accountID, id)
 	})
 	if err != nil {
-		return EndpointHealth{}, err
+		return EndpointHealth{}, orNotFound(err, errNoEndpoint)
 	}
 	return EndpointHealth{
 		EndpointID:          r.ID,
@@ -396,50 +409,5 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 		Held:                q.Held,
 		Unreadable:          r.Unreadable,
 		LastFailure:         r.LastFailure,
-	}, nil
-}
-
-// SendTest sends a sample event of the given type, known or not, to an endpoint, even
-// an inactive one, at once and signed like any other, and returns what came back. It is
-// not stored, not retried and never counts. A failure of the endpoint is reported in
-// the TestResult. The errors are [ErrNotFound], [ErrInvalidArgument] for a malformed
-// type, [ErrUnreadable], and those of the Store. The data is that of [SampleData]. The
-// body has the field test, whose value most JSON libraries change when they parse and
-// encode it: a receiver that verifies JSON that was parsed and encoded again refuses
-// every test event, instead of an occasional event later.
-func (e *Engine) SendTest(ctx context.Context, accountID, id string, t EventType) (TestResult, error) {
-	r, err := e.endpoint(ctx, accountID, id)
-	if err != nil {
-		return TestResult{}, err
-	}
-	if slices.Contains(r.Unreadable, partSecrets) || slices.Contains(r.Unreadable, partHeaders) {
-		return TestResult{}, fmt.Errorf("%w: %s", ErrUnreadable, strings.Join(r.Unreadable, ", "))
-	}
-	if _, known := e.clock.Now(); !known {
-		begin := time.Now()
-		now, err := call(ctx, e.store, e.store.Now)
-		if err != nil {
-			return TestResult{}, err
-		}
-		e.clock.Observe(begin, now)
-	}
-	ev, err := NewEvent(accountID, t, SampleData(t))
-	if err != nil {
-		return TestResult{}, err
-	}
-	records, err := validateEvents([]Event{ev}, 0) // the limit is for what callers emit
-	if err != nil {
-		return TestResult{}, err
-	}
-	j := job{test: true, Leased: Leased{
-		Event:  &records[0],
-		Target: &Target{EndpointID: r.ID, AccountID: r.AccountID, URL: r.URL, Headers: r.Headers, Secrets: r.Secrets},
-	}}
-	begin := time.Now()
-	resp, err := e.send(ctx, &j, begin)
-	f := e.judge(resp, err, time.Since(begin))
-	return TestResult{
-		EventID: ev.ID, Delivered: f.last.Failure == "", StatusCode: f.last.StatusCode,
-		Failure: f.last.Failure, Detail: f.detail, Duration: f.last.Duration, Location: f.location, ResponseBody: f.body,
 	}, nil
 }

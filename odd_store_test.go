@@ -327,7 +327,7 @@ func TestManagingAnEndpointWhoseSecretsCannotBeRead(t *testing.T) {
 	kept, err = r.store.GetEndpoint(t.Context(), "acme", ep.ID)
 	require.NoError(t, err)
 	require.Len(t, kept.Secrets, 1)
-	assert.Equal(t, fresh.Reveal(), kept.Secrets[0].Secret.Reveal())
+	assert.Equal(t, fresh.Secret.Reveal(), kept.Secrets[0].Secret.Reveal())
 	require.NoError(t, r.DeleteEndpoint(t.Context(), "acme", ep.ID))
 }
 

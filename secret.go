@@ -2,15 +2,21 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
@@ -255,3 +261,133 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.redacted()) }
 // MarshalText returns a redacted text, for JSON, XML and other encoders. What
 // it returns cannot be read back.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }
+
+// RotateParams say how [Engine.RotateSecret] replaces a secret.
+type RotateParams struct {
+	// Secret is the new one. The zero Secret means a new random one of the kind
+	// of the present one: [NewSecret] or [NewSigningKey].
+	Secret Secret
+	// Overlap is how long the present secrets remain valid. Defaults to
+	// Config.SecretOverlap; -1 ends them at once.
+	Overlap time.Duration
+	// IfRevision is the [Endpoint.Revision] that the endpoint must have, as in
+	// [EndpointChange]. 0 is any.
+	IfRevision int64
+}
+
+// Rotated is the result of [Engine.RotateSecret].
+type Rotated struct {
+	Secret   Secret   // the new one, shown here only
+	Endpoint Endpoint // as it is now
+}
+
+// RotateSecret gives an endpoint a new secret and returns it, shown here only, as
+// by [Engine.CreateEndpoint]. The present ones remain valid for the overlap: until
+// it ends, requests carry a signature for each secret, so that the receiver may
+// switch at any moment. It fails with [ErrSecretLimit] when too many are valid,
+// with a [*ValidationError] when the new one cannot sign or is in use already, with
+// [ErrRevisionMismatch], and with [ErrNotFound]. If the present secrets cannot be read
+// it fails with [ErrUnreadable], unless Overlap is -1, which replaces them; the default
+// for the new secret is then one made by [NewSecret].
+func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p RotateParams) (Rotated, error) {
+	var s check.Settings
+	check.OrOff(&s, "Overlap", &p.Overlap, e.cfg.SecretOverlap)
+	fresh := p.Secret.IsZero()
+	var v ValidationError
+	if !fresh {
+		if err := e.checkSecret(&v, p.Secret); err != nil {
+			return Rotated{}, err
+		}
+	}
+	v.addAll(s)
+	if err := v.orNil(); err != nil {
+		return Rotated{}, err
+	}
+	now, err := e.askTime(ctx)
+	if err != nil {
+		return Rotated{}, err
+	}
+	ep, err := e.change(ctx, accountID, id, p.IfRevision, func(r *EndpointRecord) (bool, error) {
+		if p.Overlap != -1 && slices.Contains(r.Unreadable, partSecrets) {
+			return false, fmt.Errorf("%w: its secrets; give this process the key that sealed them, or replace them with Overlap: -1", ErrUnreadable)
+		}
+		if fresh {
+			s, err := e.freshSecret(r.Secrets)
+			if err != nil {
+				return false, err
+			}
+			p.Secret = s
+		}
+		return true, e.rotate(r, p, now)
+	})
+	if err != nil {
+		return Rotated{}, err
+	}
+	return Rotated{Secret: p.Secret, Endpoint: ep}, nil
+}
+
+// freshSecret makes one of the kind of the present one: a customer who verifies
+// with a public key must get a new public key.
+func (e *Engine) freshSecret(present []EndpointSecret) (Secret, error) {
+	s := NewSecret()
+	if len(present) > 0 && present[0].Secret.is(kindPrivate) {
+		s = NewSigningKey()
+	}
+	var v ValidationError
+	if err := e.checkSecret(&v, s); err != nil {
+		return Secret{}, err
+	}
+	return s, v.orNil()
+}
+
+// rotate puts the new secret first and lets the valid ones expire.
+func (e *Engine) rotate(r *EndpointRecord, p RotateParams, now time.Time) error {
+	secrets := []EndpointSecret{{Secret: p.Secret}}
+	expires := now.Add(p.Overlap)
+	for _, s := range r.Secrets {
+		if s.Secret.Reveal() == p.Secret.Reveal() {
+			return invalid("Secret", "is in use already")
+		}
+		if p.Overlap == -1 || !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
+			continue
+		}
+		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(expires) {
+			s.ExpiresAt = expires
+		}
+		secrets = append(secrets, s)
+	}
+	if len(secrets) > e.cfg.MaxSecrets {
+		return ErrSecretLimit
+	}
+	r.Secrets = secrets
+	return nil
+}
+
+// checkSecret lets the Signer itself decide what it can sign with. What a Signer of
+// somebody else says is for the log alone, since a tenant reads the error.
+func (e *Engine) checkSecret(v *ValidationError, s Secret) error {
+	return e.guarded("Signer", func() error {
+		err := e.cfg.Signer.Sign(http.Header{}, Message{ID: "evt_0", Timestamp: time.Unix(1, 0)}, s)
+		var own *ValidationError
+		switch {
+		case err == nil:
+		case errors.As(err, &own) && len(own.Fields) > 0:
+			v.add("Secret", own.Fields[0].Problem)
+		default:
+			v.add("Secret", "is not one that can sign")
+			e.log.Warn("webhook: the Signer refused the secret of a request", "error", err)
+		}
+		return nil
+	})
+}
+
+// hints returns the hints of the secrets that are valid, newest first.
+func hints(secrets []EndpointSecret, now time.Time) []SecretHint {
+	var live []SecretHint
+	for _, s := range secrets {
+		if s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt) {
+			live = append(live, SecretHint{Hint: s.Secret.Hint(), ExpiresAt: s.ExpiresAt})
+		}
+	}
+	return live
+}

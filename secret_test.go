@@ -338,9 +338,9 @@ func TestAnAttemptSaysWhereItWent(t *testing.T) {
 			secrets []webhook.Secret
 		}{
 			"before all changes":   {before, hookURL, []webhook.Secret{first.Public()}},
-			"within the overlap":   {both, hookURL, []webhook.Secret{second, first}},
-			"after the overlap":    {one, hookURL, []webhook.Secret{second}},
-			"after another change": {last, moved, []webhook.Secret{second}},
+			"within the overlap":   {both, hookURL, []webhook.Secret{second.Secret, first}},
+			"after the overlap":    {one, hookURL, []webhook.Secret{second.Secret}},
+			"after another change": {last, moved, []webhook.Secret{second.Secret}},
 		} {
 			rev, known := all.Of(c.attempt)
 			require.True(t, known, name)

@@ -329,7 +329,7 @@ func TestRotationSignsWithBothSecretsUntilTheOldOneExpires(t *testing.T) { // D1
 		require.Len(t, sent, 3)
 		for i, s := range sent {
 			clock := func() time.Time { return s.at }
-			for name, secret := range map[string]webhook.Secret{"old": old, "new": fresh} {
+			for name, secret := range map[string]webhook.Secret{"old": old, "new": fresh.Secret} {
 				v, err := webhook.NewVerifier(webhook.VerifierConfig{Secrets: []webhook.Secret{secret}, Clock: clock})
 				require.NoError(t, err)
 				err = v.Verify(s.Body, s.Header)

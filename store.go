@@ -83,8 +83,15 @@ type EndpointStore interface {
 	// [ReasonEndpointDeleted], and reads so at once, although Maintain may record it
 	// later. The log of its deliveries stays. A Settle that arrives later
 	// does not fail and makes nothing pending again. DeleteEndpoint fails with
-	// ErrNotFound when there is no such endpoint, or no longer.
-	DeleteEndpoint(ctx context.Context, accountID, id string) error
+	// ErrNotFound when there is no such endpoint, or no longer, and with
+	// [ErrVersionConflict] unless d.IfRevision is 0 or the stored Revision.
+	DeleteEndpoint(ctx context.Context, d EndpointDelete) error
+}
+
+// EndpointDelete is the argument of [EndpointStore.DeleteEndpoint].
+type EndpointDelete struct {
+	AccountID, ID string
+	IfRevision    int64 // 0: any
 }
 
 // Enqueuer stores events and their fan-out. A [Queue] is one; so is what a

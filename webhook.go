@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/batch"
@@ -189,6 +190,12 @@ type Config struct {
 	// unless their MaxBody says otherwise.
 	MaxPayload int
 
+	// EventTypes are the types that endpoints may subscribe to: an endpoint's Events
+	// with another type, or with a prefix that covers none of them, are refused, so that
+	// a mistyped one is noticed. "*" is accepted, and any type can be emitted. List the
+	// catalogue by [EventTypes], and types of your own. Defaults to nil: every type.
+	EventTypes []EventType
+
 	// MaxEndpoints is the number of endpoints of one account. Defaults to 100;
 	// -1 sets no limit.
 	MaxEndpoints int
@@ -271,6 +278,12 @@ func (c *Config) complete() error {
 	check.OrOff(&s, "MaxInMemory", &c.MaxInMemory, 32<<20)
 	check.OrOff(&s, "MaxPayload", &c.MaxPayload, defaultMaxPayload)
 	check.OrOff(&s, "MaxEndpoints", &c.MaxEndpoints, 100)
+	c.EventTypes = slices.Clone(c.EventTypes)
+	for i, t := range c.EventTypes {
+		if !check.EventType(string(t)) {
+			s.Fail(fmt.Sprintf("EventTypes[%d]", i), "must be 1 to 128 of the characters A-Z a-z 0-9 _ . -")
+		}
+	}
 	least := 2*c.AttemptTimeout + c.StoreTimeout
 	c.Lease = cmp.Or(c.Lease, max(60*time.Second, least))
 	if c.Lease < least {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 )
 
 // CreateEndpoint implements [webhook.EndpointStore].
@@ -157,15 +158,18 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 }
 
 // DeleteEndpoint implements [webhook.EndpointStore].
-func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+func (s *Store) DeleteEndpoint(ctx context.Context, d webhook.EndpointDelete) error {
 	now, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	ep, err := s.find(accountID, id)
+	ep, err := s.find(d.AccountID, d.ID)
 	if err != nil {
 		return err
+	}
+	if d.IfRevision != 0 && d.IfRevision != ep.rec.Revision {
+		return webhook.ErrVersionConflict
 	}
 	s.deleteEndpoint(ep, now)
 	s.leaveAccount(ep.acc)
@@ -212,7 +216,7 @@ func (s *Store) forget(ep *endpoint) {
 
 // invalid makes the error for one field of an argument.
 func invalid(field, problem string) error {
-	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem}}}
+	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem, Path: check.Path(field)}}}
 }
 
 // account returns the account, which it makes if need be.

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"fmt"
 	"hash/maphash"
 	"sort"
 	"strconv"
@@ -61,7 +60,7 @@ func (h *history[E]) from(seq uint64) int {
 func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
 	var p webhook.Page[T]
 	if limit < 1 {
-		return p, fmt.Errorf("memstore: %w: Limit must be at least 1", webhook.ErrInvalidArgument)
+		return p, invalid("Limit", "must be at least 1")
 	}
 	i := len(h.items)
 	if cursor != "" {
@@ -94,7 +93,7 @@ func (s *Store) parseCursor(text string) (uint64, error) {
 	number, _, _ := strings.Cut(text, ".")
 	seq, err := strconv.ParseUint(number, 36, 64)
 	if err != nil || text != s.formatCursor(seq) {
-		return 0, fmt.Errorf("memstore: %w: Cursor is not one that this store returned", webhook.ErrInvalidArgument)
+		return 0, invalid("Cursor", "is not one that the store returned")
 	}
 	return seq, nil
 }

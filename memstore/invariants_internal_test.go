@@ -70,7 +70,7 @@ func (w *walk) step() {
 		}})
 		require.NoError(w.t, err)
 	case n < 5 && len(w.ids) > 0:
-		_ = w.s.DeleteEndpoint(ctx, ownerOf(w.id()), w.id())
+		_ = w.s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: ownerOf(w.id()), ID: w.id()})
 	case n < 15 && len(w.ids) > 0:
 		w.flip(w.id())
 	case n < 45:
@@ -166,7 +166,7 @@ func (w *walk) settle() {
 // end deletes every endpoint and purges everything.
 func (w *walk) end() {
 	for _, id := range w.ids {
-		_ = w.s.DeleteEndpoint(context.Background(), ownerOf(id), id)
+		_ = w.s.DeleteEndpoint(context.Background(), webhook.EndpointDelete{AccountID: ownerOf(id), ID: id})
 	}
 	w.now = w.now.Add(time.Hour)
 	for w.maintain(0) {

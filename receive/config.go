@@ -108,7 +108,7 @@ func (c *Config) fill() (s check.Settings) {
 // invalid makes the ValidationError of some fields and of what is wrong with others.
 func invalid(fields []webhook.FieldError, s check.Settings) error {
 	for _, p := range s {
-		fields = append(fields, webhook.FieldError(p))
+		fields = append(fields, webhook.FieldError{Field: p.Field, Problem: p.Problem})
 	}
 	return &webhook.ValidationError{Fields: fields}
 }

@@ -319,14 +319,17 @@ func cursorBefore(cursor string, limit int) (int64, error) {
 // DeleteEndpoint implements [webhook.EndpointStore]. A row without configuration
 // stays as long as the log of its deliveries, and for [webhook.MaintainRequest].Retention
 // at the least, so that the id is not used twice and old deliveries can name it.
-func (s *Store) DeleteEndpoint(ctx context.Context, accountID, id string) error {
+func (s *Store) DeleteEndpoint(ctx context.Context, d webhook.EndpointDelete) error {
 	return s.failed("delete endpoint", s.write(ctx, func(t *txn) error {
-		if err := s.touch(ctx, t, accountID); err != nil {
+		if err := s.touch(ctx, t, d.AccountID); err != nil {
 			return err
 		}
-		ep, err := s.storedEndpoint(ctx, t, s.sql.LockEndpoint, accountID, id)
+		ep, err := s.storedEndpoint(ctx, t, s.sql.LockEndpoint, d.AccountID, d.ID)
 		if err != nil {
 			return err
+		}
+		if d.IfRevision != 0 && d.IfRevision != ep.Revision {
+			return webhook.ErrVersionConflict
 		}
 		now, err := t.clock(ctx)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
 
@@ -171,7 +172,7 @@ func tablePrefix(d Dialect, o *Options) (string, error) {
 
 // invalid makes the error for an argument of New.
 func invalid(field, problem string) error {
-	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem}}}
+	return &webhook.ValidationError{Fields: []webhook.FieldError{{Field: field, Problem: problem, Path: check.Path(field)}}}
 }
 
 // ConcurrencyHint implements [webhook.ConcurrencyHinter]: one writer for SQLite,

@@ -389,7 +389,7 @@ func (l *life) remove(ctx context.Context) error {
 		k, _ := parseKey(d.ID)
 		l.old[k] = oldDelivery{event: eventKey(l.account, d.EventID), endpoint: l.num}
 	}
-	if err := l.s.DeleteEndpoint(ctx, l.account, l.endpoint); err != nil {
+	if err := l.s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: l.account, ID: l.endpoint}); err != nil {
 		return err
 	}
 	if _, err := l.s.ListRevisions(ctx, l.account, l.endpoint); err != nil { // of which DeleteEndpoint kept one

@@ -139,6 +139,9 @@ var brokenGeneral = []broken{
 			}
 		}
 	}},
+	{rule: "DeleteChecksTheRevision", fault: func(f *faulty) { // deletes whatever there is
+		f.deleteIn = func(d *webhook.EndpointDelete) { d.IfRevision = 0 }
+	}},
 	{rule: "UpdateChecksTheRevision", fault: func(f *faulty) { // the last one wins
 		f.updateIn = func(u *webhook.EndpointUpdate) {
 			if r, err := f.Store.GetEndpoint(f.bg, u.Record.AccountID, u.Record.ID); err == nil {

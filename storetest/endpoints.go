@@ -198,6 +198,44 @@ var endpointRules = []rule{
 		},
 	},
 	{
+		name:     "DeleteChecksTheRevision",
+		sentence: "DeleteEndpoint deletes nothing and fails with ErrVersionConflict unless IfRevision is 0 or the stored Revision.",
+		run: func(e *env) {
+			was := e.endpoint("wh_1")
+			got := e.update("wh_1", false, func(r *webhook.EndpointRecord) { r.Description = "changed" })
+			remove := func(account string, revision int64) error {
+				return e.store.DeleteEndpoint(e.ctx, webhook.EndpointDelete{AccountID: account, ID: "wh_1", IfRevision: revision})
+			}
+			for _, old := range []int64{was.Revision, got.Revision + 1, -1} {
+				e.wantErr("DeleteEndpoint of another revision", remove(acct, old), webhook.ErrVersionConflict)
+			}
+			e.wantErr("DeleteEndpoint with another account", remove(other, got.Revision), webhook.ErrNotFound)
+			e.wantErr("DeleteEndpoint of another revision, with another account", remove(other, was.Revision), webhook.ErrNotFound)
+			same(e, "Description", e.get("wh_1").Description, "changed")
+			same(e, "Revision", e.get("wh_1").Revision, got.Revision)
+			e.enqueue(event("evt_1"))
+			e.one()
+
+			var errs [2]error
+			parallel(2, func(i int) {
+				if i == 0 {
+					errs[i] = remove(acct, got.Revision)
+					return
+				}
+				_, errs[i] = e.store.UpdateEndpoint(e.ctx, webhook.EndpointUpdate{Record: got})
+			})
+			switch deleted, updated := errs[0], errs[1]; {
+			case deleted == nil:
+				e.wantErr("UpdateEndpoint of what is deleted", updated, webhook.ErrNotFound)
+			default:
+				e.wantErr("DeleteEndpoint of what was changed", deleted, webhook.ErrVersionConflict)
+				e.must("UpdateEndpoint", updated)
+				e.must("DeleteEndpoint", remove(acct, e.get("wh_1").Revision))
+			}
+			e.wantErr("DeleteEndpoint once more", remove(acct, 0), webhook.ErrNotFound)
+		},
+	},
+	{
 		name:     "GenerationGrows",
 		sentence: "Generation grows with each update that has Reset, and with each disabling; Reset starts with no failures.",
 		run: func(e *env) {

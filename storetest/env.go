@@ -179,7 +179,7 @@ func (e *env) enable(id string) webhook.EndpointRecord {
 
 func (e *env) delete(id string) {
 	e.Helper()
-	e.must("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, acct, id))
+	e.must("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, webhook.EndpointDelete{AccountID: acct, ID: id}))
 }
 
 // event makes an event of acct, of a type that "call.*" and "*" match too.

@@ -27,6 +27,7 @@ type faulty struct {
 	updateIn     func(*webhook.EndpointUpdate)
 	updateOut    func(*webhook.EndpointRecord)
 	endpoints    func([]webhook.EndpointRecord)
+	deleteIn     func(*webhook.EndpointDelete)
 	deleted      func(id string)
 	enqueue      func(context.Context, webhook.EnqueueRequest) (webhook.Enqueued, error)
 	enqueueIn    func(*webhook.EnqueueRequest)
@@ -154,10 +155,13 @@ func (f *faulty) ListEndpoints(ctx context.Context, q webhook.EndpointFilter) (w
 	return p, err
 }
 
-func (f *faulty) DeleteEndpoint(ctx context.Context, account, id string) error {
-	err := f.Store.DeleteEndpoint(ctx, account, id)
+func (f *faulty) DeleteEndpoint(ctx context.Context, d webhook.EndpointDelete) error {
+	if f.deleteIn != nil {
+		f.deleteIn(&d)
+	}
+	err := f.Store.DeleteEndpoint(ctx, d)
 	if f.deleted != nil && err == nil {
-		f.deleted(id)
+		f.deleted(d.ID)
 	}
 	return err
 }

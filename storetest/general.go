@@ -208,7 +208,7 @@ func callAll(ctx context.Context, s webhook.Store, ep webhook.EndpointRecord) ma
 	_, errs["GetEndpoint"] = s.GetEndpoint(ctx, acct, ep.ID)
 	_, errs["UpdateEndpoint"] = s.UpdateEndpoint(ctx, webhook.EndpointUpdate{Record: ep})
 	_, errs["ListEndpoints"] = s.ListEndpoints(ctx, webhook.EndpointFilter{AccountID: acct, Limit: 10})
-	errs["DeleteEndpoint"] = s.DeleteEndpoint(ctx, acct, ep.ID)
+	errs["DeleteEndpoint"] = s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: acct, ID: ep.ID})
 	_, errs["Enqueue"] = s.Enqueue(ctx, webhook.EnqueueRequest{Groups: [][]webhook.EventRecord{{event("evt_2")}}})
 	_, errs["Claim"] = s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: terms(10, 10)})
 	_, errs["Settle"] = s.Settle(ctx, []webhook.Settlement{{DeliveryID: webhook.NewDeliveryID(), EndpointID: ep.ID, Outcome: webhook.OutcomeDelivered}})

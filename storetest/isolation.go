@@ -19,7 +19,7 @@ var isolationRules = []rule{
 					r.ID, r.AccountID, r.Description = id, account, "changed"
 					_, err = e.store.UpdateEndpoint(e.ctx, webhook.EndpointUpdate{Record: r, Reset: true})
 					e.wantErr("UpdateEndpoint", err, webhook.ErrNotFound)
-					e.wantErr("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, account, id), webhook.ErrNotFound)
+					e.wantErr("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, webhook.EndpointDelete{AccountID: account, ID: id}), webhook.ErrNotFound)
 					_, err = e.store.QueueStats(e.ctx, account, id)
 					e.wantErr("QueueStats", err, webhook.ErrNotFound)
 					_, err = e.store.Replay(e.ctx, webhook.ReplayRequest{AccountID: account, EndpointID: id, Limit: 10})

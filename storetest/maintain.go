@@ -253,7 +253,7 @@ var deleteRules = []rule{
 			e.wantErr("GetEndpoint", err, webhook.ErrNotFound)
 			_, err = e.store.UpdateEndpoint(e.ctx, webhook.EndpointUpdate{Record: r})
 			e.wantErr("UpdateEndpoint", err, webhook.ErrNotFound)
-			e.wantErr("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, acct, "wh_1"), webhook.ErrNotFound)
+			e.wantErr("DeleteEndpoint", e.store.DeleteEndpoint(e.ctx, webhook.EndpointDelete{AccountID: acct, ID: "wh_1"}), webhook.ErrNotFound)
 			_, err = e.store.QueueStats(e.ctx, acct, "wh_1")
 			e.wantErr("QueueStats", err, webhook.ErrNotFound)
 			p, err := e.store.ListEndpoints(e.ctx, webhook.EndpointFilter{AccountID: acct, Limit: 10})

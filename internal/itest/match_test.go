@@ -73,7 +73,9 @@ func TestRememberedSubscribersAreForgotten(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, r.Failing, 1)
 			}, 0, 1},
-			{"deleted", func() { require.NoError(t, other.DeleteEndpoint(ctx, "a", "wh_1")) }, 0, 0},
+			{"deleted", func() {
+				require.NoError(t, other.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: "wh_1"}))
+			}, 0, 0},
 		} {
 			step.change()
 			for range 2 { // the second one remembers

@@ -363,7 +363,7 @@ func TestAPauseEndsWithTheEndpointItIsOf(t *testing.T) {
 		onEach(t, func(t *testing.T, d database) {
 			p := paused(t, d)
 			mustEnqueue(t, p, event("evt_2"), event("evt_3"))
-			require.NoError(t, p.DeleteEndpoint(ctx, "a", "wh_1"))
+			require.NoError(t, p.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: "wh_1"}))
 			m, err := p.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
 			require.NoError(t, err)
 			assert.Equal(t, 2, m.Cancelled)

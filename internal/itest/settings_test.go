@@ -171,7 +171,7 @@ func work(t *testing.T, s *sqlstore.Store) {
 	require.NoError(t, err)
 	_, err = s.QueueStats(ctx, "a", "wh_work")
 	require.NoError(t, err)
-	require.NoError(t, s.DeleteEndpoint(ctx, "a", "wh_work"))
+	require.NoError(t, s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: "wh_work"}))
 	_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 100, Retention: time.Nanosecond})
 	require.NoError(t, err)
 }

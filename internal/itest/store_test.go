@@ -180,7 +180,7 @@ func cycle(t testing.TB, s webhook.Store) {
 	require.NoError(t, err)
 	_, err = s.Replay(ctx, webhook.ReplayRequest{AccountID: "a", EndpointID: "wh_cycle", Limit: 10})
 	require.NoError(t, err)
-	require.NoError(t, s.DeleteEndpoint(ctx, "a", "wh_cycle"))
+	require.NoError(t, s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: "wh_cycle"}))
 	_, err = s.Maintain(ctx, webhook.MaintainRequest{Limit: 100})
 	require.NoError(t, err)
 }

@@ -179,7 +179,7 @@ func repair(t *testing.T, s *testStore, id string) {
 		}
 	}
 	assert.True(t, found, "%s is still subscribed", id)
-	require.NoError(t, s.DeleteEndpoint(ctx, "a", id))
+	require.NoError(t, s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: id}))
 }
 
 // settlements releases what cannot be sent and delivers the rest.
@@ -205,7 +205,7 @@ func TestADamagedEndpointCanBeDeleted(t *testing.T) {
 			_, err := s.CreateEndpoint(ctx, endpoint(id))
 			require.NoError(t, err)
 			s.exec(t, "update webhook_endpoint set "+set+" where id = '"+id+"'")
-			require.NoError(t, s.DeleteEndpoint(ctx, "a", id), name)
+			require.NoError(t, s.DeleteEndpoint(ctx, webhook.EndpointDelete{AccountID: "a", ID: id}), name)
 			_, err = s.GetEndpoint(ctx, "a", id)
 			require.ErrorIs(t, err, webhook.ErrNotFound)
 		}
