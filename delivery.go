@@ -2,10 +2,13 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/redact"
 )
@@ -89,33 +92,49 @@ type Attempt struct {
 	Location string `json:"location,omitempty"`
 }
 
-// DeliveryQuery selects a page of deliveries: of an endpoint or of an event, one
-// of which must be named.
+// DeliveryQuery selects a page of an account's deliveries. What is empty selects all.
 type DeliveryQuery struct {
 	EndpointID string
 	EventID    string
-	Status     DeliveryStatus // empty: any
-	Cursor     string         // Next of the page before
-	Limit      int            // 1 to 1,000; defaults to 100
+	Status     DeliveryStatus
+	Types      []EventType // of the event: each a type, a prefix such as "call.*", or "*"
+	From       time.Time   // by CreatedAt, inclusive
+	Until      time.Time   // by CreatedAt, exclusive
+	Cursor     string      // Next of the page before
+	Limit      int         // 1 to 1,000; defaults to 100
 }
 
-// ListDeliveries returns a page of deliveries, newest first. A page may hold
-// fewer than Limit and still have a Next. Those of a deleted endpoint are returned
+// ListDeliveries returns a page of deliveries, newest first. A page may hold fewer
+// than Limit and still have a Next: a query that matches little ends its page once
+// more than 100,000 deliveries were looked at. Those of a deleted endpoint are returned
 // too. It fails with [ErrNotFound] for an endpoint that does not exist, and with
-// [ErrInvalidArgument] for a Status that is none of the constants. For an event that
-// does not exist, or no longer, the page is empty.
+// [ErrInvalidArgument] for a Status that is none of the constants and for malformed
+// Types. For an event that does not exist, or no longer, the page is empty.
 func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
 	limit, err := pageLimit(q.Limit)
-	if err != nil {
+	if err = errors.Join(err, checkPatterns(q.Types)); err != nil {
 		return Page[Delivery]{}, err
 	}
-	if q.EndpointID == "" && q.EventID == "" {
-		return Page[Delivery]{}, invalid("DeliveryQuery", "must name an endpoint or an event")
-	}
 	p, err := e.deliveries(ctx, DeliveryFilter{
-		AccountID: accountID, EndpointID: q.EndpointID, EventID: q.EventID, Status: q.Status, Cursor: q.Cursor, Limit: limit,
+		AccountID: accountID, EndpointID: q.EndpointID, EventID: q.EventID, Status: q.Status,
+		Types: q.Types, From: q.From, Until: q.Until, Cursor: q.Cursor, Limit: limit,
 	})
 	return p, orNotFound(err, errNoEndpoint)
+}
+
+// checkPatterns checks the Types of a query.
+func checkPatterns(types []EventType) error {
+	var v ValidationError
+	for i, t := range types {
+		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
+		if t != "*" && !check.EventType(prefix) || isPrefix && prefix == "" {
+			v.add(fmt.Sprintf("Types[%d]", i), `must be a type such as "call.completed", a prefix such as "call.*", or "*"`)
+		}
+	}
+	if len(types) > 100 {
+		v.add("Types", "must hold at most 100 types")
+	}
+	return v.orNil()
 }
 
 func (e *Engine) deliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error) {
@@ -255,21 +274,45 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 // replayBatch bounds the work of one call of the Store.
 const replayBatch = 200
 
-// Replay makes pending for an endpoint the events that were stored since the given
-// time, that the endpoint is subscribed to, and that it did not receive. It returns
-// their number. Use it after an endpoint was repaired or its subscription extended.
-// Repeating it is safe: what is pending is left alone. If it fails midway, the
-// number says how many were made pending. since is compared with the time at which
-// the Store took the event in, and not with its Timestamp; the zero time replays
-// all that is kept, events from before the endpoint existed too. An unknown
-// endpoint returns [ErrNotFound].
-func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, since time.Time) (int, error) {
-	r := ReplayRequest{AccountID: accountID, EndpointID: endpointID, Since: since, Limit: replayBatch}
+// ReplayQuery selects what to replay. The zero value is all that the endpoint did not
+// receive.
+type ReplayQuery struct {
+	// Since and Until are compared with the time at which the Store took the event in,
+	// and not with its Timestamp: at or after Since, before Until. Zero is no bound, so
+	// that events from before the endpoint existed are replayed too.
+	Since, Until time.Time
+
+	// Types are types, prefixes such as "call.*", or "*"; empty: all that the endpoint
+	// is subscribed to.
+	Types []EventType
+
+	// Statuses are what the event's delivery to the endpoint is: delivered, exhausted
+	// or cancelled. Empty takes exhausted and cancelled ones, and events without a
+	// delivery to the endpoint. Delivered ones are sent again only if they are named.
+	Statuses []DeliveryStatus
+
+	DryRun bool // count, and change nothing
+}
+
+// Replay makes pending for an endpoint the events that it is subscribed to and that
+// it did not receive. It returns their number. Use it after an endpoint was repaired or
+// its subscription extended. Repeating it is safe, unless the query names delivered
+// ones: what is pending is left alone. If it fails midway, the number says how many
+// were made pending. An unknown endpoint returns [ErrNotFound]; malformed Types, and
+// Statuses that cannot be replayed, [ErrInvalidArgument].
+func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, q ReplayQuery) (int, error) {
+	if err := checkPatterns(q.Types); err != nil {
+		return 0, err
+	}
+	r := ReplayRequest{
+		AccountID: accountID, EndpointID: endpointID, Since: q.Since, Until: q.Until,
+		Types: q.Types, Statuses: q.Statuses, DryRun: q.DryRun, Limit: replayBatch,
+	}
 	n := 0
 	for {
 		replayed, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
 		n += replayed.Count
-		if replayed.Count > 0 {
+		if replayed.Count > 0 && !q.DryRun {
 			e.Wake()
 		}
 		if err != nil || replayed.Next == "" {

@@ -126,7 +126,7 @@ func TestAnotherAccountSeesNothing(t *testing.T) {
 		"GetDelivery":     second(r.GetDelivery(ctx, "other", d.ID)),
 		"ListAttempts":    second(r.ListAttempts(ctx, "other", d.ID)),
 		"Redeliver":       second(r.Redeliver(ctx, "other", d.ID)),
-		"Replay":          second(r.Replay(ctx, "other", ep.ID, time.Time{})),
+		"Replay":          second(r.Replay(ctx, "other", ep.ID, webhook.ReplayQuery{})),
 	} {
 		assert.ErrorIs(t, err, webhook.ErrNotFound, name)
 	}
@@ -311,10 +311,10 @@ func TestReplayDeliversWhatAnEndpointMissed(t *testing.T) {
 		r.emit(5) // delivered
 		time.Sleep(time.Minute)
 		late := r.endpoint("https://late.example.com/") // knew nothing of them
-		n, err := r.Replay(t.Context(), "acme", ep.ID, since)
+		n, err := r.Replay(t.Context(), "acme", ep.ID, webhook.ReplayQuery{Since: since})
 		require.NoError(t, err)
 		assert.Equal(t, 5, n)
-		n, err = r.Replay(t.Context(), "acme", late.ID, since)
+		n, err = r.Replay(t.Context(), "acme", late.ID, webhook.ReplayQuery{Since: since})
 		require.NoError(t, err)
 		assert.Equal(t, 10, n)
 		time.Sleep(time.Minute)

@@ -161,13 +161,12 @@ type Log interface {
 	// ErrNotFound.
 	GetEvent(ctx context.Context, accountID, id string) (EventRecord, error)
 
-	// ListDeliveries returns deliveries, newest first. The filter names an
-	// endpoint, an event or a delivery; one that names none fails with
-	// [ErrInvalidArgument], since no index serves it, and so does a Status that is
-	// none of the constants. An endpoint that there never was, or that Maintain has
-	// purged, fails with ErrNotFound; the deliveries of a deleted one are still
-	// returned. An event or a delivery need not exist, since retention takes them
-	// away: the page is empty then.
+	// ListDeliveries returns deliveries, newest first. A Status that is none of the
+	// constants fails with [ErrInvalidArgument]. An endpoint that there never was, or
+	// that Maintain has purged, fails with ErrNotFound; the deliveries of a deleted one
+	// are still returned. An event or a delivery need not exist, since retention takes
+	// them away: the page is empty then. A filter that matches little does not end the
+	// page before 100,000 deliveries were looked at.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error)
 
 	// ListAttempts returns the attempts of one delivery, oldest first, or
@@ -190,12 +189,16 @@ type Log interface {
 	// event is redacted.
 	Redeliver(ctx context.Context, accountID, deliveryID string) (Delivery, error)
 
-	// Replay makes every event that the account stored at or after r.Since, that
-	// matches the endpoint's subscription and was not delivered to it, pending
-	// for that endpoint: deliveries that ended are redelivered, missing ones are
-	// created, pending and held ones are left alone. It works through at most
-	// r.Limit events a call, and fails with ErrNotFound when there is no such
-	// endpoint.
+	// Replay makes every event that the account stored at or after r.Since and before
+	// r.Until, that matches the endpoint's subscription and r.Types, and was not
+	// delivered to it, pending for that endpoint: deliveries that ended are
+	// redelivered, missing ones are created, pending and held ones are left alone. With
+	// r.Statuses it takes those events alone whose delivery to the endpoint has one of
+	// them. With r.DryRun it changes nothing and counts what a replay of the same
+	// request would make pending. It works through at most r.Limit events a call. It
+	// fails with ErrNotFound when there is no such endpoint, and with
+	// [ErrInvalidArgument] for a status that is none of delivered, exhausted and
+	// cancelled.
 	Replay(ctx context.Context, r ReplayRequest) (Replayed, error)
 
 	// QueueStats counts what is not finished, of one endpoint or, with an empty

@@ -394,13 +394,16 @@ type Maintained struct {
 	Now       time.Time
 }
 
-// DeliveryFilter selects deliveries of one account by endpoint, event or id.
+// DeliveryFilter selects deliveries of one account. What is empty selects all.
 type DeliveryFilter struct {
 	AccountID  string
 	DeliveryID string
 	EndpointID string
 	EventID    string
-	Status     DeliveryStatus // empty: any
+	Status     DeliveryStatus
+	Types      []EventType // of the event: each a type, a prefix such as "call.*", or "*"
+	From       time.Time   // by CreatedAt, inclusive
+	Until      time.Time   // by CreatedAt, exclusive
 	Cursor     string
 	Limit      int // at least 1
 }
@@ -409,14 +412,18 @@ type DeliveryFilter struct {
 type ReplayRequest struct {
 	AccountID  string
 	EndpointID string
-	Since      time.Time // by EventRecord.CreatedAt
-	Cursor     string    // from the last call
-	Limit      int       // at least 1
+	Since      time.Time // by EventRecord.CreatedAt, inclusive
+	Until      time.Time // by EventRecord.CreatedAt, exclusive; zero: no end
+	Types      []EventType
+	Statuses   []DeliveryStatus // see [ReplayQuery]
+	DryRun     bool             // change nothing
+	Cursor     string           // from the last call
+	Limit      int              // at least 1
 }
 
 // Replayed is the result of [Log.Replay].
 type Replayed struct {
-	Count int    // deliveries made pending or held by this call
+	Count int    // deliveries made pending or held by this call, or that would be
 	Next  string // cursor; empty: done
 }
 

@@ -198,5 +198,6 @@ func (s *Store) newDelivery(ev *event, ep *endpoint, now time.Time) *delivery {
 	}
 	ev.deliveries.add(d)
 	ep.log.add(d)
+	ev.acc.log.add(d)
 	return d
 }

@@ -54,9 +54,12 @@ func (h *history[E]) from(seq uint64) int {
 	return sort.Search(len(h.items), func(i int) bool { return h.items[i].order() >= seq })
 }
 
+// lookAt bounds the entries that one page looks at, so that a filter that matches
+// little does not hold the store's lock for longer than milliseconds.
+const lookAt = 200_000
+
 // page lists, newest first, up to limit entries that are older than the cursor
-// and wanted. It looks at a bounded number of entries, so that a filter that
-// matches little does not hold the store's lock for long.
+// and wanted.
 func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
 	var p webhook.Page[T]
 	if limit < 1 {
@@ -70,7 +73,7 @@ func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, wan
 		}
 		i = h.from(seq)
 	}
-	for look := 16*limit + 256; i > 0; look-- {
+	for look := limit + lookAt; i > 0; look-- {
 		if len(p.Items) == limit || look == 0 {
 			p.Next = s.formatCursor(h.items[i].order())
 			break

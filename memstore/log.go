@@ -3,7 +3,6 @@ package memstore
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -26,9 +25,6 @@ func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.Eve
 
 // ListDeliveries implements [webhook.Log].
 func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
-	if f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "" {
-		return webhook.Page[webhook.Delivery]{}, fmt.Errorf("memstore: %w: the filter must name a delivery, an endpoint or an event", webhook.ErrInvalidArgument)
-	}
 	if f.Status != "" && !slices.Contains(deliveryStatuses, f.Status) {
 		return webhook.Page[webhook.Delivery]{}, invalid("Status", "must be pending, held, delivered, exhausted or cancelled")
 	}
@@ -40,7 +36,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 		return webhook.Page[webhook.Delivery]{}, webhook.ErrNotFound
 	}
 	return page(s, s.narrowest(f), f.Cursor, f.Limit,
-		func(d *delivery) bool { return matches(d, f) }, (*delivery).public)
+		func(d *delivery) bool { return s.matches(d, f) }, (*delivery).public)
 }
 
 var deliveryStatuses = []webhook.DeliveryStatus{
@@ -68,19 +64,42 @@ func (s *Store) narrowest(f webhook.DeliveryFilter) *history[*delivery] {
 		if ev := s.findEvent(f.AccountID, f.EventID); ev != nil {
 			return &ev.deliveries
 		}
-	default:
+	case f.EndpointID != "":
 		if ep := s.endpoints[f.EndpointID]; ep != nil && ep.rec.AccountID == f.AccountID {
 			return &ep.log
+		}
+	default:
+		if acc := s.accounts[f.AccountID]; acc != nil {
+			return &acc.log
 		}
 	}
 	return &none
 }
 
-func matches(d *delivery, f webhook.DeliveryFilter) bool {
+func (s *Store) matches(d *delivery, f webhook.DeliveryFilter) bool {
 	return d.ev.rec.AccountID == f.AccountID &&
 		(f.EndpointID == "" || d.ep.rec.ID == f.EndpointID) &&
 		(f.EventID == "" || d.ev.rec.ID == f.EventID) &&
-		(f.Status == "" || d.status() == f.Status)
+		(f.Status == "" || d.status() == f.Status) &&
+		s.isAny(d.ev.rec.Type, f.Types) && within(time.Unix(0, d.created), f.From, f.Until)
+}
+
+// isAny reports whether one of the patterns matches the type, or there are none.
+func (s *Store) isAny(t webhook.EventType, patterns []webhook.EventType) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	for _, p := range s.patternsOf(t) {
+		if slices.Contains(patterns, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether t is at or after from and before until; zero is no bound.
+func within(t, from, until time.Time) bool {
+	return (from.IsZero() || !t.Before(from)) && (until.IsZero() || t.Before(until))
 }
 
 // ListAttempts implements [webhook.Log].
@@ -134,6 +153,13 @@ func (s *Store) restart(d *delivery, now time.Time) {
 
 // Replay implements [webhook.Log]. It goes from the oldest event to the newest.
 func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Replayed, error) {
+	for _, status := range r.Statuses {
+		switch status {
+		case webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled:
+		default:
+			return webhook.Replayed{}, invalid("Statuses", "must be delivered, exhausted or cancelled")
+		}
+	}
 	now, err := s.begin(ctx)
 	if err != nil {
 		return webhook.Replayed{}, err
@@ -155,8 +181,15 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 			break
 		}
 		n++
-		if ev := h.items[i]; !ev.purged && !ev.redacted && ep.matchedBefore(s.patternsOf(ev.rec.Type)) && s.replay(ev, ep, now) {
+		ev := h.items[i]
+		if !within(ev.rec.CreatedAt, time.Time{}, r.Until) {
+			break
+		}
+		if s.replayable(ev, ep, r) {
 			out.Count++
+			if !r.DryRun {
+				s.replay(ev, ep, now)
+			}
 		}
 	}
 	return out, nil
@@ -171,9 +204,23 @@ func (s *Store) replayFrom(h *history[*event], r webhook.ReplayRequest) (int, er
 	return sort.Search(len(h.items), func(i int) bool { return !h.items[i].rec.CreatedAt.Before(r.Since) }), nil
 }
 
-// replay makes one event pending for the endpoint, unless it is so already or
-// was delivered.
-func (s *Store) replay(ev *event, ep *endpoint, now time.Time) bool {
+// replayable reports whether the request takes an event for the endpoint.
+func (s *Store) replayable(ev *event, ep *endpoint, r webhook.ReplayRequest) bool {
+	if ev.purged || ev.redacted || !ep.matchedBefore(s.patternsOf(ev.rec.Type)) || !s.isAny(ev.rec.Type, r.Types) {
+		return false
+	}
+	d := ev.to(ep)
+	switch {
+	case d == nil:
+		return len(r.Statuses) == 0
+	case len(r.Statuses) > 0:
+		return slices.Contains(r.Statuses, d.phase.status())
+	}
+	return d.phase == exhausted || d.phase == cancelled
+}
+
+// replay makes one event pending for the endpoint.
+func (s *Store) replay(ev *event, ep *endpoint, now time.Time) {
 	d := ev.to(ep)
 	if d == nil {
 		if ev.unheard != nil {
@@ -181,14 +228,10 @@ func (s *Store) replay(ev *event, ep *endpoint, now time.Time) bool {
 			ev.unheard = nil
 		}
 		s.pend(s.newDelivery(ev, ep, now), now)
-		return true
-	}
-	if !d.phase.ended() || d.phase == delivered {
-		return false
+		return
 	}
 	s.leave(d)
 	s.restart(d, now)
-	return true
 }
 
 // to returns the event's delivery to the endpoint, or nil.

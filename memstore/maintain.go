@@ -186,6 +186,7 @@ func (s *Store) purge(d *delivery) int {
 	d.purged = true
 	delete(s.deliveries, d.id)
 	d.ep.log.drop()
+	d.ev.acc.log.drop()
 	s.forget(d.ep)
 	d.ev.deliveries.drop()
 	if d.ev.deliveries.len() > 0 {

@@ -18,6 +18,7 @@ type account struct {
 	subscribers map[webhook.EventType][]*endpoint // by pattern
 	events      map[string]*event
 	timeline    history[*event]
+	log         history[*delivery]
 }
 
 type endpoint struct {

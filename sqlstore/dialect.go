@@ -75,6 +75,7 @@ type dialect struct {
 	settings     func(ctx context.Context, t *txn) (map[string]string, error)
 	settingRules []setting
 
+	lists  lists               // see listing
 	keyArg func(key) any       // a key as a single parameter
 	adapt  func(string) string // a statement, to what sessions can be set to; optional
 
@@ -94,7 +95,7 @@ type statements struct {
 
 	HasSchema, SchemaVersion string
 
-	TouchAccount, CountEndpoints                        string
+	TouchAccount, CountEndpoints, AllEndpoints          string
 	EndpointID, InsertEndpoint                          string
 	GetEndpoint, LockEndpoint, ListEndpoints            string
 	UpdateEndpoint, DeleteEndpoint, DeleteSubscriptions string
@@ -187,6 +188,7 @@ type statements struct {
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf, Leases               string
 	DeliveriesOf                            bulk[eventOf]
+	FirstOf                                 bulk[key]
 	KeepSent, Restart                       bulk[key]
 	ReadLeased                              bulk[key]
 }

@@ -26,94 +26,6 @@ func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.Eve
 	return rec, s.failed("get event", err)
 }
 
-// ListDeliveries implements [webhook.Log]. The cursor is the id of the last
-// delivery that was looked at.
-func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
-	var page webhook.Page[webhook.Delivery]
-	before := lastKey
-	if f.Cursor != "" {
-		var ok bool
-		if before, ok = parseKey(f.Cursor); !ok {
-			return page, invalid("Cursor", "is not one that the store returned")
-		}
-	}
-	switch {
-	case f.Limit < 1:
-		return page, invalid("Limit", "must be at least 1")
-	case f.DeliveryID == "" && f.EndpointID == "" && f.EventID == "":
-		return page, invalid("DeliveryFilter", "must name an endpoint, an event or a delivery")
-	case f.Status != "" && !slices.Contains(deliveryStatuses, f.Status):
-		return page, invalid("Status", "must be pending, held, delivered, exhausted or cancelled")
-	}
-	err := s.read(ctx, func(t *txn) (err error) {
-		page, err = s.listDeliveries(ctx, t, f, before)
-		return err
-	})
-	return page, s.failed("list deliveries", err)
-}
-
-var deliveryStatuses = []webhook.DeliveryStatus{
-	webhook.DeliveryPending, webhook.DeliveryHeld, webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled,
-}
-
-// lastKey is behind every key.
-var lastKey = key{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}
-
-func (s *Store) listDeliveries(ctx context.Context, t *txn, f webhook.DeliveryFilter, before key) (page webhook.Page[webhook.Delivery], err error) {
-	num := int64(0)
-	if f.EndpointID != "" {
-		if num, err = s.endpointOf(ctx, t, f.AccountID, f.EndpointID); err != nil {
-			return page, err
-		}
-	}
-	if f.DeliveryID != "" {
-		if f.Cursor != "" {
-			return page, nil
-		}
-		row, err := s.delivery(ctx, t, f.AccountID, f.DeliveryID)
-		if errors.Is(err, webhook.ErrNotFound) {
-			return page, nil
-		}
-		if err == nil && fits(&f, &row.Delivery) {
-			page.Items = append(page.Items, row.Delivery)
-		}
-		return page, err
-	}
-	text, of := s.sql.DeliveriesOfEndpoint, any(num)
-	if f.EventID != "" {
-		if checkText("", f.AccountID, maxAccount) != nil || checkText("", f.EventID, maxID) != nil {
-			return page, nil // nothing has such an id
-		}
-		text, of = s.sql.DeliveriesOfEvent, s.dialect.keyArg(eventKey(f.AccountID, f.EventID))
-	}
-	// A filter that matches little looks at a bounded number of rows.
-	look := f.Limit + 1
-	if f.Status != "" {
-		look = 4*f.Limit + 200
-	}
-	seen, last := 0, ""
-	err = t.query(ctx, text, func(r *sql.Rows) error {
-		row, err := scanDelivery(r)
-		if err != nil || page.Next != "" {
-			return err
-		}
-		if len(page.Items) == f.Limit {
-			page.Next = last
-			return nil
-		}
-		seen++
-		last = row.ID
-		if fits(&f, &row.Delivery) {
-			page.Items = append(page.Items, row.Delivery)
-		}
-		return nil
-	}, of, s.dialect.keyArg(before), look)
-	if seen == look {
-		page.Next = last
-	}
-	return page, err
-}
-
 // endpointOf returns the number of an endpoint, which may be deleted.
 func (s *Store) endpointOf(ctx context.Context, t *txn, account, id string) (num int64, err error) {
 	if checkText("", account, maxAccount) != nil || checkText("", id, maxID) != nil {
@@ -124,13 +36,6 @@ func (s *Store) endpointOf(ctx context.Context, t *txn, account, id string) (num
 		err = webhook.ErrNotFound
 	}
 	return num, err
-}
-
-func fits(f *webhook.DeliveryFilter, d *webhook.Delivery) bool {
-	return d.AccountID == f.AccountID &&
-		(f.EndpointID == "" || d.EndpointID == f.EndpointID) &&
-		(f.EventID == "" || d.EventID == f.EventID) &&
-		(f.Status == "" || d.Status == f.Status)
 }
 
 // deliveryRow is a delivery with its status in the log.

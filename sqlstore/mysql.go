@@ -15,6 +15,7 @@ var mysql = dialect{
 	name:          "MySQL",
 	concurrency:   4,
 	statements:    mysqlSQL(),
+	lists:         mysqlLists,
 	begin:         beginServer,
 	bulk:          bulkRows,
 	commitsTables: true,
@@ -216,6 +217,8 @@ func mysqlSQL() statements {
 		set d.sent_body = null`}
 	s.DeliveriesOf = bulk[eventOf]{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
+	s.FirstOf = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
+		select event, min(endpoint) from {p}delivery force index (event) where event in (%ROWS%) group by event`}
 	s.KeepSent = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_revision, '', d.sent_body

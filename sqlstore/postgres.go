@@ -18,6 +18,7 @@ var postgres = dialect{
 	numbered:     true,
 	stateRanges:  true,
 	statements:   postgresSQL(),
+	lists:        postgresLists,
 	begin:        beginServer,
 	bulk:         bulkArrays,
 	keyArg:       keyHex,
@@ -240,6 +241,9 @@ func postgresSQL() statements {
 		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
+	s.FirstOf = bulk[key]{text: `
+		select x.id, d.endpoint from ` + someKeys + `
+		cross join lateral (select d.endpoint from {p}delivery d where d.event = x.id order by d.endpoint limit 1) d`}
 	s.KeepSent = bulk[key]{text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_revision, '', d.sent_body

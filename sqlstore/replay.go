@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -114,8 +115,14 @@ func (s *Store) newStates(ctx context.Context, t *txn, list []restarted, now int
 // account's other endpoints, deleted ones included, then at the events without
 // any. The cursor says which of these it is at, and where.
 func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Replayed, error) {
-	p := &replay{s: s, limit: max(1, r.Limit), since: toMicros(r.Since)}
-	if err := p.parse(r.Cursor); err != nil {
+	p := &replay{s: s, limit: max(1, r.Limit), since: toMicros(r.Since), until: math.MaxInt64, r: r}
+	if !r.Since.IsZero() {
+		p.since = boundMicros(r.Since)
+	}
+	if !r.Until.IsZero() {
+		p.until = boundMicros(r.Until)
+	}
+	if err := errors.Join(p.parse(r.Cursor), p.wanted()); err != nil {
 		return webhook.Replayed{}, err
 	}
 	var out webhook.Replayed
@@ -142,8 +149,13 @@ type replay struct {
 	rec   *webhook.EndpointRecord
 	num   int64
 	since int64
+	until int64
 	limit int
-	at    replayPlace
+	r     webhook.ReplayRequest
+
+	restarts map[int]bool  // statuses of deliveries that are redelivered
+	sources  map[key]int64 // at which the events of this call were found first
+	at       replayPlace
 }
 
 // replayPlace is how far a replay has come.
@@ -176,7 +188,28 @@ func (p *replay) parse(cursor string) error {
 
 func (a replayPlace) cursor() string { return fmt.Sprintf("%d_%d_%x", a.source, a.created, a.after[:]) }
 
+// wanted reads the statuses of the request.
+func (p *replay) wanted() error {
+	p.restarts = map[int]bool{statusExhausted: true, statusCancelled: true}
+	if len(p.r.Statuses) == 0 {
+		return nil
+	}
+	clear(p.restarts)
+	for _, word := range p.r.Statuses {
+		i := slices.Index(endedStatuses, word)
+		if i < 0 {
+			return invalid("Statuses", "must be delivered, exhausted or cancelled")
+		}
+		p.restarts[statusDelivered+i] = true
+	}
+	return nil
+}
+
+// endedStatuses are the words for statusDelivered and those that follow it.
+var endedStatuses = []webhook.DeliveryStatus{webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled}
+
 func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err error) {
+	p.sources = make(map[key]int64)
 	now, err := t.clock(ctx)
 	if err != nil {
 		return out, err
@@ -208,6 +241,14 @@ func (p *replay) run(ctx context.Context, t *txn) (out webhook.Replayed, err err
 	if err != nil {
 		return out, err
 	}
+	if len(p.r.Statuses) > 0 {
+		clear(found) // what is missing
+	}
+	if p.r.DryRun {
+		missing, err := p.missing(ctx, t, found)
+		out.Count = len(again) + missing
+		return out, err
+	}
 	if err := p.s.restart(ctx, t, again, now); err != nil {
 		return out, err
 	}
@@ -223,12 +264,13 @@ func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, e
 	left := p.limit
 	for range sourcesAtOnce {
 		left, err = p.source(ctx, t, left, func(k key, typ webhook.EventType, at int64) {
-			if at < p.since || seen[k] {
+			if at < p.since || at >= p.until || seen[k] || !matchesAny(typ, p.r.Types) {
 				return
 			}
 			for _, pattern := range typ.Patterns() {
 				if slices.Contains(p.rec.Events, pattern) {
 					seen[k] = true
+					p.sources[k] = p.at.source
 					events = append(events, k)
 					break
 				}
@@ -237,7 +279,7 @@ func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, e
 		if err != nil || left == 0 {
 			return events, true, err
 		}
-		if p.at.source == unmatchedEvents {
+		if p.at.source == unmatchedEvents || len(p.r.Statuses) > 0 { // with statuses it is about its own deliveries
 			return events, false, nil
 		}
 		if err := p.advance(ctx, t); err != nil {
@@ -292,8 +334,8 @@ func (p *replay) advance(ctx context.Context, t *txn) error {
 	return err
 }
 
-// existing returns the deliveries that ended undelivered, and takes every event
-// that has a delivery out of found.
+// existing returns the deliveries that ended as they are to be replayed, and takes
+// every event that has a delivery out of found.
 func (p *replay) existing(ctx context.Context, t *txn, pairs []eventOf, found map[key]bool) (again []restarted, err error) {
 	status := p.status()
 	err = t.queryAll(ctx, p.s.sql.DeliveriesOf.of(pairs), func(r *sql.Rows) error {
@@ -302,12 +344,33 @@ func (p *replay) existing(ctx context.Context, t *txn, pairs []eventOf, found ma
 		var was int
 		err := r.Scan(&d.k, &event, &d.endpoint, &was)
 		delete(found, event)
-		if was == statusExhausted || was == statusCancelled {
+		if p.restarts[was] && (!p.r.DryRun || p.sources[event] == ownDeliveries) { // elsewhere it comes once more
 			again = append(again, d)
 		}
 		return err
 	})
 	return again, err
+}
+
+// missing counts the events of which a dry run is to tell that they have no delivery to
+// the endpoint. Since none is created, an event comes once for each endpoint that has
+// it: the first of these counts.
+func (p *replay) missing(ctx context.Context, t *txn, found map[key]bool) (n int, err error) {
+	first := make(map[key]int64)
+	err = t.queryAll(ctx, p.s.sql.FirstOf.of(slices.Collect(maps.Keys(found))), func(r *sql.Rows) error {
+		var k key
+		var endpoint int64
+		err := r.Scan(&k, &endpoint)
+		first[k] = endpoint
+		return err
+	})
+	for k := range found {
+		at, has := first[k]
+		if has && at == p.sources[k] || !has && p.sources[k] == unmatchedEvents {
+			n++
+		}
+	}
+	return n, err
 }
 
 // status returns that of the endpoint's row.

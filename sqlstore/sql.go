@@ -29,6 +29,7 @@ func portable() statements {
 			insert into {p}account (account, version) values (?, ?)
 			on conflict (account) do update set version = excluded.version`,
 		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
+		AllEndpoints:   `select count(*) from {p}endpoint where account = ?`,
 		EndpointID:     `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
 			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,

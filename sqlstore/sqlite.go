@@ -22,6 +22,7 @@ var sqlite = dialect{
 	history:       true,
 	recordsAtOnce: true,
 	statements:    sqliteSQL(),
+	lists:         sqliteLists,
 	begin:         beginFile,
 	bulk:          bulkChunks,
 	keyArg:        keyBytes,
@@ -153,6 +154,8 @@ func sqliteSQL() statements {
 	s.BlankAttempts = bulk[key]{text: `update {p}attempt set body = x'', location = '' where delivery = ?1 and ` + redacted}
 	s.BlankDeliveries = bulk[key]{text: `update {p}delivery set sent_body = null where id = ?1 and ` + redacted}
 	s.DeliveriesOf = bulk[eventOf]{text: `select id, event, endpoint, status from {p}delivery where event = ? and endpoint = ?`}
+	s.FirstOf = bulk[key]{row: `?`, sep: `,`, text: `
+		select event, min(endpoint) from {p}delivery where event in (%ROWS%) group by event`}
 	s.KeepSent = bulk[key]{text: `
 		insert into {p}attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
 		select id, made, sent_id, sent_at, sent_duration, sent_code, '', '', sent_revision, '', sent_body

@@ -135,20 +135,16 @@ var brokenLog = []broken{
 			f.remember(id, *list)
 		}
 	}},
-	{rule: "DeliveriesAreListedNewestFirst", fault: func(f *faulty) {
+	{rule: "DeliveriesAreListedNewestFirst", also: []string{"DeliveriesAreListedByTypeAndTime"}, fault: func(f *faulty) {
 		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) { slices.Reverse(p.Items) }
 	}},
-	{rule: "DeliveryListNeedsAFilter", also: []string{"UnknownStatusIsRefused"}, fault: func(f *faulty) {
+	{rule: "DeliveriesOfWhatDoesNotExist", also: []string{"LogsOfOthersAreNotFound"}, fault: func(f *faulty) { // an empty page
 		f.listOut = func(p *webhook.Page[webhook.Delivery], err *error) {
-			if errors.Is(*err, webhook.ErrInvalidArgument) && f.recall("cursor") == nil {
+			if errors.Is(*err, webhook.ErrNotFound) && f.recall("deleted") == nil {
 				*err = nil
 			}
 		}
-		f.listIn = func(q *webhook.DeliveryFilter) {
-			if q.Cursor != "" {
-				f.remember("cursor", true)
-			}
-		}
+		f.deleted = func(string) { f.remember("deleted", true) }
 	}},
 	{rule: "UnknownStatusIsRefused", fault: func(f *faulty) { // it counts as any
 		f.listIn = func(q *webhook.DeliveryFilter) {
@@ -205,7 +201,7 @@ var brokenLog = []broken{
 	{rule: "StatsCountWhatIsNotFinished", also: []string{"ParkedDeliveriesAreReady"}, fault: func(f *faulty) {
 		f.statsOut = func(q *webhook.QueueStats) { q.OldestReady = 0 }
 	}},
-	{rule: "ReplayMakesPendingWhatWasNotDelivered", fault: func(f *faulty) { // delivered ones too
+	{rule: "ReplayMakesPendingWhatWasNotDelivered", also: []string{"ADryRunCountsAndChangesNothing", "ReplayTakesStatuses"}, fault: func(f *faulty) { // delivered ones too
 		f.replayOut = func(r webhook.ReplayRequest, out *webhook.Replayed, err *error) {
 			p, _ := f.Store.ListDeliveries(f.bg, webhook.DeliveryFilter{AccountID: r.AccountID, EndpointID: r.EndpointID, Status: webhook.DeliveryDelivered, Limit: 1000})
 			for _, d := range p.Items {
@@ -216,10 +212,10 @@ var brokenLog = []broken{
 			}
 		}
 	}},
-	{rule: "ReplayGoesInBatches", also: []string{"ReplayHasAStart"}, fault: func(f *faulty) {
+	{rule: "ReplayGoesInBatches", also: []string{"ADryRunCountsAndChangesNothing", "ReplayHasAStart", "ReplayHasAnEnd", "ReplayTakesStatuses"}, fault: func(f *faulty) {
 		f.replayIn = func(r *webhook.ReplayRequest) { r.Limit = max(r.Limit, 10) }
 	}},
-	{rule: "ReplayHasAStart", fault: func(f *faulty) {
+	{rule: "ReplayHasAStart", also: []string{"ReplayHasAnEnd"}, fault: func(f *faulty) {
 		f.replayIn = func(r *webhook.ReplayRequest) { r.Since = time.Time{} }
 	}},
 	{rule: "ReplayToAnInactiveEndpointHolds", fault: func(f *faulty) {

@@ -192,7 +192,7 @@ func disableAndEnable(ctx context.Context, e *webhook.Engine, c *customer) error
 		return err
 	}
 	fmt.Printf("  what was held arrived: %d events\n", h.Held+1)
-	n, err := e.Replay(ctx, "acme", id, time.Now().Add(-time.Hour))
+	n, err := e.Replay(ctx, "acme", id, webhook.ReplayQuery{Since: time.Now().Add(-time.Hour)})
 	if err != nil || n != len(exhausted.Items) {
 		return fmt.Errorf("replayed %d of %d: %w", n, len(exhausted.Items), err)
 	}

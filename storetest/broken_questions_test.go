@@ -1,0 +1,41 @@
+package storetest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ringyo-ai/webhook"
+)
+
+var brokenQuestions = []broken{
+	{rule: "DeliveriesAreListedByTypeAndTime", fault: func(f *faulty) { // a prefix covers the type before its dot
+		f.listIn = func(q *webhook.DeliveryFilter) {
+			if slices.Equal(q.Types, []webhook.EventType{"call.*"}) {
+				q.Types = append(q.Types, "call")
+			}
+		}
+	}},
+	{rule: "OneDeliveryAmongManyIsOnOnePage", fault: func(f *faulty) { // it gives up early
+		f.listOut = func(p *webhook.Page[webhook.Delivery], _ *error) {
+			if len(p.Items) > 0 && len(p.Items) < 5 && p.Items[0].EventID == "evt_rare" {
+				*p = webhook.Page[webhook.Delivery]{Next: p.Items[0].ID}
+			}
+		}
+	}},
+	{rule: "ReplayHasAnEnd", fault: func(f *faulty) {
+		f.replayIn = func(r *webhook.ReplayRequest) { r.Until = time.Time{} }
+	}},
+	{rule: "ReplayTakesTypes", fault: func(f *faulty) {
+		f.replayIn = func(r *webhook.ReplayRequest) { r.Types = nil }
+	}},
+	{rule: "ReplayTakesStatuses", fault: func(f *faulty) { // those that it does not know count as none
+		f.replayIn = func(r *webhook.ReplayRequest) {
+			r.Statuses = slices.DeleteFunc(slices.Clone(r.Statuses), func(s webhook.DeliveryStatus) bool {
+				return s == webhook.DeliveryPending || s == webhook.DeliveryHeld || s == ""
+			})
+		}
+	}},
+	{rule: "ADryRunCountsAndChangesNothing", also: []string{"ReplayHasAnEnd"}, fault: func(f *faulty) {
+		f.replayIn = func(r *webhook.ReplayRequest) { r.DryRun = false }
+	}},
+}
