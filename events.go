@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -192,4 +194,36 @@ func subscriptionProblem(t EventType, known []EventType) string {
 		return "is a prefix of no event type that there is"
 	}
 	return "is not an event type that there is"
+}
+
+// EventInfo is a stored event without its data.
+type EventInfo struct {
+	ID        string    `json:"id"`
+	Type      EventType `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+	CreatedAt time.Time `json:"created_at"` // when the Store accepted it
+	Size      int       `json:"size"`       // of the data, in bytes; 0: it was redacted
+}
+
+// EventQuery selects a page of an account's events. What is empty selects all.
+type EventQuery struct {
+	Types  []EventType // each a type, a prefix such as "call.*", or "*"
+	From   time.Time   // by CreatedAt, inclusive
+	Until  time.Time   // by CreatedAt, exclusive
+	Cursor string      // Next of the page before
+	Limit  int         // 1 to 1,000; defaults to 100
+}
+
+// ListEvents returns a page of the account's stored events, newest first by CreatedAt,
+// those without any delivery too. A page may hold fewer than Limit and still have a
+// Next: a query that matches little ends its page once more than 100,000 events were
+// looked at. It fails with [ErrInvalidArgument] for malformed Types. [Engine.GetEvent]
+// returns one with its data.
+func (e *Engine) ListEvents(ctx context.Context, accountID string, q EventQuery) (Page[EventInfo], error) {
+	limit, err := pageLimit(q.Limit)
+	if err = errors.Join(err, checkPatterns(q.Types)); err != nil {
+		return Page[EventInfo]{}, err
+	}
+	f := EventFilter{AccountID: accountID, Types: q.Types, From: q.From, Until: q.Until, Cursor: q.Cursor, Limit: limit}
+	return call(ctx, e.store, func(ctx context.Context) (Page[EventInfo], error) { return e.store.ListEvents(ctx, f) })
 }

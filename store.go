@@ -161,6 +161,11 @@ type Log interface {
 	// ErrNotFound.
 	GetEvent(ctx context.Context, accountID, id string) (EventRecord, error)
 
+	// ListEvents returns the account's events without their data, newest first by
+	// CreatedAt. A filter that matches little does not end the page before 100,000 events
+	// were looked at.
+	ListEvents(ctx context.Context, f EventFilter) (Page[EventInfo], error)
+
 	// ListDeliveries returns deliveries, newest first. A Status that is none of the
 	// constants fails with [ErrInvalidArgument]. An endpoint that there never was, or
 	// that Maintain has purged, fails with ErrNotFound; the deliveries of a deleted one

@@ -90,6 +90,16 @@ type EventRecord struct {
 	CreatedAt time.Time // when the store accepted it; set by the store
 }
 
+// EventFilter selects events of one account. What is empty selects all.
+type EventFilter struct {
+	AccountID string
+	Types     []EventType // each a type, a prefix such as "call.*", or "*"
+	From      time.Time   // by CreatedAt, inclusive
+	Until     time.Time   // by CreatedAt, exclusive
+	Cursor    string
+	Limit     int // at least 1
+}
+
 // LeaseTerms say what a caller can take on: [ClaimRequest] and a hand-off share
 // them.
 type LeaseTerms struct {

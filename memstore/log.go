@@ -23,6 +23,27 @@ func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.Eve
 	return cloneEvent(ev.rec), nil
 }
 
+// ListEvents implements [webhook.Log].
+func (s *Store) ListEvents(ctx context.Context, f webhook.EventFilter) (webhook.Page[webhook.EventInfo], error) {
+	if _, err := s.begin(ctx); err != nil {
+		return webhook.Page[webhook.EventInfo]{}, err
+	}
+	defer s.mu.Unlock()
+	var none history[*event]
+	h := &none
+	if acc := s.accounts[f.AccountID]; acc != nil {
+		h = &acc.timeline
+	}
+	return page(s, h, f.Cursor, f.Limit,
+		func(ev *event) bool {
+			return s.isAny(ev.rec.Type, f.Types) && within(ev.rec.CreatedAt, f.From, f.Until)
+		},
+		func(ev *event) webhook.EventInfo {
+			r := &ev.rec
+			return webhook.EventInfo{ID: r.ID, Type: r.Type, Timestamp: r.Timestamp, CreatedAt: r.CreatedAt, Size: len(r.Data)}
+		})
+}
+
 // ListDeliveries implements [webhook.Log].
 func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {
 	if f.Status != "" && !slices.Contains(deliveryStatuses, f.Status) {

@@ -153,7 +153,10 @@ type statements struct {
 	Record                    bulk[success]   // SQLite
 
 	HistoryEnd, SetHistoryEnd  string // SQLite, as the next ones
-	AddHistory                 string
+	AddHistory, AddTimeline    string
+	SetTimelineEnd             string
+	LowerTimelineEnd           string
+	DropTimeline               bulk[key]
 	InsertHistory, DropHistory bulk[listed]
 
 	InsertLease, CutLease              string

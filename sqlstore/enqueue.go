@@ -238,7 +238,10 @@ func (in *intake) run(ctx context.Context, t *txn) error {
 	if err := in.compare(ctx, t); err != nil {
 		return err
 	}
-	return in.fanOut(ctx, t)
+	if err := in.fanOut(ctx, t); err != nil || !in.s.dialect.history {
+		return err
+	}
+	return in.s.listEvents(ctx, t, len(in.events))
 }
 
 // compare looks at what was there already. A group that has other content under
@@ -289,7 +292,7 @@ func (in *intake) drop(ctx context.Context, t *txn) error {
 			ev.fresh = false
 		}
 	}
-	return t.execAll(ctx, in.s.sql.DropEvents.of(keys))
+	return in.s.dropEvents(ctx, t, keys)
 }
 
 // errInvisible means that an id is used by something that this transaction

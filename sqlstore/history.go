@@ -44,3 +44,31 @@ func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows []createdDeli
 	s.unlisted.Store(0)
 	return nil
 }
+
+// listEvents adds the events to SQLite's timeline table, once this process has inserted
+// so many of them.
+func (s *Store) listEvents(ctx context.Context, t *txn, inserted int) error {
+	if s.untimed.Add(int64(inserted)) < historyLag {
+		return nil
+	}
+	if err := t.exec(ctx, s.sql.AddTimeline); err != nil {
+		return err
+	}
+	if err := t.exec(ctx, s.sql.SetTimelineEnd); err != nil {
+		return err
+	}
+	s.untimed.Store(0)
+	return nil
+}
+
+// dropEvents deletes events. On SQLite the next one can get the number of one that was
+// the last.
+func (s *Store) dropEvents(ctx context.Context, t *txn, keys []key) error {
+	if len(keys) == 0 || !s.dialect.history {
+		return t.execAll(ctx, s.sql.DropEvents.of(keys))
+	}
+	if err := t.execAll(ctx, s.sql.DropTimeline.of(keys), s.sql.DropEvents.of(keys)); err != nil {
+		return err
+	}
+	return t.exec(ctx, s.sql.LowerTimelineEnd)
+}

@@ -326,7 +326,14 @@ func (l *listing) unlisted(ctx context.Context, t *txn, page *webhook.Page[webho
 
 // lists are beginnings of statements that depend on a filter: rows are the deliveries of
 // endpoints from one key and before another one, floor the first key of a step.
-type lists struct{ rows, floor, unlisted string }
+type lists struct {
+	rows, floor, unlisted string
+	timeline              timeline
+}
+
+// timeline is a table of each account's events by time: its alias, the column of their
+// keys, and what joins it with the events e.
+type timeline struct{ alias, column, table, events string }
 
 // floorOf returns the floor statement for a table of each endpoint's deliveries.
 func floorOf(table, column, nullsLast string) string {
@@ -346,7 +353,8 @@ var postgresLists = lists{
 			select * from {p}delivery d where d.endpoint = p.num and d.id >= ? and d.id < ? order by d.id desc` + few + `) d
 		cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e
 		left join lateral (select * from {p}queue q where q.id = d.id limit 1) q on true`,
-	floor: floorOf(`{p}delivery`, `id`, ` nulls last`),
+	floor:    floorOf(`{p}delivery`, `id`, ` nulls last`),
+	timeline: timeline{`e`, `uid`, `{p}event e`, ``},
 }
 
 var mysqlLists = lists{
@@ -355,7 +363,8 @@ var mysqlLists = lists{
 		straight_join {p}delivery d force index (endpoint) on d.endpoint = p.num and d.id >= ? and d.id < ?
 		straight_join {p}event e force index (primary) on e.uid = d.event
 		left join {p}queue q on q.id = d.id`,
-	floor: floorOf(`{p}delivery`, `id`, ``),
+	floor:    floorOf(`{p}delivery`, `id`, ``),
+	timeline: timeline{`e`, `uid`, `{p}event e force index (account)`, ``},
 }
 
 var sqliteLists = lists{
@@ -365,7 +374,8 @@ var sqliteLists = lists{
 		cross join {p}delivery d on d.id = h.delivery
 		cross join {p}event e on e.uid = d.event
 		left join {p}queue q on q.id = d.id`,
-	floor: floorOf(`{p}history`, `delivery`, ``),
+	floor:    floorOf(`{p}history`, `delivery`, ``),
+	timeline: timeline{`x`, `event`, `{p}timeline x`, ` cross join {p}event e on e.uid = x.event`},
 	unlisted: `
 		select ` + deliveryColumns + ` from {p}delivery d
 		cross join {p}endpoint p on p.num = d.endpoint

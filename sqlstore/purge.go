@@ -140,7 +140,7 @@ func (s *Store) deleteEvents(ctx context.Context, t *txn, events []key) (n int, 
 	if err != nil {
 		return 0, err
 	}
-	return len(free), t.execAll(ctx, s.sql.DropEvents.of(free))
+	return len(free), s.dropEvents(ctx, t, free)
 }
 
 // purgeUnmatched forgets events that nobody was subscribed to.

@@ -167,6 +167,16 @@ func sqliteSQL() statements {
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_revision = 0, sent_body = null
 		where id = ?`}
 
+	s.AddTimeline = `
+		insert or ignore into {p}timeline (account, created_at, event)
+		select account, created_at, uid from {p}event where num > (select num from {p}timeline_end) order by account, created_at, uid`
+	s.SetTimelineEnd = `update {p}timeline_end set num = (select max(num) from {p}event) where num < (select max(num) from {p}event)`
+	s.LowerTimelineEnd = `
+		update {p}timeline_end set num = (select coalesce(max(num), 0) from {p}event)
+		where num > (select coalesce(max(num), 0) from {p}event)`
+	s.DropTimeline = bulk[key]{text: `
+		delete from {p}timeline where account = (select account from {p}event where uid = ?1)
+		and created_at = (select created_at from {p}event where uid = ?1) and event = ?1`}
 	s.HistoryEnd = `select delivery from {p}history_end`
 	s.SetHistoryEnd = `update {p}history_end set delivery = (select max(id) from {p}delivery) where delivery < (select max(id) from {p}delivery)`
 	s.AddHistory = `

@@ -86,6 +86,7 @@ type Store struct {
 	dropped  atomic.Int64 // rows of the queue that claims dropped, for the next Maintain to tell of
 	straysAt atomic.Int64 // when all of those had been looked at, in microseconds
 	unlisted atomic.Int64 // deliveries inserted since the last of this process were added to the history
+	untimed  atomic.Int64 // likewise events, and the timeline
 }
 
 var (
@@ -155,6 +156,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	}
 	s.start.Store(-1)
 	s.unlisted.Store(historyLag) // what processes before this one have left
+	s.untimed.Store(historyLag)
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)
 	}

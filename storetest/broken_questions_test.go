@@ -8,6 +8,23 @@ import (
 )
 
 var brokenQuestions = []broken{
+	{rule: "EventsAreListedNewestFirst", also: []string{"EventsAreListedByTypeAndTime"}, fault: func(f *faulty) {
+		f.eventsOut = func(p *webhook.Page[webhook.EventInfo]) { slices.Reverse(p.Items) }
+	}},
+	{rule: "EventsAreListedByTypeAndTime", fault: func(f *faulty) { // the end is inclusive
+		f.eventsIn = func(q *webhook.EventFilter) {
+			if !q.Until.IsZero() {
+				q.Until = q.Until.Add(time.Microsecond)
+			}
+		}
+	}},
+	{rule: "OneEventAmongManyIsOnOnePage", fault: func(f *faulty) { // it gives up early
+		f.eventsOut = func(p *webhook.Page[webhook.EventInfo]) {
+			if len(p.Items) == 1 && p.Items[0].ID == "evt_rare" {
+				*p = webhook.Page[webhook.EventInfo]{Next: "evt_rare"}
+			}
+		}
+	}},
 	{rule: "DeliveriesAreListedByTypeAndTime", fault: func(f *faulty) { // a prefix covers the type before its dot
 		f.listIn = func(q *webhook.DeliveryFilter) {
 			if slices.Equal(q.Types, []webhook.EventType{"call.*"}) {

@@ -14,7 +14,7 @@ import (
 )
 
 var brokenEnqueue = []broken{
-	{rule: "EventComesBackAsEmitted", fault: func(f *faulty) {
+	{rule: "EventComesBackAsEmitted", also: []string{"EventsAreListedNewestFirst"}, fault: func(f *faulty) {
 		f.eventOut = func(r *webhook.EventRecord, _ *error) { r.CreatedAt = time.Time{} }
 	}},
 	{rule: "GroupIsAllOrNothing", also: []string{"BytesHaveABound", "SameIDOtherContentConflicts"}, fault: func(f *faulty) { // event by event

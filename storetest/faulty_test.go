@@ -39,6 +39,8 @@ type faulty struct {
 	maintainIn   func(*webhook.MaintainRequest)
 	maintainOut  func(webhook.MaintainRequest, *webhook.Maintained)
 	eventOut     func(*webhook.EventRecord, *error)
+	eventsIn     func(*webhook.EventFilter)
+	eventsOut    func(*webhook.Page[webhook.EventInfo])
 	listIn       func(*webhook.DeliveryFilter)
 	listOut      func(*webhook.Page[webhook.Delivery], *error)
 	attemptsIn   func(account *string, id string)
@@ -228,6 +230,17 @@ func (f *faulty) GetEvent(ctx context.Context, account, id string) (webhook.Even
 		f.eventOut(&r, &err)
 	}
 	return r, err
+}
+
+func (f *faulty) ListEvents(ctx context.Context, q webhook.EventFilter) (webhook.Page[webhook.EventInfo], error) {
+	if f.eventsIn != nil {
+		f.eventsIn(&q)
+	}
+	p, err := f.Store.ListEvents(ctx, q)
+	if f.eventsOut != nil {
+		f.eventsOut(&p)
+	}
+	return p, err
 }
 
 func (f *faulty) ListDeliveries(ctx context.Context, q webhook.DeliveryFilter) (webhook.Page[webhook.Delivery], error) {

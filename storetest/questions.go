@@ -10,6 +10,120 @@ import (
 
 var questionRules = []rule{
 	{
+		name:     "EventsAreListedNewestFirst",
+		sentence: "ListEvents returns the account's events without their data, newest first by CreatedAt, those without a delivery too, with a cursor.",
+		run: func(e *env) {
+			e.endpoint("wh_1", "call.*")
+			e.endpoint("wh_2", "call.*")
+			var want []string
+			for i := range 7 {
+				ev := event(fmt.Sprint("evt_", i))
+				if i%3 == 1 {
+					ev.Type = webhook.EventCreditsLow
+				}
+				e.enqueue(ev)
+				want = append([]string{ev.ID}, want...)
+				e.h.Advance(e.TB, e.store, time.Minute)
+			}
+			foreign := event("evt_foreign")
+			foreign.AccountID = other
+			e.enqueue(foreign)
+			e.h.Advance(e.TB, e.store, time.Minute)
+			e.enqueue(events("late", 40)...)
+			e.endpoint("wh_new")
+			same(e, "replayed", e.replay("wh_new", time.Time{}, 100), 47)
+			for _, limit := range []int{1, 3, 40, 100} {
+				all := e.events(webhook.EventFilter{Limit: limit})
+				got := []string{}
+				for _, ev := range all {
+					got = append(got, ev.ID)
+				}
+				if len(got) != 47 {
+					e.Fatalf("events in pages of %d: got %d, want 47", limit, len(got))
+				}
+				same(e, fmt.Sprint("the older ones, in pages of ", limit), got[40:], want)
+				slices.Sort(got)
+				same(e, "different events", len(slices.Compact(got)), 47)
+				for i := range all[1:] {
+					e.check(!all[i].CreatedAt.Before(all[i+1].CreatedAt), "event %d is older than the one behind it", i)
+				}
+			}
+			first := e.events(webhook.EventFilter{})[46]
+			stored, err := e.store.GetEvent(e.ctx, acct, first.ID)
+			e.must("GetEvent", err)
+			same(e, "event", first, webhook.EventInfo{
+				ID: stored.ID, Type: stored.Type, Timestamp: stored.Timestamp, CreatedAt: stored.CreatedAt, Size: len(stored.Data),
+			})
+			e.must("RedactEvent", e.store.RedactEvent(e.ctx, acct, first.ID))
+			same(e, "size of a redacted one", e.events(webhook.EventFilter{})[46].Size, 0)
+			none, err := e.store.ListEvents(e.ctx, webhook.EventFilter{AccountID: "nobody", Limit: 10})
+			e.must("ListEvents", err)
+			same(e, "events of no account", len(none.Items), 0)
+			for _, bad := range []string{"no cursor; '--", "x", "-1"} {
+				_, err := e.store.ListEvents(e.ctx, webhook.EventFilter{AccountID: acct, Cursor: bad, Limit: 1})
+				e.wantErr("ListEvents after "+bad, err, webhook.ErrInvalidArgument)
+			}
+		},
+	},
+	{
+		name:     "EventsAreListedByTypeAndTime",
+		sentence: "ListEvents takes types and prefixes, and events created at or after From and before Until.",
+		run: func(e *env) {
+			e.endpoint("wh_1", "call.*")
+			for i, t := range []webhook.EventType{"call.completed", "call", "callback.done", "call.recording.ready", "call.completed"} {
+				ev := event(fmt.Sprint("evt_", i))
+				ev.Type = t
+				e.enqueue(ev)
+				e.h.Advance(e.TB, e.store, time.Minute)
+			}
+			all := e.events(webhook.EventFilter{})
+			if len(all) != 5 {
+				e.Fatalf("ListEvents: got %d events, want 5", len(all))
+			}
+			at := func(i int) time.Time { return all[4-i].CreatedAt }
+			for _, c := range []struct {
+				what string
+				f    webhook.EventFilter
+				want []string
+			}{
+				{"type", webhook.EventFilter{Types: []webhook.EventType{"call.completed"}}, []string{"evt_4", "evt_0"}},
+				{"prefix", webhook.EventFilter{Types: []webhook.EventType{"call.*"}}, []string{"evt_4", "evt_3", "evt_0"}},
+				{"several", webhook.EventFilter{Types: []webhook.EventType{"call.recording.*", "call"}}, []string{"evt_3", "evt_1"}},
+				{"all types", webhook.EventFilter{Types: []webhook.EventType{"*"}}, []string{"evt_4", "evt_3", "evt_2", "evt_1", "evt_0"}},
+				{"no such type", webhook.EventFilter{Types: []webhook.EventType{"credits.low"}}, nil},
+				{"From", webhook.EventFilter{From: at(3)}, []string{"evt_4", "evt_3"}},
+				{"Until", webhook.EventFilter{Until: at(2)}, []string{"evt_1", "evt_0"}},
+				{"both", webhook.EventFilter{From: at(1), Until: at(3)}, []string{"evt_2", "evt_1"}},
+				{"type and time", webhook.EventFilter{Types: []webhook.EventType{"call.*"}, From: at(1)}, []string{"evt_4", "evt_3"}},
+			} {
+				for _, limit := range []int{1, 2, 100} {
+					c.f.Limit = limit
+					var got []string
+					for _, ev := range e.events(c.f) {
+						got = append(got, ev.ID)
+					}
+					same(e, c.what, got, c.want)
+				}
+			}
+		},
+	},
+	{
+		name:     "OneEventAmongManyIsOnOnePage",
+		sentence: "A filter that matches one of many events finds it on one page.",
+		run: func(e *env) {
+			rare := event("evt_rare")
+			rare.Type = webhook.EventCreditsLow
+			e.enqueue(rare)
+			for i := range 10 {
+				e.enqueue(events(fmt.Sprint("evt_", i), 300)...)
+			}
+			p, err := e.store.ListEvents(e.ctx, webhook.EventFilter{AccountID: acct, Types: []webhook.EventType{webhook.EventCreditsLow}, Limit: 5})
+			e.must("ListEvents", err)
+			same(e, "events on the first page", len(p.Items), 1)
+			same(e, "cursor of the next page", p.Next, "")
+		},
+	},
+	{
 		name:     "DeliveriesAreListedByTypeAndTime",
 		sentence: "ListDeliveries takes types and prefixes, deliveries created at or after From and before Until, and both with the rest of a filter.",
 		run: func(e *env) {
@@ -219,4 +333,17 @@ var replayQueryRules = []rule{
 			same(e, "replayed", e.replay("wh_new", time.Time{}, 100), 6)
 		},
 	},
+}
+
+// events returns every page of a filter of acct.
+func (e *env) events(f webhook.EventFilter) []webhook.EventInfo {
+	e.Helper()
+	f.AccountID = acct
+	if f.Limit == 0 {
+		f.Limit = 100
+	}
+	return pages(e, "ListEvents", f.Limit, func(cursor string) (webhook.Page[webhook.EventInfo], error) {
+		f.Cursor = cursor
+		return e.store.ListEvents(e.ctx, f)
+	})
 }

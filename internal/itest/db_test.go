@@ -190,6 +190,8 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 		if s.dialect == sqlstore.SQLite {
 			s.exec(t, "delete from webhook_history")
 			s.exec(t, "update webhook_history_end set delivery = x''")
+			s.exec(t, "delete from webhook_timeline")
+			s.exec(t, "update webhook_timeline_end set num = 0")
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()

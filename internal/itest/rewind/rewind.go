@@ -32,6 +32,8 @@ func Store(ctx context.Context, db *sql.DB, d time.Duration) error {
 			}
 		}
 	}
+	// SQLite's alone; the others have no such table.
+	_, _ = db.ExecContext(ctx, fmt.Sprintf("update webhook_timeline set created_at = created_at - %d", us))
 	return secrets(ctx, db, us)
 }
 

@@ -89,7 +89,8 @@ create table if not exists webhook_event (
 	at bigint not null,
 	created_at bigint not null,
 	origin bigint not null,
-	data longblob not null
+	data longblob not null,
+	key account (account, created_at)
 ) engine = InnoDB;
 
 -- Events without a delivery, which no endpoint leads to.

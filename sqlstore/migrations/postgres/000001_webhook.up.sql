@@ -85,6 +85,7 @@ create table webhook_event (
 	created_at bigint not null,
 	data bytea not null
 );
+create index webhook_event_account on webhook_event (account, created_at);
 
 -- Events without a delivery, which no endpoint leads to.
 create table webhook_unmatched (

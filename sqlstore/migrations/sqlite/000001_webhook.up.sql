@@ -75,9 +75,10 @@ create table webhook_subscription (
 create index webhook_subscription_endpoint on webhook_subscription (endpoint);
 
 -- uid is made of account and id, so that one index finds an event, and grows at
--- its end: see eventKey.
+-- its end: see eventKey. num tells which events came later.
 create table webhook_event (
-	uid blob primary key,
+	num integer primary key,
+	uid blob not null unique,
 	account text not null,
 	id text not null,
 	type text not null,
@@ -85,6 +86,18 @@ create table webhook_event (
 	created_at integer not null,
 	data blob not null
 );
+
+-- The events of an account, by time: an index of webhook_event that is brought up to
+-- date every so many events, since one entry at a time would write a page for each
+-- account of a batch. It holds all up to the one that webhook_timeline_end names.
+create table webhook_timeline (
+	account text not null,
+	created_at integer not null,
+	event blob not null,
+	primary key (account, created_at, event)
+) without rowid;
+create table webhook_timeline_end (num integer primary key not null);
+insert into webhook_timeline_end (num) values (0);
 
 -- Events without a delivery, which no endpoint leads to.
 create table webhook_unmatched (
