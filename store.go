@@ -264,3 +264,19 @@ type Signaler interface {
 	// fails is not repeated; the others find the deliveries when they poll.
 	Signal(ctx context.Context) error
 }
+
+// AccountDelete is the argument of [Eraser.DeleteAccount].
+type AccountDelete struct {
+	AccountID string
+	Cursor    string // from the last call; empty begins anew
+	Limit     int    // at least 1
+}
+
+// AccountDeleted is the result of [Eraser.DeleteAccount] and of
+// [Engine.DeleteAccount].
+type AccountDeleted struct {
+	Endpoints  int
+	Deliveries int
+	Events     int
+	Next       string // cursor; empty: nothing is left
+}

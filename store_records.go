@@ -445,19 +445,3 @@ type QueueStats struct {
 	Held        int           // endpoint inactive
 	OldestReady time.Duration // how long the oldest ready one has been due
 }
-
-// AccountDelete is the argument of [Eraser.DeleteAccount].
-type AccountDelete struct {
-	AccountID string
-	Cursor    string // from the last call; empty begins anew
-	Limit     int    // at least 1
-}
-
-// AccountDeleted is the result of [Eraser.DeleteAccount] and of
-// [Engine.DeleteAccount].
-type AccountDeleted struct {
-	Endpoints  int
-	Deliveries int
-	Events     int
-	Next       string // cursor; empty: nothing is left
-}
