@@ -114,6 +114,10 @@ type EndpointParams struct {
 	// Nothing is sent. If the Transport cannot connect without sending, the
 	// error is [errors.ErrUnsupported].
 	CheckReachable bool
+
+	// Idempotency, if it is set, stores the response of the request together with the
+	// endpoint.
+	Idempotency *Idempotency
 }
 
 // EndpointChange says what [Engine.UpdateEndpoint] changes; fields that are nil
@@ -140,6 +144,10 @@ type EndpointChange struct {
 	Enabled *bool
 
 	CheckReachable bool // as in [EndpointParams], if URL is given
+
+	// Idempotency, if it is set, stores the response of the request together with the
+	// change, and also if there is nothing to change.
+	Idempotency *Idempotency
 }
 
 // configures reports whether c changes anything but whether the endpoint is enabled.

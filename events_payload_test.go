@@ -389,7 +389,7 @@ type payloadStruct struct {
 func payloadStructs(t *testing.T) map[string]payloadStruct {
 	t.Helper()
 	structs := map[string]payloadStruct{}
-	for _, file := range []string{"events_call.go", "events_appointment.go", "events_account.go"} {
+	for _, file := range []string{"events_call.go", "events_payloads.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		require.NoError(t, err)
 		for _, d := range f.Decls {

@@ -49,11 +49,15 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p EndpointParams) (Endpoint
 	}); err != nil {
 		return Endpoint{}, Secret{}, err
 	}
-	stored, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
-		return e.store.CreateEndpoint(ctx, EndpointCreate{Record: r, Max: max(0, e.cfg.MaxEndpoints)})
-	})
+	reply, err := e.replyTo(p.AccountID, p.Idempotency, &p.Secret)
 	if err != nil {
 		return Endpoint{}, Secret{}, err
+	}
+	stored, err := call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
+		return e.store.CreateEndpoint(ctx, EndpointCreate{Record: r, Max: max(0, e.cfg.MaxEndpoints), Idempotency: reply.finish()})
+	})
+	if err != nil {
+		return Endpoint{}, Secret{}, reply.blame(err)
 	}
 	return e.public(ctx, stored), p.Secret, nil
 }
@@ -239,7 +243,7 @@ func pageLimit(limit int) (int, error) {
 // that would have to be merged with ones that cannot be read. None of them has changed
 // anything.
 func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c EndpointChange) (Endpoint, error) {
-	return e.change(ctx, accountID, id, c.IfRevision, func(r *EndpointRecord) (bool, error) {
+	return e.change(ctx, changing{accountID, id, c.IfRevision, c.Idempotency, nil}, func(r *EndpointRecord) (bool, error) {
 		old := r.URL
 		if err := e.configure(ctx, &ValidationError{}, r, c); err != nil {
 			return false, err
@@ -307,36 +311,48 @@ func (e *Engine) DeleteEndpointIf(ctx context.Context, accountID, id string, rev
 // errUnchanged ends a change that has nothing to do.
 var errUnchanged = errors.New("unchanged")
 
+// changing says what [Engine.change] is to change.
+type changing struct {
+	accountID, id string
+	revision      int64 // that it must have; 0: any
+	mark          *Idempotency
+	secret        *Secret // that is made; nil: none
+}
+
 // change reads an endpoint, lets f change it and writes it back, again if
 // somebody else wrote in between, unless it is to be of one revision. f reports whether
 // to start a new generation.
-func (e *Engine) change(ctx context.Context, accountID, id string, revision int64, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
+func (e *Engine) change(ctx context.Context, c changing, f func(*EndpointRecord) (bool, error)) (Endpoint, error) {
+	reply, err := e.replyTo(c.accountID, c.mark, c.secret)
+	if err != nil {
+		return Endpoint{}, err
+	}
 	for try := 0; ; try++ {
-		r, err := e.endpoint(ctx, accountID, id)
+		r, err := e.endpoint(ctx, c.accountID, c.id)
 		if err != nil {
 			return Endpoint{}, err
 		}
-		if revision != 0 && r.Revision != revision {
+		if c.revision != 0 && r.Revision != c.revision {
 			return Endpoint{}, ErrRevisionMismatch
 		}
 		reset, err := f(&r)
 		if errors.Is(err, errUnchanged) {
-			return e.public(ctx, r), nil
+			return e.public(ctx, r), reply.unchanged(ctx, e, r)
 		}
 		if err != nil {
 			return Endpoint{}, err
 		}
 		r, err = call(ctx, e.store, func(ctx context.Context) (EndpointRecord, error) {
-			return e.store.UpdateEndpoint(ctx, EndpointUpdate{Record: r, Reset: reset})
+			return e.store.UpdateEndpoint(ctx, EndpointUpdate{Record: r, Reset: reset, Idempotency: reply.finish()})
 		})
 		switch {
 		case err == nil:
-			e.giveBack(ctx, e.sched.Recall(id))
+			e.giveBack(ctx, e.sched.Recall(c.id))
 			e.feed.MaintainIn(0) // hold or release
 			return e.public(ctx, r), nil
 		case !errors.Is(err, ErrVersionConflict):
-			return Endpoint{}, orNotFound(err, errNoEndpoint)
-		case revision != 0:
+			return Endpoint{}, orNotFound(reply.blame(err), errNoEndpoint)
+		case c.revision != 0:
 			return Endpoint{}, ErrRevisionMismatch
 		case try == 10:
 			return Endpoint{}, err

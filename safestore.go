@@ -59,7 +59,7 @@ func storeError(err error) error {
 	if err == nil || errors.Is(err, ErrStore) {
 		return err
 	}
-	for _, sentinel := range []error{ErrNotFound, ErrIDConflict, ErrVersionConflict, ErrEndpointLimit, ErrInvalidArgument} {
+	for _, sentinel := range []error{ErrNotFound, ErrIDConflict, ErrVersionConflict, ErrEndpointLimit, ErrInvalidArgument, ErrIdempotencyRunning, ErrIdempotencyReused} {
 		if errors.Is(err, sentinel) {
 			return err
 		}

@@ -273,6 +273,10 @@ type RotateParams struct {
 	// IfRevision is the [Endpoint.Revision] that the endpoint must have, as in
 	// [EndpointChange]. 0 is any.
 	IfRevision int64
+
+	// Idempotency, if it is set, stores the response of the request together with the
+	// new secret.
+	Idempotency *Idempotency
 }
 
 // Rotated is the result of [Engine.RotateSecret].
@@ -307,7 +311,7 @@ func (e *Engine) RotateSecret(ctx context.Context, accountID, id string, p Rotat
 	if err != nil {
 		return Rotated{}, err
 	}
-	ep, err := e.change(ctx, accountID, id, p.IfRevision, func(r *EndpointRecord) (bool, error) {
+	ep, err := e.change(ctx, changing{accountID, id, p.IfRevision, p.Idempotency, &p.Secret}, func(r *EndpointRecord) (bool, error) {
 		if p.Overlap != -1 && slices.Contains(r.Unreadable, partSecrets) {
 			return false, fmt.Errorf("%w: its secrets; give this process the key that sealed them, or replace them with Overlap: -1", ErrUnreadable)
 		}

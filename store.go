@@ -37,6 +37,7 @@ type Store interface {
 	Queue
 	Log
 	Eraser
+	IdempotencyStore
 
 	// Now returns the store's clock in UTC.
 	Now(ctx context.Context) (time.Time, error)
@@ -149,7 +150,8 @@ type Queue interface {
 	// Maintain does housekeeping, at most about r.Limit rows of each kind: what
 	// has become due is made ready, expired leases too (each adds one to
 	// [Leased.Expired]); deliveries of inactive endpoints are held, those of
-	// active ones released, those of deleted ones cancelled; history older than
+	// active ones released, those of deleted ones cancelled; idempotency keys whose time
+	// is over are forgotten; history older than
 	// r.Retention is purged, and so are endpoints that were deleted longer ago and
 	// have no deliveries left. Any number of processes may call it.
 	Maintain(ctx context.Context, r MaintainRequest) (Maintained, error)
@@ -228,7 +230,7 @@ type Eraser interface {
 
 	// DeleteAccount removes what is stored of an account: at first its endpoints, so
 	// that nothing is added any more, then its deliveries, whatever their status,
-	// with their attempts, its events, and the revisions of its endpoints. Its event ids are free then; those of its
+	// with their attempts, its events, the revisions of its endpoints, and its idempotency keys. Its event ids are free then; those of its
 	// endpoints may stay in use, as after DeleteEndpoint. A Settle of a delivery that
 	// is gone is stale. One call removes about r.Limit rows of each kind, and the
 	// caller goes on with Next. An account of which nothing is stored is no error.
@@ -263,6 +265,15 @@ type Signaler interface {
 	// [errors.ErrUnsupported]: that says that signals are switched off. A signal that
 	// fails is not repeated; the others find the deliveries when they poll.
 	Signal(ctx context.Context) error
+}
+
+// Page is one page of a list. Next is the cursor of the following page and
+// empty on the last one. A page can hold fewer items than asked for, even none,
+// and still have a Next. A cursor that the store did not return fails with
+// [ErrInvalidArgument].
+type Page[T any] struct {
+	Items []T
+	Next  string
 }
 
 // AccountDelete is the argument of [Eraser.DeleteAccount].

@@ -8,15 +8,6 @@ import (
 	"github.com/ringyo-ai/webhook/internal/redact"
 )
 
-// Page is one page of a list. Next is the cursor of the following page and
-// empty on the last one. A page can hold fewer items than asked for, even none,
-// and still have a Next. A cursor that the store did not return fails with
-// [ErrInvalidArgument].
-type Page[T any] struct {
-	Items []T
-	Next  string
-}
-
 // EndpointRecord is an endpoint with what only the store and the engine see.
 type EndpointRecord struct {
 	Endpoint
@@ -60,6 +51,8 @@ type EndpointSecret struct {
 type EndpointCreate struct {
 	Record EndpointRecord
 	Max    int // endpoints that the account may have; 0: any number
+
+	Idempotency *IdempotencyFinish // nil: none
 }
 
 // EndpointUpdate is the argument of [EndpointStore.UpdateEndpoint].
@@ -70,6 +63,8 @@ type EndpointUpdate struct {
 	// were claimed before no longer count. The engine sets it when the endpoint
 	// is enabled or disabled, and when its URL or its secrets change.
 	Reset bool
+
+	Idempotency *IdempotencyFinish // nil: none
 }
 
 // EndpointFilter selects endpoints of one account.

@@ -24,6 +24,9 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 		return webhook.EndpointRecord{}, webhook.ErrEndpointLimit
 	}
 	fresh(&rec, now)
+	if err := s.finish(c.Idempotency, rec); err != nil {
+		return webhook.EndpointRecord{}, err
+	}
 	acc := s.account(rec.AccountID)
 	ep := &endpoint{rec: rec, seq: s.nextSeq(), acc: acc, pausing: notPausing, revised: rec.Revision, revisedAt: now}
 	ep.refresh()
@@ -76,12 +79,17 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 	if ep.rec.Revision != in.Revision {
 		return webhook.EndpointRecord{}, webhook.ErrVersionConflict
 	}
+	next := ep.rec
+	configure(&next, in, u.Reset, now)
+	if err := s.finish(u.Idempotency, next); err != nil {
+		return webhook.EndpointRecord{}, err
+	}
 	ep.acc.unsubscribe(ep)
 	if revises(in, &ep.rec) {
 		s.revise(ep, now)
-		ep.revised, ep.revisedAt = ep.rec.Revision+1, now
+		ep.revised, ep.revisedAt = next.Revision, now
 	}
-	configure(&ep.rec, in, u.Reset, now)
+	ep.rec = next
 	ep.acc.subscribe(ep)
 	ep.refresh()
 	s.switched(ep)

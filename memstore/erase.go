@@ -70,6 +70,9 @@ func (s *Store) DeleteAccount(ctx context.Context, r webhook.AccountDelete) (web
 	}
 	defer s.mu.Unlock()
 	defer s.dropRevisions(r.AccountID)
+	if !s.dropMarks(r.AccountID, r.Limit) {
+		out.Next = moreToDelete
+	}
 	acc := s.accounts[r.AccountID]
 	if acc == nil {
 		return out, nil

@@ -23,6 +23,7 @@ func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhoo
 	m := webhook.Maintained{Now: now}
 	s.promote(&m, r.Limit, now)
 	s.move(&m, r.Limit, now)
+	s.purgeMarks(&m, r.Limit, now)
 	if r.Retention > 0 {
 		s.purgeOld(&m, r.Limit, now.Add(-r.Retention))
 	}

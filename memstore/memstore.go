@@ -49,6 +49,9 @@ type Store struct {
 	counts   [phases]int
 	revised  []oldRevision // by the time they ended
 
+	marks   map[string]map[string]*mark // by account and key
+	marksBy list.List                   // of *mark, by the time when they are over
+
 	processes map[webhook.ProcessID]int64 // Unix nanoseconds: when the time of each is over
 
 	graves   map[string]*list.Element // of buried, by id: deleted endpoints without deliveries
@@ -80,6 +83,7 @@ func NewWith(o Options) *Store {
 		deliveries: make(map[string]*delivery),
 		processes:  make(map[webhook.ProcessID]int64),
 		graves:     make(map[string]*list.Element),
+		marks:      make(map[string]map[string]*mark),
 		seed:       maphash.MakeSeed(),
 		patterns:   make(map[webhook.EventType][]webhook.EventType),
 	}

@@ -105,6 +105,9 @@ type statements struct {
 	OldRevisions, DropRevision, DropRevisionsTo string
 	RevisionsAfter, SetRevision                 string
 
+	InsertMark, LockMark, RenewMark, FinishMark, AbandonMark          string
+	MarkExpiring, ExpireMarks, MarkAt, DropMarks, MarksAfter, SetMark string
+
 	InsertSubscriptions bulk[subscription]
 	Targets             bulk[number]
 

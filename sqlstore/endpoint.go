@@ -32,7 +32,10 @@ func (s *Store) CreateEndpoint(ctx context.Context, c webhook.EndpointCreate) (w
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, c.Record.AccountID, c.Record.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.finish(ctx, t, c.Idempotency, rec)
 	})
 	if kindOf(err) == kindData && s.taken(ctx, c.Record.ID) { // somebody else was faster
 		err = errors.Join(webhook.ErrIDConflict, err)
@@ -204,7 +207,10 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.finish(ctx, t, u.Idempotency, rec)
 	})
 	if err != nil {
 		return webhook.EndpointRecord{}, s.failed("update endpoint", err)

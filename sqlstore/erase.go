@@ -173,7 +173,10 @@ func (d *accountDeletion) run(ctx context.Context) error {
 		}
 		d.at = unmatchedStage
 	}
-	return d.unmatched(ctx)
+	if err := d.unmatched(ctx); err != nil {
+		return err
+	}
+	return d.marks(ctx)
 }
 
 // endpoints deletes the endpoints that are left, and forgets them in this process.
@@ -336,6 +339,19 @@ func (d *accountDeletion) unmatched(ctx context.Context) error {
 	})
 	d.out.Events += n
 	if seen == d.limit {
+		d.out.Next = strconv.FormatInt(unmatchedStage, 10)
+	}
+	return err
+}
+
+// marks deletes idempotency keys.
+func (d *accountDeletion) marks(ctx context.Context) error {
+	more := false
+	err := d.s.write(ctx, func(t *txn) (err error) {
+		more, err = d.s.dropMarksOf(ctx, t, d.account, d.limit)
+		return err
+	})
+	if more {
 		d.out.Next = strconv.FormatInt(unmatchedStage, 10)
 	}
 	return err

@@ -20,6 +20,9 @@ func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhoo
 	if err := m.run(ctx, &seen); err != nil {
 		return webhook.Maintained{}, s.failed("maintain", err)
 	}
+	if err := m.purgeMarks(ctx); err != nil {
+		return webhook.Maintained{}, s.failed("purge idempotency keys", err)
+	}
 	if r.Retention > 0 {
 		if err := m.purge(ctx, seen.micros-r.Retention.Microseconds()); err != nil {
 			return webhook.Maintained{}, s.failed("purge", err)

@@ -42,6 +42,9 @@ func mysqlSQL() statements {
 	s.Clock = `timestampdiff(microsecond, '1970-01-01', utc_timestamp(6))`
 	s.TouchAccount = `insert into {p}account (account, version) values (?, ?) on duplicate key update version = values(version)`
 
+	s.InsertMark = strings.Replace(s.InsertMark, `on conflict (account, mark) do nothing`, `on duplicate key update token = token`, 1)
+	s.ExpireMarks = `delete t from {p}idempotency t force index (age) where t.expires_at <= ?`
+
 	s.ReadyOf = rowsOf(`force index (ready)`, `state = 0`)
 	s.HeldOf = rowsOf(`force index (ready)`, `state = 4`)
 	s.ParkedOf = rowsOf(`force index (ready)`, `state = 6`)

@@ -15,8 +15,8 @@ import (
 	"github.com/ringyo-ai/webhook"
 )
 
-// Key is a key that encrypts signing secrets and the values of endpoints' own headers
-// at rest, with AES-256-GCM. The zero Key stands for none: in the first place of
+// Key is a key that encrypts signing secrets, the values of endpoints' own headers, and
+// the responses under idempotency keys at rest, with AES-256-GCM. The zero Key stands for none: in the first place of
 // Options.Keys, they are stored as they are, while the other keys open what they
 // sealed.
 type Key struct {
@@ -108,6 +108,27 @@ func (r keyring) seal(place, text string) sealed {
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(text)+aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails since Go 1.24
 	return sealed{Key: r.first, Sealed: aead.Seal(nonce, nonce, []byte(text), []byte(place))}
+}
+
+// sealBytes is seal for bytes of any kind, and returns the id of the key apart from them.
+func (r keyring) sealBytes(place string, plain []byte) (key string, stored []byte) {
+	if r.first == "" {
+		return "", append([]byte{}, plain...)
+	}
+	s := r.seal(place, string(plain))
+	return s.Key, s.Sealed
+}
+
+// openBytes reads what sealBytes made; the result is not nil.
+func (r keyring) openBytes(place, key string, stored []byte) ([]byte, error) {
+	if key == "" {
+		return append([]byte{}, stored...), nil
+	}
+	plain, err := r.open(place, sealed{Key: key, Sealed: stored})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(plain), nil
 }
 
 // open reads what seal made. Errors name no endpoint: the caller does.
@@ -213,8 +234,9 @@ func (r keyring) stale(row endpointRow) bool {
 const endpointsRead = 200
 
 // ResealSecrets stores again, sealed with the first of Options.Keys, every secret and
-// header, and URL of an old revision, that is stored under another key or none, and
-// returns how many endpoints and revisions it changed. An endpoint of which it cannot open everything stays as it is, and is
+// header, URL of an old revision and response under an idempotency key, that is stored
+// under another key or none, and returns how many endpoints, revisions and responses it
+// changed. An endpoint of which it cannot open everything stays as it is, and is
 // listed in an [*UnreadableError] once all others are done. It can be repeated after
 // any error, and runs beside everything else.
 //
@@ -258,11 +280,13 @@ func (s *Store) ResealSecrets(ctx context.Context) (int, error) {
 			break
 		}
 	}
-	n, err := s.resealRevisions(ctx)
-	if err != nil {
-		return changed + n, s.failed("reseal secrets", err)
+	for _, others := range []func(context.Context) (int, error){s.resealRevisions, s.resealMarks} {
+		n, err := others(ctx)
+		if changed += n; err != nil {
+			return changed, s.failed("reseal secrets", err)
+		}
 	}
-	return changed + n, bad.orNil()
+	return changed, bad.orNil()
 }
 
 // endpointsAfter reads the endpoints of all accounts in the order of their numbers.

@@ -69,6 +69,29 @@ func portable() statements {
 			where r.endpoint > ? or r.endpoint = ? and r.revision > ? order by r.endpoint, r.revision limit ?`,
 		SetRevision: `update {p}revision set url = ? where endpoint = ? and revision = ?`,
 
+		InsertMark: `
+			insert into {p}idempotency (account, mark, fingerprint, token, running_until, expires_at, sealed_by, response)
+			values (?, ?, ?, ?, ?, ?, '', '') on conflict (account, mark) do nothing`,
+		LockMark: `
+			select fingerprint, token, running_until, expires_at, sealed_by, response from {p}idempotency
+			where account = ? and mark = ? {update}`,
+		RenewMark: `
+			update {p}idempotency set fingerprint = ?, token = ?, running_until = ?, expires_at = ?, sealed_by = '', response = ''
+			where account = ? and mark = ?`,
+		FinishMark:   `update {p}idempotency set running_until = 0, sealed_by = ?, response = ? where account = ? and mark = ?`,
+		AbandonMark:  `delete from {p}idempotency where account = ? and mark = ? and token = ? and running_until <> 0`,
+		MarkExpiring: `select expires_at from {p}idempotency where expires_at <= ? order by expires_at limit 1 offset ?`,
+		ExpireMarks:  `delete from {p}idempotency where expires_at <= ?`,
+		MarkAt:       `select mark from {p}idempotency where account = ? order by mark limit 1 offset ?`,
+		DropMarks:    `delete from {p}idempotency where account = ? and mark <= ?`,
+		MarksAfter: `
+			select account, mark, token, sealed_by, response from {p}idempotency
+			where (account > ? or account = ? and mark > ?) and running_until = 0 and sealed_by <> ?
+			order by account, mark limit ?`,
+		SetMark: `
+			update {p}idempotency set sealed_by = ?, response = ?
+			where account = ? and mark = ? and token = ? and running_until = 0 and sealed_by = ?`,
+
 		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `
 			select {clock}, coalesce((select min(due) from {p}lease), 0),

@@ -29,9 +29,9 @@ type Options struct {
 	// the connection finds by itself. SQLite has none.
 	Schema string
 
-	// Keys encrypt the endpoints' signing secrets and the values of their own headers
-	// at rest. The first one seals, all of them open. Without keys, these are stored as
-	// they are.
+	// Keys encrypt the endpoints' signing secrets, the values of their own headers, and
+	// the responses under idempotency keys, which can hold a secret, at rest. The first
+	// one seals, all of them open. Without keys, these are stored as they are.
 	// [Store.ResealSecrets] says how to replace one.
 	Keys []Key
 
@@ -81,6 +81,7 @@ type Store struct {
 	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
 	strays  atomic.Int64   // the endpoint whose ready deliveries were looked at last
 	purged  purgeCursor
+	marksAt atomic.Int64 // when this process looks next for idempotency keys whose time is over, in microseconds
 	leases  leaseBook
 
 	dropped  atomic.Int64 // rows of the queue that claims dropped, for the next Maintain to tell of
@@ -222,7 +223,10 @@ func (s *Store) failed(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, plain := range []error{webhook.ErrNotFound, webhook.ErrIDConflict, webhook.ErrVersionConflict, webhook.ErrEndpointLimit} {
+	for _, plain := range []error{
+		webhook.ErrNotFound, webhook.ErrIDConflict, webhook.ErrVersionConflict, webhook.ErrEndpointLimit,
+		webhook.ErrIdempotencyRunning, webhook.ErrIdempotencyReused,
+	} {
 		if errors.Is(err, plain) {
 			return err
 		}

@@ -107,6 +107,7 @@ func (s *Store) rehearse(ctx context.Context, tx Tx) error {
 		{"end a lease", l.expire},
 		{"move the deliveries of an endpoint", l.move},
 		{"redeliver", l.redeliver},
+		{"keep an idempotency key", l.idempotent},
 		{"delete an endpoint", l.remove},
 		{"purge", l.purge},
 		{"end a process", l.end},

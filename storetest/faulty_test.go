@@ -56,6 +56,9 @@ type faulty struct {
 	accountOut   func(webhook.AccountDelete, *webhook.AccountDeleted, *error)
 	beatIn       func(*webhook.Heartbeat)
 	beatOut      func(webhook.Heartbeat, *webhook.Heartbeaten)
+	markIn       func(*webhook.IdempotencyBegin)
+	markOut      func(webhook.IdempotencyBegin, *webhook.IdempotencyBegun, *error)
+	abandonIn    func(*webhook.IdempotencyMark)
 	begin        func() (webhook.Enqueuer, func() error, func() error)
 
 	mu    sync.Mutex

@@ -17,7 +17,7 @@ import (
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
-var storeTables = []string{"account", "endpoint", "revision", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt"}
+var storeTables = []string{"account", "endpoint", "revision", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt", "idempotency"}
 
 // contents returns the number of rows of each table.
 func contents(t *testing.T, db *sql.DB) map[string]int {
@@ -126,6 +126,9 @@ func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
 			{"update", "delivery", "claim a delivery"},
 			{"insert", "attempt", "record results"},
 			{"insert", "revision", "delete an endpoint"},
+			{"insert", "idempotency", "keep an idempotency key"},
+			{"update", "idempotency", "keep an idempotency key"},
+			{"delete", "idempotency", "keep an idempotency key"},
 			{"update", "lease", "end a lease"},
 			{"delete", "subscription", "move the deliveries of an endpoint"},
 			{"delete", "attempt", "purge"},

@@ -15,15 +15,16 @@ import (
 func Store(ctx context.Context, db *sql.DB, d time.Duration) error {
 	us := d.Microseconds()
 	columns := map[string][]string{
-		"endpoint":  {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "paused_until", "probe_at", "revised_at", "created_at", "updated_at"},
-		"event":     {"created_at"},
-		"unmatched": {"created_at"},
-		"delivery":  {"created_at", "ends_at"},
-		"queue":     {"due"},
-		"lease":     {"due"},
-		"process":   {"alive_until"},
-		"revision":  {"begun_at", "ended_at"},
-		"attempt":   {"at"},
+		"endpoint":    {"disabled_at", "failing_since", "last_triggered_at", "last_success_at", "last_failure_at", "paused_until", "probe_at", "revised_at", "created_at", "updated_at"},
+		"event":       {"created_at"},
+		"unmatched":   {"created_at"},
+		"delivery":    {"created_at", "ends_at"},
+		"queue":       {"due"},
+		"lease":       {"due"},
+		"process":     {"alive_until"},
+		"revision":    {"begun_at", "ended_at"},
+		"attempt":     {"at"},
+		"idempotency": {"running_until", "expires_at"},
 	}
 	for table, names := range columns {
 		for _, c := range names {

@@ -177,4 +177,21 @@ create table if not exists webhook_attempt (
 	primary key (delivery, number)
 ) engine = InnoDB;
 
+-- Requests with an idempotency key, by hashes of the key (mark) and of the request
+-- (fingerprint), for as long as they are kept. running_until is 0 once there is a
+-- response, which can hold a secret: sealed_by is the id of the key that sealed it, or
+-- empty.
+create table if not exists webhook_idempotency (
+	account varbinary(255) not null,
+	mark varbinary(64) not null,
+	fingerprint varbinary(64) not null,
+	token bigint not null,
+	running_until bigint not null,
+	expires_at bigint not null,
+	sealed_by varbinary(64) not null,
+	response longblob not null,
+	primary key (account, mark),
+	key age (expires_at)
+) engine = InnoDB;
+
 insert into webhook_schema (version) select 1 from dual where not exists (select 1 from webhook_schema);

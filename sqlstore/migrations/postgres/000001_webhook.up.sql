@@ -172,4 +172,21 @@ create table webhook_attempt (
 	primary key (delivery, number)
 );
 
+-- Requests with an idempotency key, by hashes of the key (mark) and of the request
+-- (fingerprint), for as long as they are kept. running_until is 0 once there is a
+-- response, which can hold a secret: sealed_by is the id of the key that sealed it, or
+-- empty.
+create table webhook_idempotency (
+	account text collate "C" not null,
+	mark text collate "C" not null,
+	fingerprint text not null,
+	token bigint not null,
+	running_until bigint not null,
+	expires_at bigint not null,
+	sealed_by text not null,
+	response bytea not null,
+	primary key (account, mark)
+);
+create index webhook_idempotency_age on webhook_idempotency (expires_at);
+
 insert into webhook_schema (version) values (1);

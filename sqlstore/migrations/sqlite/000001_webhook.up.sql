@@ -195,4 +195,21 @@ create table webhook_attempt (
 	primary key (delivery, number)
 ) without rowid;
 
+-- Requests with an idempotency key, by hashes of the key (mark) and of the request
+-- (fingerprint), for as long as they are kept. running_until is 0 once there is a
+-- response, which can hold a secret: sealed_by is the id of the key that sealed it, or
+-- empty.
+create table webhook_idempotency (
+	account text not null,
+	mark text not null,
+	fingerprint text not null,
+	token integer not null,
+	running_until integer not null,
+	expires_at integer not null,
+	sealed_by text not null,
+	response blob not null,
+	primary key (account, mark)
+);
+create index webhook_idempotency_age on webhook_idempotency (expires_at);
+
 insert into webhook_schema (version) values (1);
