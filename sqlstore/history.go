@@ -10,6 +10,10 @@ import (
 // are not in it yet.
 const historyLag = 2048
 
+// timelineLag is the same for events and SQLite's timeline table, which has larger
+// entries.
+const timelineLag = 8 * historyLag
+
 // insertDeliveries inserts new deliveries.
 func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows []createdDelivery) error {
 	if err := t.execAll(ctx, s.sql.InsertDeliveries.of(rows)); err != nil {
@@ -48,7 +52,7 @@ func (s *Store) insertDeliveries(ctx context.Context, t *txn, rows []createdDeli
 // listEvents adds the events to SQLite's timeline table, once this process has inserted
 // so many of them.
 func (s *Store) listEvents(ctx context.Context, t *txn, inserted int) error {
-	if s.untimed.Add(int64(inserted)) < historyLag {
+	if s.untimed.Add(int64(inserted)) < timelineLag {
 		return nil
 	}
 	if err := t.exec(ctx, s.sql.AddTimeline); err != nil {

@@ -157,7 +157,7 @@ func New(db *sql.DB, d Dialect, opts *Options) (*Store, error) {
 	}
 	s.start.Store(-1)
 	s.unlisted.Store(historyLag) // what processes before this one have left
-	s.untimed.Store(historyLag)
+	s.untimed.Store(timelineLag)
 	if spec.oneWriter {
 		s.writer = make(chan struct{}, 1)
 	}
