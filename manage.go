@@ -397,33 +397,3 @@ func (e *Engine) askTime(ctx context.Context) (time.Time, error) {
 	}
 	return now, err
 }
-
-// EndpointHealth reports how an endpoint is doing and how much waits for it, or
-// returns [ErrNotFound].
-func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (EndpointHealth, error) {
-	r, err := e.endpoint(ctx, accountID, id)
-	if err != nil {
-		return EndpointHealth{}, err
-	}
-	q, err := call(ctx, e.store, func(ctx context.Context) (QueueStats, error) {
-		return e.store.QueueStats(ctx, accountID, id)
-	})
-	if err != nil {
-		return EndpointHealth{}, orNotFound(err, errNoEndpoint)
-	}
-	return EndpointHealth{
-		EndpointID:          r.ID,
-		URL:                 r.URL,
-		Status:              r.Status,
-		DisabledReason:      r.DisabledReason,
-		ConsecutiveFailures: r.ConsecutiveFailures,
-		FailingSince:        r.FailingSince,
-		LastTriggeredAt:     r.LastTriggeredAt,
-		LastSuccessAt:       r.LastSuccessAt,
-		LastFailureAt:       r.LastFailureAt,
-		Pending:             q.Ready + q.Waiting + q.Leased,
-		Held:                q.Held,
-		Unreadable:          r.Unreadable,
-		LastFailure:         r.LastFailure,
-	}, nil
-}

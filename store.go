@@ -23,10 +23,13 @@ import (
 //     repeating the call is safe.
 //   - An account's id never reaches another account's data: what belongs to
 //     somebody else is reported by [ErrNotFound], exactly like what does not exist.
+//     The exceptions are for the operator: FailingEndpoints, OldestDue, and QueueStats
+//     of the whole store.
 //   - What cannot be read of one endpoint or one event concerns that one alone:
 //     it is reported by [Endpoint.Unreadable], [Target.Err] or [Leased.Err], and fails
 //     no call that others share.
-//   - A cursor that the store did not return fails with [ErrInvalidArgument].
+//   - A cursor that the store did not return fails with [ErrInvalidArgument]. One that
+//     a tenant can see says nothing about other tenants, such as how many there are.
 //   - Nothing is decided by "the last id seen": what a transaction commits ten
 //     minutes late is found like everything else.
 //
@@ -78,6 +81,17 @@ type EndpointStore interface {
 	// when the account has none. A Status that is none of the constants fails with
 	// [ErrInvalidArgument].
 	ListEndpoints(ctx context.Context, f EndpointFilter) (Page[EndpointRecord], error)
+
+	// GetEndpoints returns those of the endpoints that exist, in any order.
+	GetEndpoints(ctx context.Context, accountID string, ids []string) ([]EndpointRecord, error)
+
+	// CountEndpoints returns how many endpoints the account has, of one status or, if
+	// that is empty, of all. Another status fails with [ErrInvalidArgument].
+	CountEndpoints(ctx context.Context, accountID string, status EndpointStatus) (int, error)
+
+	// FailingEndpoints returns endpoints of all accounts that are failing or inactive,
+	// newest first. A Status that is neither, nor empty, fails with [ErrInvalidArgument].
+	FailingEndpoints(ctx context.Context, q FailingQuery) (Page[EndpointRecord], error)
 
 	// DeleteEndpoint removes an endpoint: no Get, List, fan-out or Claim returns
 	// it again. What is unfinished is cancelled, with the reason
@@ -180,6 +194,11 @@ type Log interface {
 	// ErrNotFound when there is no such delivery.
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
+	// LastAttempts returns the latest attempts of an endpoint, newest first, at most
+	// limit. It looks at the attempts of at least the endpoint's latest 5,000 deliveries.
+	// It fails with ErrNotFound as ListDeliveries does.
+	LastAttempts(ctx context.Context, accountID, endpointID string, limit int) ([]Attempt, error)
+
 	// ListRevisions returns what requests to an endpoint are made with, unless it is
 	// deleted, and before that what they were made with, newest first: an
 	// UpdateEndpoint that changes URL, Secrets or Headers ends one revision, and so
@@ -212,6 +231,15 @@ type Log interface {
 	// endpointID, of the whole store (accountID is then ignored). It fails with
 	// ErrNotFound when there is no such endpoint.
 	QueueStats(ctx context.Context, accountID, endpointID string) (QueueStats, error)
+
+	// QueueStatsOf is QueueStats of several endpoints of the account. Those that do not
+	// exist are left out.
+	QueueStatsOf(ctx context.Context, accountID string, endpointIDs []string) (map[string]QueueStats, error)
+
+	// OldestDue returns the endpoints, of all accounts, at which deliveries have been
+	// due for longest, that one first, at most limit: with the deliveries that QueueStats
+	// counts as Ready.
+	OldestDue(ctx context.Context, limit int) ([]EndpointBacklog, error)
 }
 
 // Eraser removes what must not be kept any longer.

@@ -146,10 +146,8 @@ func forgetPace(r *webhook.EndpointRecord) {
 
 // ListEndpoints implements [webhook.EndpointStore].
 func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
-	switch f.Status {
-	case "", webhook.EndpointActive, webhook.EndpointFailing, webhook.EndpointInactive:
-	default:
-		return webhook.Page[webhook.EndpointRecord]{}, invalid("Status", "must be active, failing or inactive")
+	if err := checkStatus(f.Status); err != nil {
+		return webhook.Page[webhook.EndpointRecord]{}, err
 	}
 	if _, err := s.begin(ctx); err != nil {
 		return webhook.Page[webhook.EndpointRecord]{}, err

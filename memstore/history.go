@@ -1,10 +1,13 @@
 package memstore
 
 import (
-	"hash/maphash"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"sort"
-	"strconv"
-	"strings"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -63,7 +66,7 @@ const lookAt = 200_000
 func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
 	var p webhook.Page[T]
 	if limit < 1 {
-		return p, invalid("Limit", "must be at least 1")
+		return p, fmt.Errorf("memstore: %w: Limit must be at least 1", webhook.ErrInvalidArgument)
 	}
 	i := len(h.items)
 	if cursor != "" {
@@ -86,17 +89,32 @@ func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, wan
 	return p, nil
 }
 
-// A cursor is a number and a sum of it that the store alone can make, so that one
-// which it did not return is refused.
+// A cursor is a number that the store alone can read: it says nothing about how much is
+// stored, and one which the store did not return is refused.
 func (s *Store) formatCursor(seq uint64) string {
-	return strconv.FormatUint(seq, 36) + "." + strconv.FormatUint(maphash.Comparable(s.seed, seq), 36)
+	var b [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(b[8:], seq)
+	s.cursors.Encrypt(b[:], b[:])
+	return hex.EncodeToString(b[:])
 }
 
 func (s *Store) parseCursor(text string) (uint64, error) {
-	number, _, _ := strings.Cut(text, ".")
-	seq, err := strconv.ParseUint(number, 36, 64)
-	if err != nil || text != s.formatCursor(seq) {
-		return 0, invalid("Cursor", "is not one that the store returned")
+	var b [aes.BlockSize]byte
+	if len(text) == hex.EncodedLen(len(b)) {
+		if _, err := hex.Decode(b[:], []byte(text)); err == nil {
+			s.cursors.Decrypt(b[:], b[:])
+			if binary.BigEndian.Uint64(b[:]) == 0 {
+				return binary.BigEndian.Uint64(b[8:]), nil
+			}
+		}
 	}
-	return seq, nil
+	return 0, invalid("Cursor", "is not one that the store returned")
+}
+
+// newCursors makes the key of a store's cursors.
+func newCursors() cipher.Block {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:])          // it never fails
+	block, _ := aes.NewCipher(secret[:]) // nor does this, with a key of 16 bytes
+	return block
 }

@@ -280,13 +280,18 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 	if err != nil {
 		return webhook.QueueStats{}, err
 	}
-	q := webhook.QueueStats{Waiting: ep.counts[waiting], Leased: ep.counts[leased], Held: len(ep.held)}
-	if ep.active() {
-		ep.countReady(&q, now)
+	return ep.stats(now), nil
+}
+
+// stats counts what is not finished of the endpoint.
+func (e *endpoint) stats(now time.Time) webhook.QueueStats {
+	q := webhook.QueueStats{Waiting: e.counts[waiting], Leased: e.counts[leased], Held: len(e.held)}
+	if e.active() {
+		e.countReady(&q, now)
 	} else {
-		q.Held += ep.counts[ready] // Maintain has yet to hold them
+		q.Held += e.counts[ready] // Maintain has yet to hold them
 	}
-	return q, nil
+	return q
 }
 
 // countReady adds what the endpoint, which is active, has ready.

@@ -3,7 +3,7 @@ package memstore
 import (
 	"container/list"
 	"context"
-	"hash/maphash"
+	"crypto/cipher"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -57,7 +57,7 @@ type Store struct {
 	graves   map[string]*list.Element // of buried, by id: deleted endpoints without deliveries
 	gravesIn list.List                // of buried, in the order in which they got there
 
-	seed     maphash.Seed                              // of cursors
+	cursors  cipher.Block                              // hides the numbers of cursors
 	patterns map[webhook.EventType][]webhook.EventType // a cache of EventType.Patterns
 
 	seq        uint64 // of the newest endpoint, event or delivery
@@ -84,7 +84,7 @@ func NewWith(o Options) *Store {
 		processes:  make(map[webhook.ProcessID]int64),
 		graves:     make(map[string]*list.Element),
 		marks:      make(map[string]map[string]*mark),
-		seed:       maphash.MakeSeed(),
+		cursors:    newCursors(),
 		patterns:   make(map[webhook.EventType][]webhook.EventType),
 	}
 	if s.clock == nil {

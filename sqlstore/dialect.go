@@ -193,6 +193,8 @@ type statements struct {
 	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	StatsAll, StatsOf, Leases               string
+	LastAttempts, OldestDue, Failing        string
+	CountStatus                             string
 	DeliveriesOf                            bulk[eventOf]
 	FirstOf                                 bulk[key]
 	KeepSent, Restart                       bulk[key]

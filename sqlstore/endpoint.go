@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ringyo-ai/webhook"
@@ -269,57 +268,6 @@ func (s *Store) replace(ctx context.Context, t *txn, e storedEndpoint, pace int)
 		return err
 	}
 	return s.subscribe(ctx, t, num, r)
-}
-
-// ListEndpoints implements [webhook.EndpointStore].
-func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (webhook.Page[webhook.EndpointRecord], error) {
-	var page webhook.Page[webhook.EndpointRecord]
-	before, err := cursorBefore(f.Cursor, f.Limit)
-	if err != nil || checkText("", f.AccountID, maxAccount) != nil {
-		return page, err
-	}
-	statuses := []any{endpointActive, endpointFailing, endpointInactive, endpointActive + pausedBy, endpointFailing + pausedBy}
-	if f.Status != "" {
-		one, known := statusNumber[f.Status]
-		if !known {
-			return page, invalid("Status", "must be active, failing or inactive")
-		}
-		statuses = []any{one, one, one, one, one}
-		if f.Status != webhook.EndpointInactive {
-			statuses[1] = one + pausedBy
-		}
-	}
-	args := append(append([]any{f.AccountID, before}, statuses...), f.Limit+1)
-	var last int64
-	err = s.read(ctx, func(t *txn) error {
-		page = webhook.Page[webhook.EndpointRecord]{}
-		return t.query(ctx, s.sql.ListEndpoints, func(rows *sql.Rows) error {
-			if len(page.Items) == f.Limit {
-				page.Next = strconv.FormatInt(last, 10)
-				return nil
-			}
-			ep, err := s.scanEndpoint(rows)
-			last = ep.num
-			page.Items = append(page.Items, ep.EndpointRecord)
-			return err
-		}, args...)
-	})
-	return page, s.failed("list endpoints", err)
-}
-
-// cursorBefore reads the cursor of a list of endpoints.
-func cursorBefore(cursor string, limit int) (int64, error) {
-	if limit < 1 {
-		return 0, invalid("Limit", "must be at least 1")
-	}
-	if cursor == "" {
-		return 1<<63 - 1, nil
-	}
-	before, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || before < 1 {
-		return 0, invalid("Cursor", "is not one that the store returned")
-	}
-	return before, nil
 }
 
 // DeleteEndpoint implements [webhook.EndpointStore]. A row without configuration

@@ -114,9 +114,10 @@ func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) 
 	return list, s.failed("list attempts", err)
 }
 
-func scanAttempt(r *sql.Rows) (a webhook.Attempt, err error) {
+// scanAttempt reads an attempt, after some others.
+func scanAttempt(r *sql.Rows, others ...any) (a webhook.Attempt, err error) {
 	var at, duration int64
-	err = r.Scan(&a.Number, &a.ID, &at, &duration, &a.StatusCode, &a.Failure, &a.Detail, &a.Revision, &a.Location, &a.ResponseBody)
+	err = r.Scan(append(others, &a.Number, &a.ID, &at, &duration, &a.StatusCode, &a.Failure, &a.Detail, &a.Revision, &a.Location, &a.ResponseBody)...)
 	a.At, a.Duration = fromMicros(at), time.Duration(duration)
 	if len(a.ResponseBody) == 0 {
 		a.ResponseBody = nil
@@ -142,7 +143,12 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 			}
 			text, args, only = s.sql.StatsOf, []any{ep.num}, ep.num
 		}
-		if q.Leased, err = s.countLeased(ctx, t, only); err != nil {
+		err = s.countLeased(ctx, t, func(endpoint int64) {
+			if only == 0 || endpoint == only {
+				q.Leased++
+			}
+		})
+		if err != nil {
 			return err
 		}
 		return t.query(ctx, text, func(r *sql.Rows) error { return countState(r, &q, now) }, args...)
@@ -153,12 +159,12 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 // leasesAtOnce is how many leases are read in one piece.
 const leasesAtOnce = 100
 
-// countLeased counts what is leased, of one endpoint or, with 0, of all.
-func (s *Store) countLeased(ctx context.Context, t *txn, only int64) (n int, err error) {
+// countLeased calls count with the endpoint of each delivery that is leased.
+func (s *Store) countLeased(ctx context.Context, t *txn, count func(endpoint int64)) error {
 	for after := (lease{}); ; {
 		list, err := readLeases(ctx, t, s.sql.Leases, after.due, after.due, after.token, leasesAtOnce)
 		if err != nil || len(list) == 0 {
-			return n, err
+			return err
 		}
 		of := make(map[leasedKey]bool)
 		var keys []key
@@ -171,12 +177,12 @@ func (s *Store) countLeased(ctx context.Context, t *txn, only int64) (n int, err
 		}
 		slices.SortFunc(keys, compareKeys)
 		err = readDeliveries(ctx, t, &s.sql.ReadLeased, slices.Compact(keys), func(d loggedDelivery) {
-			if d.status == statusLeased && of[leasedKey{d.k, d.token}] && (only == 0 || d.endpoint == only) {
-				n++
+			if d.status == statusLeased && of[leasedKey{d.k, d.token}] {
+				count(d.endpoint)
 			}
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
@@ -189,14 +195,18 @@ func countState(r *sql.Rows, q *webhook.QueueStats, now int64) error {
 	if err := r.Scan(&state, &active, &n, &oldest); err != nil {
 		return err
 	}
+	addState(q, state, active, n, time.Duration(now-oldest)*time.Microsecond)
+	return nil
+}
+
+func addState(q *webhook.QueueStats, state int64, active bool, n int, oldest time.Duration) {
 	switch {
 	case state == stateWaiting:
 		q.Waiting += n
 	case state != stateHeld && active:
 		q.Ready += n
-		q.OldestReady = max(q.OldestReady, time.Duration(now-oldest)*time.Microsecond)
+		q.OldestReady = max(q.OldestReady, oldest)
 	default:
 		q.Held += n // Maintain has yet to hold what is ready here
 	}
-	return nil
 }

@@ -220,6 +220,7 @@ func mysqlSQL() statements {
 		set d.sent_body = null`}
 	s.DeliveriesOf = bulk[eventOf]{row: `(unhex(?), ?)`, sep: `, `, text: `
 		select id, event, endpoint, status from {p}delivery force index (event) where (event, endpoint) in (%ROWS%) order by id for update`}
+	s.LastAttempts = strings.Replace(s.LastAttempts, `from d join {p}attempt a`, `from d straight_join {p}attempt a force index (primary)`, 1)
 	s.FirstOf = bulk[key]{row: `unhex(?)`, sep: `, `, text: `
 		select event, min(endpoint) from {p}delivery force index (event) where event in (%ROWS%) group by event`}
 	s.KeepSent = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"math"
+	"strings"
 
 	"github.com/ringyo-ai/webhook/internal/sqldb"
 )
@@ -241,6 +242,8 @@ func postgresSQL() statements {
 		select d.id, d.event, d.endpoint, d.status from unnest($1::uuid[], $2::bigint[]) as x (event, endpoint)
 		cross join lateral (
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
+	s.LastAttempts = strings.Replace(s.LastAttempts, `from d join {p}attempt a on a.delivery = d.id`,
+		`from d cross join lateral (select * from {p}attempt a where a.delivery = d.id order by a.number desc`+few+`) a`, 1)
 	s.FirstOf = bulk[key]{text: `
 		select x.id, d.endpoint from ` + someKeys + `
 		cross join lateral (select d.endpoint from {p}delivery d where d.event = x.id order by d.endpoint limit 1) d`}

@@ -29,8 +29,22 @@ func portable() statements {
 			insert into {p}account (account, version) values (?, ?)
 			on conflict (account) do update set version = excluded.version`,
 		CountEndpoints: `select count(*) from {p}endpoint where account = ? and status <> 0`,
-		AllEndpoints:   `select count(*) from {p}endpoint where account = ?`,
-		EndpointID:     `select num from {p}endpoint where id = ?`,
+		Failing: `
+			select ` + endpointColumns + ` from {p}endpoint
+			where status in (2, 3, 5) and num < ? and status in (?, ?, ?) order by num desc limit ?`,
+		LastAttempts: lastAttempts(`select * from {p}delivery where endpoint = ? order by id desc limit ?`,
+			`from d join {p}attempt a on a.delivery = d.id`),
+		OldestDue: `
+			select p.id, p.account, p.url, x.n, x.due from (
+				select q.endpoint, count(*) as n, min(q.due) as due from (
+					select endpoint, due from {p}queue where state = 0
+					union all select endpoint, due from {p}queue where state > 5) q
+				group by q.endpoint) x
+			join {p}endpoint p on p.num = x.endpoint and p.status in (1, 2, 4, 5)
+			order by x.due, p.num limit ?`,
+		CountStatus:  `select count(*) from {p}endpoint where account = ? and status in (?, ?, ?, ?, ?)`,
+		AllEndpoints: `select count(*) from {p}endpoint where account = ?`,
+		EndpointID:   `select num from {p}endpoint where id = ?`,
 		InsertEndpoint: `
 			insert into {p}endpoint (id, account, url, events, description, metadata, headers, secrets,
 				status, version, generation, disabled_reason, disabled_at, last_failure, revised, revised_at, created_at, updated_at)
@@ -172,6 +186,18 @@ func portable() statements {
 		StatsAll:             stats(""),
 		StatsOf:              stats("where q.endpoint = ?"),
 	}
+}
+
+// lastAttempts returns the statement for the latest attempts of some deliveries d. Those
+// that did not deliver are in a table of their own.
+func lastAttempts(deliveries, failed string) string {
+	return `
+		with d as (` + deliveries + `)
+		select d.id as delivery, d.made as number, d.sent_id, d.sent_at as at, d.sent_duration, d.sent_code,
+			'' as failure, '' as detail, d.sent_revision, '' as location, d.sent_body from d where d.sent_id is not null
+		union all
+		select a.delivery, a.number, a.id, a.at, a.duration, a.status, a.failure, a.detail, a.revision, a.location, a.body ` + failed + `
+		order by at desc, number desc limit ?`
 }
 
 // rowsOf returns the statement for the oldest rows of an endpoint in a state, by

@@ -199,6 +199,13 @@ func sqliteSQL() statements {
 				where h.endpoint = ?1 and h.delivery < ?2 order by h.delivery desc limit ?3)
 			order by id desc limit ?3
 		) d` + deliveryJoins + ` order by d.id desc`
+	s.LastAttempts = lastAttempts(`
+		select * from (
+			select * from {p}delivery where id > (select delivery from {p}history_end) and endpoint = ?1 order by id desc limit ?2)
+		union all select * from (
+			select o.* from {p}history h cross join {p}delivery o on o.id = h.delivery
+			where h.endpoint = ?1 order by h.delivery desc limit ?2)`,
+		`from d cross join {p}attempt a on a.delivery = d.id`)
 	s.AnyOf = `
 		select * from (
 			select o.id, o.event from {p}history h cross join {p}delivery o on o.id = h.delivery

@@ -8,6 +8,46 @@ import (
 )
 
 var brokenQuestions = []broken{
+	{rule: "EndpointsAreReadTogether", fault: func(f *faulty) { // without their secrets
+		f.severalOut = func(list []webhook.EndpointRecord) {
+			for i := range list {
+				list[i].Secrets = []webhook.EndpointSecret{{Secret: webhook.NewSecret()}}
+			}
+		}
+	}},
+	{rule: "StatsOfSeveralEndpoints", fault: func(f *faulty) { // what is leased is not counted
+		f.statsOfOut = func(stats map[string]webhook.QueueStats) {
+			for id, q := range stats {
+				q.Leased = 0
+				stats[id] = q
+			}
+		}
+	}},
+	{rule: "EndpointsAreCounted", fault: func(f *faulty) { // all of them
+		f.countIn = func(status *webhook.EndpointStatus) { *status = "" }
+	}},
+	{rule: "LastAttemptsOfAnEndpoint", fault: func(f *faulty) {
+		f.lastOut = slices.Reverse[[]webhook.Attempt]
+	}},
+	{rule: "FailingEndpointsAreListed", fault: func(f *faulty) { // whatever they are
+		f.failingIn = func(q *webhook.FailingQuery) { q.Status = "" }
+	}},
+	{rule: "OldestDueComesFirst", fault: func(f *faulty) {
+		f.oldestOut = slices.Reverse[[]webhook.EndpointBacklog]
+	}},
+	{rule: "CursorsTellNoNumbers", fault: func(f *faulty) {
+		f.eventsOut = func(p *webhook.Page[webhook.EventInfo]) {
+			if len(p.Items) == 1 && p.Next != "" {
+				f.remember("cursor", p.Next)
+				p.Next = "42"
+			}
+		}
+		f.eventsIn = func(q *webhook.EventFilter) {
+			if cursor, ok := f.recall("cursor").(string); ok && q.Cursor == "42" {
+				q.Cursor = cursor
+			}
+		}
+	}},
 	{rule: "EventsAreListedNewestFirst", also: []string{"EventsAreListedByTypeAndTime"}, fault: func(f *faulty) {
 		f.eventsOut = func(p *webhook.Page[webhook.EventInfo]) { slices.Reverse(p.Items) }
 	}},

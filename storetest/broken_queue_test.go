@@ -306,7 +306,7 @@ var brokenSettle = []broken{
 			}
 		}
 	}},
-	{rule: "AttemptsAreLogged", also: []string{"AttemptsTellWhereTheyWent"}, fault: func(f *faulty) { f.attemptsOut = slices.Reverse[[]webhook.Attempt] }},
+	{rule: "AttemptsAreLogged", also: []string{"AttemptsTellWhereTheyWent", "LastAttemptsOfAnEndpoint"}, fault: func(f *faulty) { f.attemptsOut = slices.Reverse[[]webhook.Attempt] }},
 	{rule: "AttemptsTellWhereTheyWent", fault: func(f *faulty) { // of a success nothing is kept
 		f.attemptsOut = func(log []webhook.Attempt) {
 			for i := range log {

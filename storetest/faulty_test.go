@@ -41,6 +41,12 @@ type faulty struct {
 	eventOut     func(*webhook.EventRecord, *error)
 	eventsIn     func(*webhook.EventFilter)
 	eventsOut    func(*webhook.Page[webhook.EventInfo])
+	severalOut   func([]webhook.EndpointRecord)
+	statsOfOut   func(map[string]webhook.QueueStats)
+	countIn      func(*webhook.EndpointStatus)
+	lastOut      func([]webhook.Attempt)
+	failingIn    func(*webhook.FailingQuery)
+	oldestOut    func([]webhook.EndpointBacklog)
 	listIn       func(*webhook.DeliveryFilter)
 	listOut      func(*webhook.Page[webhook.Delivery], *error)
 	attemptsIn   func(account *string, id string)
@@ -233,6 +239,52 @@ func (f *faulty) GetEvent(ctx context.Context, account, id string) (webhook.Even
 		f.eventOut(&r, &err)
 	}
 	return r, err
+}
+
+func (f *faulty) GetEndpoints(ctx context.Context, account string, ids []string) ([]webhook.EndpointRecord, error) {
+	list, err := f.Store.GetEndpoints(ctx, account, ids)
+	if f.severalOut != nil {
+		f.severalOut(list)
+	}
+	return list, err
+}
+
+func (f *faulty) QueueStatsOf(ctx context.Context, account string, ids []string) (map[string]webhook.QueueStats, error) {
+	stats, err := f.Store.QueueStatsOf(ctx, account, ids)
+	if f.statsOfOut != nil {
+		f.statsOfOut(stats)
+	}
+	return stats, err
+}
+
+func (f *faulty) CountEndpoints(ctx context.Context, account string, status webhook.EndpointStatus) (int, error) {
+	if f.countIn != nil {
+		f.countIn(&status)
+	}
+	return f.Store.CountEndpoints(ctx, account, status)
+}
+
+func (f *faulty) LastAttempts(ctx context.Context, account, id string, limit int) ([]webhook.Attempt, error) {
+	list, err := f.Store.LastAttempts(ctx, account, id, limit)
+	if f.lastOut != nil {
+		f.lastOut(list)
+	}
+	return list, err
+}
+
+func (f *faulty) FailingEndpoints(ctx context.Context, q webhook.FailingQuery) (webhook.Page[webhook.EndpointRecord], error) {
+	if f.failingIn != nil {
+		f.failingIn(&q)
+	}
+	return f.Store.FailingEndpoints(ctx, q)
+}
+
+func (f *faulty) OldestDue(ctx context.Context, limit int) ([]webhook.EndpointBacklog, error) {
+	list, err := f.Store.OldestDue(ctx, limit)
+	if f.oldestOut != nil {
+		f.oldestOut(list)
+	}
+	return list, err
 }
 
 func (f *faulty) ListEvents(ctx context.Context, q webhook.EventFilter) (webhook.Page[webhook.EventInfo], error) {

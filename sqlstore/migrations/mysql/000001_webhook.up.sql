@@ -51,6 +51,7 @@ create table if not exists webhook_endpoint (
 	unique key id (id),
 	key account (account, num),
 	key moving (moving, num),
+	key status (status, num),
 	key probe (probe_at, num)
 ) engine = InnoDB;
 

@@ -48,6 +48,7 @@ create table webhook_endpoint (
 ) with (fillfactor = 70);
 create index webhook_endpoint_account on webhook_endpoint (account, num);
 create index webhook_endpoint_moving on webhook_endpoint (num) where moving = 1;
+create index webhook_endpoint_failing on webhook_endpoint (num) where status in (2, 3, 5);
 create index webhook_endpoint_probe on webhook_endpoint (probe_at, num) where probe_at > 0;
 
 -- What endpoints were sent to with until a change of URL, secrets or headers: the hints
