@@ -39,9 +39,8 @@
 //
 // [Engine.CreateEndpoint] and the methods like it are what a management API needs.
 // Every call takes the account's id, and what belongs to another account is
-// reported as [ErrNotFound]. Errors that such an API shows to customers have a
-// method Code, which returns invalid_url, invalid_events, webhook_limit_reached or
-// url_unreachable.
+// reported as [ErrNotFound]. Errors that such an API shows to customers have the
+// methods Code, which returns a word such as invalid_url, and Message.
 //
 // # Testing
 //

@@ -217,7 +217,7 @@ func (r *TestRequest) keep(req *Request, custom Headers) {
 	}
 }
 
-// Format prints r with the hosts alone of its Location and of the request's URL.
+// Format prints r with the hosts alone of its Location and of its Request.
 func (r TestResult) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
 
 // LogValue returns what Format prints.
@@ -226,20 +226,21 @@ func (r TestResult) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
 func (r TestResult) shown() any {
 	type shown TestResult // without the methods
 	r.Location = redact.Host(r.Location)
-	r.Request.URL = redact.Host(r.Request.URL)
+	r.Request = TestRequest{URL: redact.Host(r.Request.URL)} // an encoder does not call its methods
 	return shown(r)
 }
 
-// Format prints r with the host alone of its URL.
+// Format prints where r went and how long its body is, as that of a [Request] does.
 func (r TestRequest) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
 
 // LogValue returns what Format prints.
 func (r TestRequest) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
 
 func (r TestRequest) shown() any {
-	type shown TestRequest // without the methods
-	r.URL = redact.Host(r.URL)
-	return shown(r)
+	return struct {
+		Host  string
+		Bytes int
+	}{redact.Host(r.URL), len(r.Body)}
 }
 
 // Layouts of the envelope's timestamp: RFC 3339 in UTC, with no fraction or

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,33 +63,6 @@ func TestCreateEndpointReportsEveryMistakeAtOnce(t *testing.T) {
 	p, err := r.ListEndpoints(t.Context(), "", webhook.EndpointQuery{})
 	require.NoError(t, err)
 	assert.Empty(t, p.Items, "nothing is stored")
-}
-
-func TestErrorCodes(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, status(200), func(c *webhook.Config) { c.MaxEndpoints = 1 })
-	code := func(p webhook.EndpointParams) string {
-		_, _, err := r.CreateEndpoint(t.Context(), p)
-		require.Error(t, err)
-		var c interface{ Code() string }
-		require.ErrorAs(t, err, &c)
-		return c.Code()
-	}
-	all := []webhook.EventType{"*"}
-	assert.Equal(t, "invalid_events", code(webhook.EndpointParams{URL: hookURL}))
-	assert.Equal(t, "invalid_events", code(webhook.EndpointParams{URL: hookURL, Events: []webhook.EventType{".*"}}))
-	assert.Equal(t, "invalid_url", code(webhook.EndpointParams{URL: "ftp://example.com/", Events: all}))
-	wrong := webhook.EndpointParams{ // in everything else too
-		ID: "a.b", URL: hookURL, Description: strings.Repeat("x", 1025), Metadata: map[string]string{"": "x"},
-		Headers: map[string]string{"Host": "x"}, Secret: webhook.NewSigningKey().Public(),
-	}
-	assert.Equal(t, "invalid_events", code(wrong), "what has a word is found among what has none")
-	wrong.Events, wrong.URL = all, "ftp://example.com/"
-	assert.Equal(t, "invalid_url", code(wrong), "what has a word is found among what has none")
-	wrong.URL = hookURL
-	assert.Equal(t, "invalid_request", code(wrong))
-	r.endpoint(hookURL)
-	assert.Equal(t, "webhook_limit_reached", code(webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: all}))
 }
 
 func TestSubscriptionsAreNormalised(t *testing.T) {
@@ -435,5 +407,42 @@ func TestOnlyTheBodyOfATestHasTheFieldTest(t *testing.T) {
 		e, err = webhook.ParseEvent(genuine.Body)
 		require.NoError(t, err)
 		assert.False(t, e.Test)
+	})
+}
+
+func TestEndpointsShowHintsOfTheirValidSecrets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200))
+		ctx := t.Context()
+		ep, first, err := r.CreateEndpoint(ctx, webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}})
+		require.NoError(t, err)
+		assert.Equal(t, []webhook.SecretHint{{Hint: first.Hint()}}, ep.SecretHints)
+		ends := time.Now().Add(time.Hour).UTC()
+		rotated, err := r.RotateSecret(ctx, "acme", ep.ID, webhook.RotateParams{Overlap: time.Hour, IfRevision: ep.Revision})
+		require.NoError(t, err)
+		both := []webhook.SecretHint{{Hint: rotated.Secret.Hint()}, {Hint: first.Hint(), ExpiresAt: ends}}
+		assert.Equal(t, both, rotated.Endpoint.SecretHints)
+		for _, wait := range []time.Duration{0, time.Hour - 1, 1} {
+			time.Sleep(wait)
+			if wait == 1 {
+				both = both[:1]
+			}
+			p, err := r.ListEndpoints(ctx, "acme", webhook.EndpointQuery{})
+			require.NoError(t, err)
+			assert.Equal(t, both, p.Items[0].SecretHints, wait)
+			assert.Equal(t, both, r.get(ep.ID).SecretHints, wait)
+		}
+		for _, change := range []func(context.Context, string, string) (webhook.Endpoint, error){r.DisableEndpoint, r.EnableEndpoint, r.EnableEndpoint} {
+			got, err := change(ctx, "acme", ep.ID)
+			require.NoError(t, err)
+			assert.Equal(t, both, got.SecretHints)
+		}
+		record, err := r.store.GetEndpoint(ctx, "acme", ep.ID)
+		require.NoError(t, err)
+		assert.Empty(t, record.SecretHints, "a store keeps the secrets and no hints")
+		text, err := json.Marshal(rotated)
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), rotated.Secret.Reveal())
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ringyo-ai/webhook/internal/check"
+	"github.com/ringyo-ai/webhook/internal/redact"
 	"github.com/ringyo-ai/webhook/internal/signature"
 )
 
@@ -283,6 +284,18 @@ type RotateParams struct {
 type Rotated struct {
 	Secret   Secret   // the new one, shown here only
 	Endpoint Endpoint // as it is now
+}
+
+// Format prints r with the host alone of the endpoint's URL.
+func (r Rotated) Format(f fmt.State, verb rune) { format(f, verb, r.shown()) }
+
+// LogValue returns what Format prints.
+func (r Rotated) LogValue() slog.Value { return slog.AnyValue(r.shown()) }
+
+func (r Rotated) shown() any {
+	type shown Rotated // without the methods
+	r.Endpoint.URL = redact.Host(r.Endpoint.URL)
+	return shown(r)
 }
 
 // RotateSecret gives an endpoint a new secret and returns it, shown here only, as

@@ -2,6 +2,7 @@ package itest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,5 +55,58 @@ func TestOfTwoEndpointsWithOneIDTheSecondIsAConflict(t *testing.T) {
 		wg.Wait()
 		assert.EqualValues(t, 1, created.Load())
 		assert.EqualValues(t, 7, conflicts.Load())
+	})
+}
+
+// Each of some changes of one revision is made or refused, and none is undone by another.
+func TestOfSomeChangesOfOneRevisionOneIsMade(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		e, err := newEngine(s.Store, nil)
+		require.NoError(t, err)
+		_, err = s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		want := map[string]string{}
+		for round := range 5 {
+			read, err := e.GetEndpoint(ctx, "a", "wh_1")
+			require.NoError(t, err)
+			var mu sync.Mutex
+			var refused []string
+			var wg sync.WaitGroup
+			for i := range 4 {
+				key := fmt.Sprint(round, "-", i)
+				wg.Go(func() {
+					_, err := e.UpdateEndpoint(ctx, "a", "wh_1", webhook.EndpointChange{IfRevision: read.Revision, Metadata: webhook.MetadataChanges{key: &key}})
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err == nil:
+						want[key] = key
+					case errors.Is(err, webhook.ErrRevisionMismatch):
+						refused = append(refused, key)
+					default:
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			assert.Len(t, refused, 3)
+			require.ErrorIs(t, e.DeleteEndpointIf(ctx, "a", "wh_1", read.Revision), webhook.ErrRevisionMismatch)
+			for _, key := range refused[:2] { // of any revision, at once
+				wg.Go(func() {
+					_, err := e.UpdateEndpoint(ctx, "a", "wh_1", webhook.EndpointChange{Metadata: webhook.MetadataChanges{key: &key}})
+					assert.NoError(t, err)
+				})
+				want[key] = key
+			}
+			wg.Wait()
+			got, err := e.GetEndpoint(ctx, "a", "wh_1")
+			require.NoError(t, err)
+			assert.Equal(t, want, got.Metadata)
+		}
+		last, err := e.GetEndpoint(ctx, "a", "wh_1")
+		require.NoError(t, err)
+		require.NoError(t, e.DeleteEndpointIf(ctx, "a", "wh_1", last.Revision))
+		require.ErrorIs(t, e.DeleteEndpointIf(ctx, "a", "wh_1", last.Revision), webhook.ErrNotFound)
 	})
 }
