@@ -294,6 +294,8 @@ func TestOfTwoChangesOfOneRevisionOneWins(t *testing.T) {
 			got := r.get(ep.ID)
 			assert.Equal(t, errs[0] == nil, got.Metadata["a"] == "a")
 			assert.Equal(t, errs[1] == nil, got.Metadata["b"] == "b" || len(got.SecretHints) == 2)
+			require.ErrorIs(t, other(r, ep.ID, ep.Revision), webhook.ErrRevisionMismatch, "it is an old one")
+			assert.Equal(t, got, r.get(ep.ID))
 			require.NoError(t, other(r, ep.ID, got.Revision), "with what was read again")
 			require.ErrorIs(t, r.DeleteEndpointIf(t.Context(), "acme", ep.ID, got.Revision), webhook.ErrRevisionMismatch)
 			require.NoError(t, r.DeleteEndpointIf(t.Context(), "acme", ep.ID, r.get(ep.ID).Revision))
