@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -197,7 +196,7 @@ func TestWhatIsNotFoundIsNamed(t *testing.T) {
 				second(r.UpdateEndpoint(ctx, account, ep, webhook.EndpointChange{IfRevision: mine.Revision + 1})),
 				second(r.RotateSecret(ctx, account, ep, webhook.RotateParams{IfRevision: mine.Revision + 1})),
 				second(r.SendTest(ctx, account, ep, "a.b")), second(r.EndpointHealth(ctx, account, ep)),
-				second(r.EndpointRevisions(ctx, account, ep)), second(r.Replay(ctx, account, ep, time.Time{})),
+				second(r.EndpointRevisions(ctx, account, ep)), second(r.Replay(ctx, account, ep, webhook.ReplayQuery{})),
 				second(r.ListDeliveries(ctx, account, webhook.DeliveryQuery{EndpointID: ep})),
 			},
 			"delivery_not_found": {
