@@ -72,7 +72,7 @@ func TestMistakesHaveACodeAMessageAndPaths(t *testing.T) {
 		many[fmt.Sprint(i)] = ""
 	}
 	const form = ` must be a type such as "call.completed", a prefix such as "call.*", or "*"`
-	const metadataKey = " must have a key of 1 to 64 bytes"
+	const key = " must have a key of 1 to 64 bytes"
 	long := strings.Repeat("x", 65)
 	for name, c := range map[string]struct {
 		do            func() error
@@ -87,8 +87,8 @@ func TestMistakesHaveACodeAMessageAndPaths(t *testing.T) {
 		"a lone prefix":        {events("call*"), "invalid_events", "events[0]" + form, []string{"events[0]"}},
 		"description":          {create(func(p *webhook.EndpointParams) { p.Description = strings.Repeat("x", 1025) }), "invalid_request", "description must have at most 1,024 bytes", []string{"description"}},
 		"id":                   {create(func(p *webhook.EndpointParams) { p.ID = "a.b" }), "invalid_request", "id must match [A-Za-z0-9_-]{1,64}", []string{"id"}},
-		"empty metadata key":   {metadata(map[string]string{"": "x"}), "invalid_request", "metadata." + metadataKey, []string{"metadata."}},
-		"long metadata key":    {metadata(map[string]string{long: "x"}), "invalid_request", "metadata." + long[:64] + metadataKey, []string{"metadata." + long[:64]}},
+		"empty metadata key":   {metadata(map[string]string{"": "x"}), "invalid_request", "metadata." + key, []string{"metadata."}},
+		"long metadata key":    {metadata(map[string]string{long: "x"}), "invalid_request", "metadata." + long[:64] + key, []string{"metadata." + long[:64]}},
 		"long metadata values": {metadata(map[string]string{"b": strings.Repeat("x", 1025), "A": strings.Repeat("x", 1025), "c": ""}), "invalid_request", "metadata.A must have a value of at most 1024 bytes", []string{"metadata.A", "metadata.b"}},
 		"much metadata":        {metadata(many), "invalid_request", "metadata must have at most 50 keys", []string{"metadata"}},
 		"header": {
@@ -172,8 +172,7 @@ func TestRefusalsHaveACodeAndAMessage(t *testing.T) {
 			assert.ErrorIs(t, c.err, c.sentinel)
 		}
 	}
-	var s shown
-	require.False(t, errors.As(webhook.ErrStore, &s), "what is the operator's has no words for customers")
+	require.False(t, errors.As(webhook.ErrStore, new(shown)), "what is the operator's has no words for customers")
 }
 
 func TestWhatIsNotFoundIsNamed(t *testing.T) {
@@ -374,11 +373,15 @@ func TestAnEndpointIsSwitchedInTheSameWrite(t *testing.T) {
 	_, err := r.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{Enabled: &on, URL: &bad})
 	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 	assert.Equal(t, got, r.get(ep.ID), "all or nothing")
+	before, err := r.store.GetEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
 	got = change(webhook.EndpointChange{Enabled: &on, Description: &moved})
 	assert.Equal(t, 2, w.n)
 	assert.Equal(t, webhook.EndpointActive, got.Status)
-	assert.Zero(t, got.DisabledReason)
 	assert.Equal(t, moved, got.Description)
+	after, err := r.store.GetEndpoint(t.Context(), "acme", ep.ID)
+	require.NoError(t, err)
+	assert.Greater(t, after.Generation, before.Generation, "it starts anew: what comes late of before does not count")
 }
 
 // writes is a Store that counts updates.
