@@ -344,7 +344,8 @@ func (e *Engine) RedactEvent(ctx context.Context, accountID, id string) error {
 const deleteBatch = 500
 
 // DeleteAccount removes what is stored of an account: its endpoints with their
-// secrets, its events, its deliveries and their attempts. Attempts in flight go on to
+// secrets, its events, its deliveries and their attempts, and its idempotency keys.
+// Attempts in flight go on to
 // their end and leave nothing behind. It works through the account in small
 // transactions, for as long as ctx lets it, and returns what it removed. When it
 // fails midway call it again: it goes on with what is left. For an account of which

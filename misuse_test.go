@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -319,4 +321,130 @@ func TestATransactionThatReturnsNothingHasStoredNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, status(200))
 	require.ErrorIs(t, r.EmitTx(t.Context(), carelessTx{}, event(t)), webhook.ErrStore)
+}
+
+// begin marks a key of account "acme" that must be free.
+func (r *rig) begin(key string) *webhook.Idempotency {
+	r.t.Helper()
+	mark, stored, err := r.BeginIdempotent(context.Background(), "acme", webhook.IdempotencyParams{Key: key, Fingerprint: "f"})
+	require.NoError(r.t, err)
+	require.Nil(r.t, stored)
+	return mark
+}
+
+// repeated returns what is stored for a key, "" for a response of no bytes.
+func (r *rig) repeated(key string) string {
+	r.t.Helper()
+	mark, stored, err := r.BeginIdempotent(context.Background(), "acme", webhook.IdempotencyParams{Key: key, Fingerprint: "f"})
+	require.NoError(r.t, err)
+	require.Nil(r.t, mark)
+	require.NotNil(r.t, stored)
+	return string(stored)
+}
+
+func shows(ep webhook.Endpoint, s webhook.Secret) string {
+	return fmt.Sprintf("%+v", []any{ep, s.Reveal()})
+}
+
+func TestAResponseIsStoredWithTheChange(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	ctx := context.Background()
+	with := func(key string) *webhook.Idempotency {
+		mark := r.begin(key)
+		mark.Response = func(ep webhook.Endpoint, s webhook.Secret) ([]byte, error) { return []byte(shows(ep, s)), nil }
+		return mark
+	}
+	ep, secret, err := r.CreateEndpoint(ctx, webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}, Idempotency: with("create")})
+	require.NoError(t, err)
+	assert.Equal(t, shows(ep, secret), r.repeated("create"))
+
+	text := "changed"
+	ep, err = r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Description: &text, Idempotency: with("update")})
+	require.NoError(t, err)
+	assert.Equal(t, shows(ep, webhook.Secret{}), r.repeated("update"), "no secret was made")
+
+	rotated, err := r.RotateSecret(ctx, "acme", ep.ID, webhook.RotateParams{Idempotency: with("rotate")})
+	require.NoError(t, err)
+	require.Len(t, rotated.Endpoint.SecretHints, 2)
+	assert.Equal(t, shows(rotated.Endpoint, rotated.Secret), r.repeated("rotate"))
+	on := true
+	ep, err = r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Enabled: &on, Idempotency: with("enable")})
+	require.NoError(t, err)
+	assert.Equal(t, shows(ep, webhook.Secret{}), r.repeated("enable"), "there was nothing to change")
+
+	mark := r.begin("other")
+	require.NoError(t, errors.Join(r.FinishIdempotent(ctx, "acme", mark, nil), r.AbandonIdempotent(ctx, "acme", mark)))
+	assert.Empty(t, r.repeated("other"), "what has a response is not abandoned")
+
+	require.NoError(t, r.AbandonIdempotent(ctx, "acme", r.begin("abandoned")))
+	r.begin("abandoned")
+	for fingerprint, want := range map[string]error{"f": webhook.ErrIdempotencyRunning, "g": webhook.ErrIdempotencyReused} {
+		_, _, err = r.BeginIdempotent(ctx, "acme", webhook.IdempotencyParams{Key: "abandoned", Fingerprint: fingerprint})
+		require.ErrorIs(t, err, want)
+		require.NotErrorIs(t, err, webhook.ErrStore)
+		assert.Equal(t, "idempotency_conflict", err.(interface{ Code() string }).Code())
+	}
+	_, err = r.UpdateEndpoint(ctx, "acme", ep.ID, webhook.EndpointChange{Description: &text, Idempotency: &webhook.Idempotency{}})
+	require.ErrorIs(t, err, webhook.ErrInvalidArgument, "a mark that nobody made")
+}
+
+func TestAResponseThatCannotBeMadeChangesNothing(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("no response")
+	for name, c := range map[string]struct {
+		response func(webhook.Endpoint, webhook.Secret) ([]byte, error)
+		says     string
+	}{
+		"it panics": {func(webhook.Endpoint, webhook.Secret) ([]byte, error) { panic(panicText) }, "webhook: the Idempotency.Response panicked, the log says more"},
+		"it fails":  {func(webhook.Endpoint, webhook.Secret) ([]byte, error) { return nil, refused }, "no response"},
+		"too long":  {func(webhook.Endpoint, webhook.Secret) ([]byte, error) { return make([]byte, 1<<20+1), nil }, "webhook: Response must have at most 1048576 bytes"},
+		"none":      {nil, "webhook: Idempotency.Response is required"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, status(200))
+			ep := r.endpoint(hookURL)
+			mark, text := r.begin("k"), "changed"
+			mark.Response = c.response
+			_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: hookURL, Events: []webhook.EventType{"*"}, Idempotency: mark})
+			require.EqualError(t, err, c.says)
+			_, err = r.UpdateEndpoint(t.Context(), "acme", ep.ID, webhook.EndpointChange{Description: &text, Idempotency: mark})
+			require.EqualError(t, err, c.says)
+			_, err = r.RotateSecret(t.Context(), "acme", ep.ID, webhook.RotateParams{Idempotency: mark})
+			require.EqualError(t, err, c.says)
+			all, err := r.ListEndpoints(t.Context(), "acme", webhook.EndpointQuery{})
+			require.NoError(t, err)
+			assert.Equal(t, []webhook.Endpoint{ep}, all.Items)
+			require.NoError(t, r.AbandonIdempotent(t.Context(), "acme", mark))
+			r.begin("k")
+		})
+	}
+}
+
+func TestBadIdempotencyIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, status(200))
+	for name, p := range map[string]webhook.IdempotencyParams{
+		"Key":         {Fingerprint: "f"},
+		"Key ":        {Key: strings.Repeat("k", 256), Fingerprint: "f"},
+		"Fingerprint": {Key: "k"},
+		"Running":     {Key: "k", Fingerprint: "f", Running: -1},
+		"Keep":        {Key: "k", Fingerprint: "f", Keep: time.Second},
+	} {
+		_, _, err := r.BeginIdempotent(t.Context(), "acme", p)
+		var v *webhook.ValidationError
+		require.ErrorAs(t, err, &v, name)
+		assert.Equal(t, strings.TrimSpace(name), v.Fields[0].Field)
+	}
+	mark := r.begin("k")
+	for bad, account := range map[*webhook.Idempotency]string{nil: "acme", {}: "acme", mark: "other"} {
+		require.ErrorIs(t, r.FinishIdempotent(t.Context(), account, bad, nil), webhook.ErrInvalidArgument)
+		require.ErrorIs(t, r.AbandonIdempotent(t.Context(), account, bad), webhook.ErrInvalidArgument)
+	}
+	require.ErrorIs(t, r.FinishIdempotent(t.Context(), "acme", mark, make([]byte, 1<<20+1)), webhook.ErrInvalidArgument)
+	require.NoError(t, r.FinishIdempotent(t.Context(), "acme", mark, []byte("done")))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.NotContains(t, fmt.Sprintf(verb, webhook.IdempotencyBegun{Response: []byte("done")}), "done")
+	}
 }

@@ -49,9 +49,8 @@ type EndpointSecret struct {
 
 // EndpointCreate is the argument of [EndpointStore.CreateEndpoint].
 type EndpointCreate struct {
-	Record EndpointRecord
-	Max    int // endpoints that the account may have; 0: any number
-
+	Record      EndpointRecord
+	Max         int                // endpoints that the account may have; 0: any number
 	Idempotency *IdempotencyFinish // nil: none
 }
 

@@ -20,7 +20,8 @@ const DefaultHistory = 10_000
 type Options struct {
 	// History is the number of finished deliveries to keep, of events that had no
 	// subscriber, and of endpoints' old revisions; the oldest go first. 0 means [DefaultHistory]; -1 keeps
-	// all until [webhook.MaintainRequest].Retention purges them.
+	// all until [webhook.MaintainRequest].Retention purges them. Idempotency keys stay for
+	// their time.
 	History int
 
 	// Clock returns the time. It is called with the store locked, and must not
