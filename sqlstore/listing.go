@@ -274,8 +274,8 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 		if err != nil {
 			return page, err
 		}
-		full, err := l.take(ctx, t, &page, l.s.dialect.lists.rows+` where `+l.whose.texts[0]+l.where.and()+` order by d.id desc limit ?`,
-			slices.Concat([]any{l.key(floor), l.key(l.before)}, l.whose.args, l.where.args))
+		full, err := l.take(ctx, t, &page, l.of(l.s.dialect.lists.rows)+` where d.id >= ?`+l.where.and()+` order by d.id desc limit ?`,
+			slices.Concat(l.whose.args, []any{l.key(floor), l.key(l.before), l.key(floor)}, l.where.args))
 		if full || !more || err != nil {
 			return page, err
 		}
@@ -287,11 +287,16 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 	}
 }
 
+// of fills in whose deliveries they are.
+func (l *listing) of(text string) string {
+	return strings.Replace(text, "%WHOSE%", l.whose.texts[0], 1)
+}
+
 // floor returns the key down to which a step looks: at most so many more deliveries of
 // each endpoint, and of one of them as many. more is false when that is all.
 func (l *listing) floor(ctx context.Context, t *txn, each int) (floor key, more bool, err error) {
 	floor = l.from
-	err = t.queryOnce(ctx, strings.Replace(l.s.dialect.lists.floor, "%WHOSE%", l.whose.texts[0], 1), func(r *sql.Rows) error {
+	err = t.queryOnce(ctx, l.of(l.s.dialect.lists.floor), func(r *sql.Rows) error {
 		var b sql.Null[key]
 		err := r.Scan(&b)
 		if more = b.Valid; more {
@@ -348,7 +353,7 @@ func floorOf(table, column, nullsLast string) string {
 
 var postgresLists = lists{
 	rows: `
-		select ` + deliveryColumns + ` from {p}endpoint p
+		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%` + few + `) p
 		cross join lateral (
 			select * from {p}delivery d where d.endpoint = p.num and d.id >= ? and d.id < ? order by d.id desc` + few + `) d
 		cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e
@@ -359,7 +364,7 @@ var postgresLists = lists{
 
 var mysqlLists = lists{
 	rows: `
-		select ` + deliveryColumns + ` from {p}endpoint p
+		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
 		straight_join {p}delivery d force index (endpoint) on d.endpoint = p.num and d.id >= ? and d.id < ?
 		straight_join {p}event e force index (primary) on e.uid = d.event
 		left join {p}queue q on q.id = d.id`,
@@ -369,7 +374,7 @@ var mysqlLists = lists{
 
 var sqliteLists = lists{
 	rows: `
-		select ` + deliveryColumns + ` from {p}endpoint p
+		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
 		cross join {p}history h on h.endpoint = p.num and h.delivery >= ? and h.delivery < ?
 		cross join {p}delivery d on d.id = h.delivery
 		cross join {p}event e on e.uid = d.event

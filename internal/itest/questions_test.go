@@ -1,0 +1,121 @@
+package itest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/sqlstore"
+)
+
+// What matches one of a hundred thousand rows is on one page, found by a handful of
+// statements that read no whole table, beside as many rows of others.
+func TestRareRowsAreFoundOnOnePage(t *testing.T) {
+	notUnderRace(t)
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		for _, id := range []string{"wh_full", "wh_1"} {
+			_, err := s.CreateEndpoint(ctx, endpoint(id))
+			require.NoError(t, err)
+		}
+		s.fill(t, backlog, 1_000, "1")
+		s.exec(t, "update webhook_event set account = 'a' where id <> 'evt_50000'")
+		s.exec(t, "update webhook_event set account = 'a', type = 'credits.low' where id = 'evt_50000'")
+		s.exec(t, "update webhook_delivery set endpoint = (select num from webhook_endpoint where id = 'wh_full')")
+		number := "cast(substr(id, 5) as bigint)"
+		if d.dialect == sqlstore.MySQL {
+			number = "cast(substr(id, 5) as signed)"
+		}
+		s.exec(t, "update webhook_event set created_at = "+number)
+		s.exec(t, `insert into webhook_attempt (delivery, number, id, at, duration, status, failure, detail, revision, location, body)
+			select id, 1, 'att_1', 1, 1, 500, 'timeout', '', 1, '', `+eventData(d.dialect)+` from webhook_delivery`)
+		rare := s.rareDelivery(t)
+		s.exec(t, "update webhook_delivery set status = 3 where event in (select uid from webhook_event where id = 'evt_50000')")
+		s.analyse(t)
+		rec := &recorder{}
+		db, err := openRecorded(d.driver, s.dsn, rec)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = db.Close() })
+		q, err := sqlstore.New(db, d.dialect, nil)
+		require.NoError(t, err)
+
+		types := []webhook.EventType{"credits.*"}
+		lists := map[string]webhook.DeliveryFilter{
+			"status, endpoint": {EndpointID: "wh_full", Status: webhook.DeliveryExhausted},
+			"status, account":  {Status: webhook.DeliveryExhausted},
+			"type, endpoint":   {EndpointID: "wh_full", Types: types},
+			"type, account":    {Types: types},
+		}
+		for what, f := range lists {
+			f.AccountID, f.Limit = "a", 20
+			s.oneStep(t, rec, what, func() {
+				p, err := q.ListDeliveries(ctx, f)
+				require.NoError(t, err)
+				if assert.Len(t, p.Items, 1, what) {
+					assert.Equal(t, rare, p.Items[0].EventID, what)
+				}
+				assert.Empty(t, p.Next, what)
+			})
+		}
+		s.oneStep(t, rec, "events by type", func() {
+			p, err := q.ListEvents(ctx, webhook.EventFilter{AccountID: "a", Types: types, Limit: 20})
+			require.NoError(t, err)
+			if assert.Len(t, p.Items, 1) {
+				assert.Equal(t, rare, p.Items[0].ID)
+			}
+			assert.Empty(t, p.Next)
+		})
+		s.oneStep(t, rec, "all events", func() {
+			p, err := q.ListEvents(ctx, webhook.EventFilter{AccountID: "a", Limit: 20})
+			require.NoError(t, err)
+			assert.Len(t, p.Items, 20)
+		})
+		s.oneStep(t, rec, "failing endpoints", func() {
+			_, err := q.FailingEndpoints(ctx, webhook.FailingQuery{Limit: 20})
+			require.NoError(t, err)
+		})
+		s.oneStep(t, rec, "last attempts", func() {
+			_, err := q.LastAttempts(ctx, "a", "wh_full", 20)
+			require.NoError(t, err)
+		})
+	})
+}
+
+// rareDelivery prepares the rows that fill made, and returns the id of the rare event.
+func (s *testStore) rareDelivery(t *testing.T) string {
+	t.Helper()
+	if s.dialect == sqlstore.SQLite { // fill goes past the store, which lists late
+		s.exec(t, "insert or ignore into webhook_history (endpoint, delivery) select endpoint, id from webhook_delivery")
+		s.exec(t, "update webhook_history_end set delivery = (select max(id) from webhook_delivery)")
+		s.exec(t, "insert or ignore into webhook_timeline (account, created_at, event) select account, created_at, uid from webhook_event")
+		s.exec(t, "update webhook_timeline_end set num = (select max(num) from webhook_event)")
+	}
+	return "evt_50000"
+}
+
+// oneStep runs a call twice and checks the statements of the second: the first prepares
+// them.
+func (s *testStore) oneStep(t *testing.T, rec *recorder, what string, run func()) {
+	t.Helper()
+	run()
+	start := time.Now()
+	statements := rec.during(run)
+	took := time.Since(start)
+	t.Logf("%s: %d statements, %v", what, rec.count(), took.Round(time.Millisecond))
+	most := 9
+	if s.dialect == sqlstore.MySQL { // its driver prepares each first
+		most *= 2
+	}
+	assert.LessOrEqual(t, rec.count(), most, what)
+	for _, st := range statements {
+		plan := s.explain(t, st)
+		for _, bad := range badPlans[s.dialect].FindAllString(plan, -1) {
+			t.Errorf("%s: %s\n%s\n%s", what, bad, fmt.Sprint(strings.Fields(st.text)), plan)
+		}
+	}
+}
