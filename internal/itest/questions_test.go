@@ -119,3 +119,65 @@ func (s *testStore) oneStep(t *testing.T, rec *recorder, what string, run func()
 		}
 	}
 }
+
+// SQLite's table of events by time is brought up to date late. What is in it, what is
+// not, and what got the number of an event that was deleted are all found, by the same
+// process and by others.
+func TestEventsAreFoundBeforeAndAfterTheyAreListed(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		var want []string
+		check := func(q *sqlstore.Store, what string) {
+			t.Helper()
+			f := webhook.EventFilter{AccountID: "a", Limit: 2}
+			var got []string
+			for {
+				p, err := q.ListEvents(ctx, f)
+				require.NoError(t, err, what)
+				for _, e := range p.Items {
+					got = append(got, e.ID)
+				}
+				if f.Cursor = p.Next; f.Cursor == "" {
+					break
+				}
+			}
+			assert.Equal(t, want, got, what)
+		}
+		emit := func(q *sqlstore.Store, id string) {
+			t.Helper()
+			out, err := q.Enqueue(ctx, groups([]webhook.EventRecord{event(id)}))
+			require.NoError(t, err)
+			require.NoError(t, out.Errs[0])
+			want = append([]string{id}, want...)
+		}
+		process := func() *sqlstore.Store { // a new one adds to the table with its first event
+			q, err := sqlstore.New(s.db, d.dialect, nil)
+			require.NoError(t, err)
+			return q
+		}
+		for i := range 3 {
+			q := process()
+			emit(q, fmt.Sprintf("evt_%d_listed", i))
+			emit(q, fmt.Sprintf("evt_%d_late", i))
+			check(q, "in the process that stored them")
+			check(s.Store, "in another one")
+		}
+		if d.dialect == sqlstore.SQLite {
+			assert.EqualValues(t, 5, s.number(t, "select count(*) from webhook_timeline"))
+		}
+		r := webhook.AccountDelete{AccountID: "a", Limit: 100}
+		q := process()
+		emit(q, "evt_last")
+		_, err := q.DeleteAccount(ctx, r)
+		require.NoError(t, err)
+		want = nil
+		check(q, "after they were deleted")
+		if d.dialect == sqlstore.SQLite {
+			assert.Zero(t, s.number(t, "select count(*) from webhook_timeline"))
+		}
+		for i := range 4 {
+			emit(q, fmt.Sprintf("evt_%d_again", i))
+			check(q, "with the number of one that was deleted")
+		}
+	})
+}
