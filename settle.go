@@ -128,6 +128,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 	settlements := make([]Settlement, len(batch))
 	for i := range batch {
 		settlements[i] = batch[i].settlement
+		settlements[i].Tally = e.cfg.Tallies
 	}
 	begin := time.Now()
 	// Recording goes on when its caller's context ends: the attempts were made.

@@ -315,6 +315,8 @@ type Settlement struct {
 	DisableAfter int
 	// MinFailing is how long the endpoint must also have been failing.
 	MinFailing time.Duration
+	// Tally counts it in the tally of its endpoint and hour, if the store is a [Tallier].
+	Tally bool
 
 	// Pace is how the endpoint responded, if Generation is still the endpoint's;
 	// PaceUnknown says nothing. A store need not write a change between quick and

@@ -196,6 +196,10 @@ type Config struct {
 	// catalogue by [EventTypes], and types of your own. Defaults to nil: every type.
 	EventTypes []EventType
 
+	// Tallies keeps statistics of each endpoint by the hour, see [Engine.Tallies]. The
+	// Store must be a [Tallier]; set it in all processes. Defaults to false.
+	Tallies bool
+
 	// MaxEndpoints is the number of endpoints of one account. Defaults to 100;
 	// -1 sets no limit.
 	MaxEndpoints int
@@ -240,6 +244,9 @@ func (c *Config) complete() error {
 	var s check.Settings
 	if c.Store == nil {
 		s.Fail("Store", "is required: memstore.New() or sqlstore.New(…)")
+	}
+	if _, able := c.Store.(Tallier); c.Tallies && !able && c.Store != nil {
+		s.Fail("Tallies", "needs a Store that is a Tallier")
 	}
 	if c.Transport == nil {
 		t, err := NewHTTPTransport(HTTPConfig{})

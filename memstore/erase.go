@@ -69,7 +69,8 @@ func (s *Store) DeleteAccount(ctx context.Context, r webhook.AccountDelete) (web
 		return out, err
 	}
 	defer s.mu.Unlock()
-	defer s.dropRevisions(r.AccountID)
+	defer s.dropRevisions(r.AccountID) // which forgets endpoints that have nothing left
+	defer s.dropTallies(r.AccountID)
 	if !s.dropMarks(r.AccountID, r.Limit) {
 		out.Next = moreToDelete
 	}

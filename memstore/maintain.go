@@ -153,6 +153,13 @@ func (s *Store) purgeOld(m *webhook.Maintained, limit int, before time.Time) {
 		}
 		s.purgeRevision()
 	}
+	for n := 0; len(s.tallied) > 0 && time.Unix(s.tallied[0].hour, 0).Add(time.Hour).Before(before); n++ {
+		if n == limit {
+			m.More, m.PurgeMore = true, true
+			break
+		}
+		s.purgeTally()
+	}
 	for n := 0; ; n++ {
 		f := s.gravesIn.Front()
 		if f == nil || f.Value.(buried).ended >= before.UnixNano() {

@@ -19,7 +19,7 @@ const DefaultHistory = 10_000
 // Options shape a [Store]. The zero value is the default of each field.
 type Options struct {
 	// History is the number of finished deliveries to keep, of events that had no
-	// subscriber, and of endpoints' old revisions; the oldest go first. 0 means [DefaultHistory]; -1 keeps
+	// subscriber, of endpoints' old revisions, and of tallies; the oldest go first. 0 means [DefaultHistory]; -1 keeps
 	// all until [webhook.MaintainRequest].Retention purges them. Idempotency keys stay for
 	// their time.
 	History int
@@ -50,6 +50,8 @@ type Store struct {
 	counts   [phases]int
 	revised  []oldRevision // by the time they ended
 
+	tallied []oldTally // by the time when they began
+
 	marks   map[string]map[string]*mark // by account and key
 	marksBy list.List                   // of *mark, by the time when they are over
 
@@ -69,6 +71,7 @@ var (
 	_ webhook.Store             = (*Store)(nil)
 	_ webhook.ConcurrencyHinter = (*Store)(nil)
 	_ webhook.Heartbeater       = (*Store)(nil)
+	_ webhook.Tallier           = (*Store)(nil)
 )
 
 // New makes an empty store with default options.

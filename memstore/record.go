@@ -32,6 +32,7 @@ type endpoint struct {
 	revised   int64 // the first Revision that was sent to as it is now
 	revisedAt time.Time
 	revisions []webhook.EndpointRevision // before that, oldest first
+	tallies   map[int64]*webhook.Tally   // by the Unix seconds of their hour
 
 	ready, begun queue // both of the phase ready: not yet attempted on their schedule, and attempted
 	held         queue

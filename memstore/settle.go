@@ -44,6 +44,9 @@ func (b *settling) one(st *webhook.Settlement) webhook.SettleResult {
 		return webhook.SettleResult{Status: webhook.SettleStale}
 	}
 	b.s.leave(d)
+	if st.Tally {
+		b.s.tally(d.ep, st, b.now)
+	}
 	d.record(st)
 	b.outcome(d, st)
 	if ep := d.ep; !ep.deleted && ep.rec.Generation == st.Generation {

@@ -269,7 +269,12 @@ func (d *accountDeletion) deliveries(ctx context.Context) (done bool, err error)
 				break
 			}
 		}
-		err := d.s.write(ctx, func(t *txn) error { return t.exec(ctx, d.s.sql.DropRevisionsTo, num, math.MaxInt64) })
+		err := d.s.write(ctx, func(t *txn) error {
+			if err := d.s.dropTallies(ctx, t, num); err != nil {
+				return err
+			}
+			return t.exec(ctx, d.s.sql.DropRevisionsTo, num, math.MaxInt64)
+		})
 		if err != nil {
 			return false, err
 		}

@@ -166,37 +166,19 @@ func (s *Store) AbandonIdempotent(ctx context.Context, m webhook.IdempotencyMark
 // purgeMarks forgets the keys whose time is over, once a minute and while there are more
 // than one call takes.
 func (m *upkeep) purgeMarks(ctx context.Context) error {
-	next := m.s.marksAt.Load()
-	if m.micros < next && next <= m.micros+purgeMarksEvery { // the clock may have been set back
+	if !timeFor(&m.s.marksAt, m.micros, purgeMarksEvery) {
 		return nil
 	}
-	full := false
+	more := false
 	err := m.s.write(ctx, func(t *txn) (err error) {
-		full, err = m.dropMarks(ctx, t, m.micros)
+		more, err = t.dropUpTo(ctx, m.s.sql.MarkExpiring, m.s.sql.ExpireMarks, m.micros, m.limit)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil && more {
+		m.s.marksAt.Store(0)
+		m.out.More = true
 	}
-	if m.out.More = m.out.More || full; !full {
-		m.s.marksAt.Store(m.micros + purgeMarksEvery)
-	}
-	return nil
-}
-
-// dropMarks removes about limit keys whose time is over at that moment, and reports
-// whether there may be more.
-func (m *upkeep) dropMarks(ctx context.Context, t *txn, at int64) (more bool, err error) {
-	var last int64
-	switch err := t.row(ctx, m.s.sql.MarkExpiring, at, m.limit-1).Scan(&last); {
-	case errors.Is(err, sql.ErrNoRows):
-		last = at
-	case err != nil:
-		return false, err
-	default:
-		more = true
-	}
-	return more, t.exec(ctx, m.s.sql.ExpireMarks, last)
+	return err
 }
 
 // dropMarksOf removes about limit keys of an account, and reports whether there may be
@@ -280,7 +262,7 @@ func (l *life) idempotent(ctx context.Context) error {
 		return err
 	}
 	return l.s.write(ctx, func(t *txn) error {
-		if _, err := l.m.dropMarks(ctx, t, 0); err != nil {
+		if _, err := t.dropUpTo(ctx, l.s.sql.MarkExpiring, l.s.sql.ExpireMarks, 0, 1); err != nil {
 			return err
 		}
 		_, err := l.s.dropMarksOf(ctx, t, l.account, l.m.limit)

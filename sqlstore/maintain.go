@@ -20,6 +20,9 @@ func (s *Store) Maintain(ctx context.Context, r webhook.MaintainRequest) (webhoo
 	if err := m.run(ctx, &seen); err != nil {
 		return webhook.Maintained{}, s.failed("maintain", err)
 	}
+	if err := m.fold(ctx); err != nil {
+		return webhook.Maintained{}, s.failed("add to the tallies", err)
+	}
 	if err := m.purgeMarks(ctx); err != nil {
 		return webhook.Maintained{}, s.failed("purge idempotency keys", err)
 	}

@@ -43,6 +43,11 @@ func mysqlSQL() statements {
 	s.TouchAccount = `insert into {p}account (account, version) values (?, ?) on duplicate key update version = values(version)`
 
 	s.InsertMark = strings.Replace(s.InsertMark, `on conflict (account, mark) do nothing`, `on duplicate key update token = token`, 1)
+	s.DropCounts = bulk[number]{row: `?`, sep: `, `, text: `delete from {p}count where num in (%ROWS%)`}
+	s.AddTallies.text = `
+		insert into {p}tally (endpoint, hour, ` + forCounts("%", ", ") + `) values %ROWS%
+		on duplicate key update ` + forCounts("% = % + values(%)", ", ")
+	s.ExpireTallies = `delete t from {p}tally t force index (age) where t.hour <= ?`
 	s.ExpireMarks = `delete t from {p}idempotency t force index (age) where t.expires_at <= ?`
 
 	s.ReadyOf = rowsOf(`force index (ready)`, `state = 0`)

@@ -51,6 +51,12 @@ func postgresSQL() statements {
 	s.HasSchema = sqldb.HasTable(sqldb.Postgres, "{p}schema")
 	s.Clock = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 
+	s.DropCounts = bulk[number]{text: `delete from {p}count c using ` + someNums + ` where c.num = x.num`}
+	s.AddTallies = bulk[tallyRow]{text: `
+		insert into {p}tally as t (endpoint, hour, ` + forCounts("%", ", ") + `)
+		select * from unnest($1::bigint[], $2::bigint[]` + intArrays(3, len(tallyCounts)) + `) order by 1, 2
+		on conflict (endpoint, hour) do update set ` + forCounts("% = t.% + excluded.%", ", ")}
+
 	s.InsertSubscriptions = bulk[subscription]{text: `
 		insert into {p}subscription (account, type, endpoint)
 		select * from unnest($1::text[], $2::text[], $3::bigint[])`}
@@ -96,7 +102,7 @@ func postgresSQL() statements {
 		insert into {p}queue (id, endpoint, state, due)
 		select * from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[])`}
 
-	s.Enqueue, s.Delivered = postgresEnqueue, postgresDelivered
+	s.Enqueue, s.Delivered, s.DeliveredTallied = postgresEnqueue, postgresDelivered, postgresTallied
 	s.Pick, s.LeaseAtOnce = postgresPick, postgresLease
 	s.Events = bulk[key]{text: `
 		select x.id, x.id, ` + eventColumns + `

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -78,6 +79,16 @@ h as (
 select n.now, (select string_agg(uuid_send(m.id), ''::bytea) from m),
 	coalesce((select string_agg(int8send(h.num) || int2send(h.pace), ''::bytea) from h), ''::bytea) from n`
 
+// postgresTallied is postgresDelivered that counts what it records, see appendCount.
+var postgresTallied = strings.NewReplacer(
+	"returning x.id, x.token,", "returning x.duration, x.id, x.token,",
+	"o as (", `c as (
+	insert into {p}count (at, results)
+	select n.now, m.results from n, (
+		select string_agg(int8send(m.endpoint) || int8send(greatest(m.duration, 0) * 16 + 9), ''::bytea) as results from m) m
+	where m.results is not null),
+o as (`).Replace(postgresDelivered)
+
 // settleDelivered records what was delivered in one statement, which is its own
 // transaction: one round trip instead of nine. It returns the items that it
 // leaves to a transaction: other outcomes, deliveries that are not leased to the
@@ -91,6 +102,14 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 	rows := make([]delivered, len(plain))
 	for i, it := range plain {
 		rows[i] = delivered{it}
+	}
+	text := s.sql.Delivered
+	switch n := s.toTally(plain); n {
+	case 0:
+	case len(plain):
+		text = s.sql.DeliveredTallied
+	default:
+		return items, nil
 	}
 	results := arraysOf(rows)
 	if results.large() {
@@ -111,7 +130,7 @@ func settleDelivered(ctx context.Context, s *Store, items []item, out *webhook.S
 		var recorded []byte
 		written = nil
 		err := s.onConn(ctx, func(t *txn) error {
-			return afterCommit(t.row(ctx, s.sql.Delivered, args...).Scan(&micros, &recorded, &written))
+			return afterCommit(t.row(ctx, text, args...).Scan(&micros, &recorded, &written))
 		})
 		out.Now = fromMicros(micros)
 		for _, k := range splitKeys(recorded) {

@@ -35,13 +35,17 @@ func (m *upkeep) purge(ctx context.Context, before int64) error {
 	if err != nil {
 		return err
 	}
+	tallies, err := m.purgeTallies(ctx, before)
+	if err != nil {
+		return err
+	}
 	endpoints, after, err := m.purgeEndpoints(ctx, c.endpoint, before)
 	if err != nil {
 		return err
 	}
 	c.endpoint = after
 	m.out.Purged += n + events + endpoints
-	m.out.PurgeMore = next != (key{}) || seen == m.limit || revisions == m.limit || after != 0
+	m.out.PurgeMore = next != (key{}) || seen == m.limit || revisions == m.limit || tallies || after != 0
 	m.out.More = m.out.More || m.out.PurgeMore
 	return nil
 }

@@ -116,15 +116,17 @@ var applied = webhook.SettleResult{Status: webhook.SettleApplied, Delivery: webh
 
 // settling is one transaction of a Settle call.
 type settling struct {
-	s       *Store
-	micros  int64
-	atOnce  []item // recorded by recordAtOnce
-	items   []item
-	results []webhook.SettleResult // of items
+	s        *Store
+	micros   int64
+	atOnce   []item  // recorded by recordAtOnce
+	atOnceAt []int64 // their endpoints
+	items    []item
+	results  []webhook.SettleResult // of items
 
 	loaded map[key]delivery // as read
 	now    map[key]*delivery
 	log    []loggedAttempt   // attempts that did not deliver
+	counts []byte            // of what is tallied, see appendCount
 	ended  map[int64]int     // leased deliveries that were settled, by token
 	ends   map[int64]int64   // when the leases would end, by token
 	over   []finishing       // leases that are over with them
@@ -202,12 +204,13 @@ func (b *settling) apply() {
 	for k, d := range b.loaded {
 		b.now[k] = &d
 	}
-	b.log, b.failed, b.ended, b.ends = nil, nil, make(map[int64]int), make(map[int64]int64)
+	b.log, b.counts, b.failed, b.ended, b.ends = nil, nil, nil, make(map[int64]int), make(map[int64]int64)
 	for _, h := range b.health {
 		h.reset()
 	}
-	for _, it := range b.atOnce {
+	for i, it := range b.atOnce {
 		b.ended[int64(it.Token)]++
+		b.tally(b.atOnceAt[i], it)
 	}
 	for i, it := range b.items {
 		b.results[i] = b.one(it)
@@ -231,6 +234,7 @@ func (b *settling) one(it item) webhook.SettleResult {
 	}
 	h := b.health[d.endpoint]
 	b.record(d, it)
+	b.tally(d.endpoint, it)
 	b.outcome(d, it, h)
 	if h != nil && h.status != endpointDeleted && h.generation == it.Generation {
 		b.count(h, d, it)
@@ -370,6 +374,9 @@ func (b *settling) store(ctx context.Context, t *txn) error {
 		return err
 	}
 	if err := b.findProbes(ctx, t); err != nil {
+		return err
+	}
+	if err := t.count(ctx, b.micros, b.counts); err != nil {
 		return err
 	}
 	return t.execAll(ctx, sq.SetHealth.of(b.healthChanges()))

@@ -106,6 +106,18 @@ func portable() statements {
 			update {p}idempotency set sealed_by = ?, response = ?
 			where account = ? and mark = ? and token = ? and running_until = 0 and sealed_by = ?`,
 
+		InsertCounts:  `insert into {p}count (at, results) values (?, ?)`,
+		Counts:        `select at, results from {p}count`,
+		LockCounts:    `select num, at, results from {p}count order by num limit ? {skip}`,
+		LockAllCounts: `select num, at, results from {p}count order by num limit ? {update}`,
+		Tallies:       `select hour, ` + forCounts("%", ", ") + ` from {p}tally where endpoint = ? and hour >= ? and hour < ? order by hour`,
+		DropTallies:   `delete from {p}tally where endpoint = ?`,
+		TallyAt:       `select hour from {p}tally where hour <= ? order by hour limit 1 offset ?`,
+		ExpireTallies: `delete from {p}tally where hour <= ?`,
+		AddTallies: bulk[tallyRow]{row: `(` + forCounts("?", ", ") + `, ?, ?)`, sep: `, `, text: `
+			insert into {p}tally as t (endpoint, hour, ` + forCounts("%", ", ") + `) values %ROWS%
+			on conflict (endpoint, hour) do update set ` + forCounts("% = t.% + excluded.%", ", ")},
+
 		Moving: `select num, status, version from {p}endpoint where moving = 1 and num > ? order by num limit ?`,
 		Look: `
 			select {clock}, coalesce((select min(due) from {p}lease), 0),

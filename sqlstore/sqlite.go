@@ -46,6 +46,8 @@ func sqliteSQL() statements {
 	// What is no number, since somebody wrote it by hand, comes behind all numbers.
 	s.Look = strings.NewReplacer("{clock}", "?", "coalesce((", "coalesce(cast((", "), 0)", ") as integer), 0)").Replace(s.Look)
 
+	s.DropCounts = bulk[number]{row: `?`, sep: `,`, text: `delete from {p}count where num in (%ROWS%)`}
+
 	s.InsertSubscriptions = bulk[subscription]{text: `insert into {p}subscription (account, type, endpoint) values (?, ?, ?)`}
 	s.Targets = bulk[number]{row: `?`, sep: `,`, text: `
 		select num, ` + targetColumns + ` from {p}endpoint where num in (%ROWS%)`}

@@ -15,18 +15,18 @@ var errNotLeased = errors.New("a delivery is not leased to the caller")
 // items stay.
 func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 	plain, rest := splitDelivered(b.items)
-	others, err := b.changing(ctx, t, plain)
+	others, nums, err := b.changing(ctx, t, plain)
 	if err != nil {
 		return err
 	}
-	b.atOnce = make([]item, 0, len(plain))
+	b.atOnce, b.atOnceAt = make([]item, 0, len(plain)), make([]int64, 0, len(plain))
 	rows := make([]success, 0, len(plain))
 	for _, it := range plain {
 		if others[it.EndpointID] {
 			rest = append(rest, it)
 			continue
 		}
-		b.atOnce = append(b.atOnce, it)
+		b.atOnce, b.atOnceAt = append(b.atOnce, it), append(b.atOnceAt, nums[it.EndpointID])
 		rows = append(rows, success{it, b.micros})
 	}
 	b.items = rest
@@ -47,9 +47,9 @@ func (b *settling) recordAtOnce(ctx context.Context, t *txn) error {
 }
 
 // changing returns the endpoints of items that a success would change, and those
-// whose number is not known.
-func (b *settling) changing(ctx context.Context, t *txn, items []item) (map[string]bool, error) {
-	others := make(map[string]bool)
+// whose number is not known, and the numbers of the others.
+func (b *settling) changing(ctx context.Context, t *txn, items []item) (others map[string]bool, nums map[string]int64, err error) {
+	others, nums = make(map[string]bool), make(map[string]int64)
 	ids := make(map[int64]string)
 	var rows []successOf
 	for _, it := range items {
@@ -57,15 +57,15 @@ func (b *settling) changing(ctx context.Context, t *txn, items []item) (map[stri
 		if !known {
 			others[it.EndpointID] = true
 		} else if _, asked := ids[num]; !asked {
-			ids[num] = it.EndpointID
+			ids[num], nums[it.EndpointID] = it.EndpointID, num
 			rows = append(rows, successOf{num, b.micros - timesLag.Microseconds(), it.Pace})
 		}
 	}
-	err := t.queryAll(ctx, b.s.sql.Changing.of(rows), func(r *sql.Rows) error {
+	err = t.queryAll(ctx, b.s.sql.Changing.of(rows), func(r *sql.Rows) error {
 		var num int64
 		err := r.Scan(&num)
 		others[ids[num]] = true
 		return err
 	})
-	return others, err
+	return others, nums, err
 }

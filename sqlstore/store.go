@@ -71,18 +71,20 @@ type Store struct {
 
 	chunkTexts sync.Map // of bulkChunks
 
-	targets *cache[int64, cachedTarget]
-	nums    *cache[string, int64] // endpoint id to its number
-	matches *cache[topic, match]
-	paces   *cache[int64, *atomic.Int64] // of the subscribers in matches, by endpoint number
-	start   atomic.Int64                 // where claims without a cursor begin; -1: not chosen yet
-	probed  probeCursor
-	moved   atomic.Int64   // the endpoint whose deliveries were moved last
-	swept   [2]sweepCursor // of endpoints with held deliveries, and with parked ones
-	strays  atomic.Int64   // the endpoint whose ready deliveries were looked at last
-	purged  purgeCursor
-	marksAt atomic.Int64 // when this process looks next for idempotency keys whose time is over, in microseconds
-	leases  leaseBook
+	targets  *cache[int64, cachedTarget]
+	nums     *cache[string, int64] // endpoint id to its number
+	matches  *cache[topic, match]
+	paces    *cache[int64, *atomic.Int64] // of the subscribers in matches, by endpoint number
+	start    atomic.Int64                 // where claims without a cursor begin; -1: not chosen yet
+	probed   probeCursor
+	moved    atomic.Int64   // the endpoint whose deliveries were moved last
+	swept    [2]sweepCursor // of endpoints with held deliveries, and with parked ones
+	strays   atomic.Int64   // the endpoint whose ready deliveries were looked at last
+	purged   purgeCursor
+	foldAt   atomic.Int64 // when it adds next to the tallies what was counted
+	tallying atomic.Bool  // it counts itself
+	marksAt  atomic.Int64 // when this process looks next for idempotency keys whose time is over, in microseconds
+	leases   leaseBook
 
 	dropped  atomic.Int64 // rows of the queue that claims dropped, for the next Maintain to tell of
 	straysAt atomic.Int64 // when all of those had been looked at, in microseconds
@@ -94,6 +96,7 @@ var (
 	_ webhook.Store             = (*Store)(nil)
 	_ webhook.ConcurrencyHinter = (*Store)(nil)
 	_ webhook.Heartbeater       = (*Store)(nil)
+	_ webhook.Tallier           = (*Store)(nil)
 )
 
 // Sizes of a generation of the caches: what is used most stays, and memory does

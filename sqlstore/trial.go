@@ -108,6 +108,7 @@ func (s *Store) rehearse(ctx context.Context, tx Tx) error {
 		{"move the deliveries of an endpoint", l.move},
 		{"redeliver", l.redeliver},
 		{"keep an idempotency key", l.idempotent},
+		{"count results", l.tally},
 		{"delete an endpoint", l.remove},
 		{"purge", l.purge},
 		{"end a process", l.end},
@@ -276,7 +277,7 @@ func (l *life) claim(ctx context.Context) error {
 func (l *life) settle(ctx context.Context) error {
 	failed := l.result(l.claimed[0], webhook.OutcomeRetry)
 	failed.Delay, failed.Counts, failed.DisableAfter = time.Hour, true, 100
-	failed.Attempt.Failure = webhook.FailureHTTPStatus
+	failed.Attempt.Failure, failed.Tally = webhook.FailureHTTPStatus, true
 	out, err := l.s.Settle(ctx, []webhook.Settlement{l.result(l.handed[0], webhook.OutcomeDelivered)})
 	if err == nil {
 		err = applies(out)

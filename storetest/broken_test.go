@@ -33,7 +33,7 @@ const (
 func TestEachCaseCanFail(t *testing.T) {
 	t.Parallel()
 	covered := map[string]bool{}
-	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenMaintain, brokenHeartbeat, brokenLog, brokenQuestions, brokenErase, brokenIdempotency) {
+	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenMaintain, brokenHeartbeat, brokenLog, brokenQuestions, brokenErase, brokenIdempotency, brokenTally) {
 		covered[b.rule] = true
 		t.Run(b.rule, func(t *testing.T) {
 			t.Parallel()

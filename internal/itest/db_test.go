@@ -184,7 +184,7 @@ func (p *pool) store(t testing.TB, owner testing.TB) *testStore {
 	s := p.storeOn(t, p.free[last], nil)
 	p.free = p.free[:last]
 	t.Cleanup(func() {
-		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt", "revision", "idempotency"} {
+		for _, table := range []string{"account", "endpoint", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt", "revision", "idempotency", "count", "tally"} {
 			s.exec(t, "delete from webhook_"+table)
 		}
 		if s.dialect == sqlstore.SQLite {

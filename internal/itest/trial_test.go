@@ -17,7 +17,7 @@ import (
 	"github.com/ringyo-ai/webhook/sqlstore"
 )
 
-var storeTables = []string{"account", "endpoint", "revision", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt", "idempotency"}
+var storeTables = []string{"account", "endpoint", "revision", "subscription", "event", "unmatched", "delivery", "queue", "lease", "process", "attempt", "idempotency", "count", "tally"}
 
 // contents returns the number of rows of each table.
 func contents(t *testing.T, db *sql.DB) map[string]int {
@@ -129,6 +129,11 @@ func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
 			{"insert", "idempotency", "keep an idempotency key"},
 			{"update", "idempotency", "keep an idempotency key"},
 			{"delete", "idempotency", "keep an idempotency key"},
+			{"insert", "count", "record results"},
+			{"delete", "count", "count results"},
+			{"insert", "tally", "count results"},
+			{"update", "tally", "count results"},
+			{"delete", "tally", "count results"},
 			{"update", "lease", "end a lease"},
 			{"delete", "subscription", "move the deliveries of an endpoint"},
 			{"delete", "attempt", "purge"},

@@ -24,6 +24,8 @@ func Store(ctx context.Context, db *sql.DB, d time.Duration) error {
 		"process":     {"alive_until"},
 		"revision":    {"begun_at", "ended_at"},
 		"attempt":     {"at"},
+		"count":       {"at"},
+		"tally":       {"hour"},
 		"idempotency": {"running_until", "expires_at"},
 	}
 	for table, names := range columns {

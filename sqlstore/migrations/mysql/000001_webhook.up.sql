@@ -195,4 +195,36 @@ create table if not exists webhook_idempotency (
 	key age (expires_at)
 ) engine = InnoDB;
 
+-- What Settle has counted and Maintain has not yet added to the tallies: for each
+-- result the endpoint and what it adds, see appendCount.
+create table if not exists webhook_count (
+	num bigint auto_increment primary key,
+	at bigint not null,
+	results longblob not null
+) engine = InnoDB;
+
+-- How many deliveries of an endpoint succeeded or were exhausted in an hour, how many
+-- attempts failed, and how long the attempts took: l0 up to 10 ms, l11 above 30 s.
+create table if not exists webhook_tally (
+	endpoint bigint not null,
+	hour bigint not null,
+	delivered int not null,
+	failed int not null,
+	exhausted int not null,
+	l0 int not null,
+	l1 int not null,
+	l2 int not null,
+	l3 int not null,
+	l4 int not null,
+	l5 int not null,
+	l6 int not null,
+	l7 int not null,
+	l8 int not null,
+	l9 int not null,
+	l10 int not null,
+	l11 int not null,
+	primary key (endpoint, hour),
+	key age (hour)
+) engine = InnoDB;
+
 insert into webhook_schema (version) select 1 from dual where not exists (select 1 from webhook_schema);
