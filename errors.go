@@ -23,27 +23,27 @@ var (
 	ErrNotFound = errors.New("webhook: not found")
 	// ErrIDConflict is returned for an event id that the account already used with
 	// other content, or an endpoint id that is or was in use.
-	ErrIDConflict error = &codeError{codeRequest, "webhook: this id is already in use for something else", "this id is already in use", nil}
+	ErrIDConflict error = &codeError{codeRequest, "webhook: this id is already in use for something else", "this id is already in use"}
 	// ErrRevisionMismatch is returned for a change that was to be made of one revision
 	// of an endpoint alone, when the endpoint has another: nothing changed.
-	ErrRevisionMismatch error = &codeError{codeRevision, "webhook: the endpoint has another revision", "the webhook was changed in the meantime", nil}
+	ErrRevisionMismatch error = &codeError{codeRevision, "webhook: the endpoint has another revision", "the webhook was changed in the meantime"}
 	// ErrVersionConflict is returned for an update whose endpoint was changed in
 	// between: read it again and repeat. An Engine does that by itself, and returns
 	// this error when it was too late ten times.
-	ErrVersionConflict error = &codeError{codeRevision, "webhook: the endpoint was changed in between", "the webhook is being changed by other requests; try again", nil}
+	ErrVersionConflict error = &codeError{codeRevision, "webhook: the endpoint was changed in between", "the webhook is being changed by other requests; try again"}
 	// ErrEndpointLimit is returned for the endpoint beyond Config.MaxEndpoints.
-	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have", "the account has as many webhooks as it may have", nil}
+	ErrEndpointLimit error = &codeError{"webhook_limit_reached", "webhook: the account has the most endpoints that it may have", "the account has as many webhooks as it may have"}
 	// ErrSecretLimit is returned for a rotation while the endpoint has Config.MaxSecrets
 	// valid secrets: wait until one expires, or rotate without overlap.
-	ErrSecretLimit error = &codeError{codeRequest, "webhook: the endpoint has the most valid secrets that it may have", "the webhook has as many valid secrets as it may have; wait until one expires, or end the old ones at once", nil}
+	ErrSecretLimit error = &codeError{codeRequest, "webhook: the endpoint has the most valid secrets that it may have", "the webhook has as many valid secrets as it may have; wait until one expires, or end the old ones at once"}
 	// ErrUnreadable means that a part of a stored endpoint cannot be read, see
 	// [Endpoint.Unreadable], and that the call needs it.
-	ErrUnreadable error = &codeError{codeRequest, "webhook: a part of the stored endpoint cannot be read", "a stored part of the webhook that this needs cannot be read", nil}
+	ErrUnreadable error = &codeError{codeRequest, "webhook: a part of the stored endpoint cannot be read", "a stored part of the webhook that this needs cannot be read"}
 	// ErrPayloadTooLarge is returned for an event whose data exceeds Config.MaxPayload.
 	ErrPayloadTooLarge = errors.New("webhook: payload too large")
 	// ErrInvalidArgument matches every error of an argument, for errors.Is. The
 	// text says which one it is, and for events a [*ValidationError] does.
-	ErrInvalidArgument error = &codeError{codeRequest, "webhook: invalid argument", "the request is not valid", nil}
+	ErrInvalidArgument error = &codeError{codeRequest, "webhook: invalid argument", "the request is not valid"}
 	// ErrStore matches every error that came from the Store, for errors.Is.
 	ErrStore = errors.New("webhook: store")
 	// ErrUnknownOutcome means that a write was interrupted, so that it may or may
@@ -99,9 +99,9 @@ const (
 
 // What an Engine returns in place of a Store's ErrNotFound.
 var (
-	errNoEndpoint error = &codeError{"webhook_not_found", "webhook: endpoint not found", "there is no webhook with this id", ErrNotFound}
-	errNoDelivery error = &codeError{"delivery_not_found", "webhook: delivery not found", "there is no delivery with this id", ErrNotFound}
-	errNoEvent    error = &codeError{"event_not_found", "webhook: event not found", "there is no event with this id", ErrNotFound}
+	errNoEndpoint error = &missingError{codeError{"webhook_not_found", "webhook: endpoint not found", "there is no webhook with this id"}}
+	errNoDelivery error = &missingError{codeError{"delivery_not_found", "webhook: delivery not found", "there is no delivery with this id"}}
+	errNoEvent    error = &missingError{codeError{"event_not_found", "webhook: event not found", "there is no event with this id"}}
 )
 
 // orNotFound returns err, and what was not found in place of [ErrNotFound].
@@ -112,17 +112,17 @@ func orNotFound(err, missing error) error {
 	return err
 }
 
-// codeError is an error with a word and a sentence for a management API. It is is for
-// errors.Is, besides itself.
-type codeError struct {
-	code, text, message string
-	is                  error
-}
+// codeError is an error with a word and a sentence for a management API.
+type codeError struct{ code, text, message string }
 
-func (e *codeError) Error() string        { return e.text }
-func (e *codeError) Code() string         { return e.code }
-func (e *codeError) Message() string      { return e.message }
-func (e *codeError) Is(target error) bool { return e.is != nil && target == e.is }
+func (e *codeError) Error() string   { return e.text }
+func (e *codeError) Code() string    { return e.code }
+func (e *codeError) Message() string { return e.message }
+
+// missingError is ErrNotFound for one kind of thing.
+type missingError struct{ codeError }
+
+func (e *missingError) Is(target error) bool { return target == ErrNotFound }
 
 // FieldError is one thing that is wrong with an argument.
 type FieldError struct {
@@ -178,6 +178,12 @@ func invalid(field, problem string) error {
 	var v ValidationError
 	v.add(field, problem)
 	return &v
+}
+
+// badSecret is invalid for a secret. Receivers parse secrets: what finds the path of any
+// field is not linked into them.
+func badSecret(problem string) error {
+	return &ValidationError{Fields: []FieldError{{"Secret", problem, "secret"}}}
 }
 
 func (e *ValidationError) add(field, problem string) {

@@ -15,10 +15,10 @@ var (
 	// ErrIdempotencyRunning is returned while another request has the key and has not
 	// finished: HTTP status 409. A call that carries a mark returns it if somebody else
 	// has taken the key since, or the call was made before: nothing changed.
-	ErrIdempotencyRunning error = &codeError{codeIdempotency, "webhook: another request with this idempotency key has not finished", "another request with this Idempotency-Key is running", nil}
+	ErrIdempotencyRunning error = &codeError{codeIdempotency, "webhook: another request with this idempotency key has not finished", "another request with this Idempotency-Key is running"}
 	// ErrIdempotencyReused is returned for a key that another request has, with another
 	// fingerprint: HTTP status 422.
-	ErrIdempotencyReused error = &codeError{codeIdempotency, "webhook: this idempotency key was used for another request", "this Idempotency-Key was used for another request", nil}
+	ErrIdempotencyReused error = &codeError{codeIdempotency, "webhook: this idempotency key was used for another request", "this Idempotency-Key was used for another request"}
 )
 
 const codeIdempotency = "idempotency_conflict"

@@ -97,7 +97,7 @@ func NewSigningKey() Secret {
 // bytes: a [Store] reads it back with [RestoreSecret].
 func RawSecret(key []byte) (Secret, error) {
 	if len(key) < minRawSize {
-		return Secret{}, invalid("Secret", fmt.Sprintf("has %d bytes, the least is %d", len(key), minRawSize))
+		return Secret{}, badSecret(fmt.Sprintf("has %d bytes, the least is %d", len(key), minRawSize))
 	}
 	return sharedSecret(key), nil
 }
@@ -121,7 +121,7 @@ func RestoreSecret(s string) (Secret, error) {
 func parseSecret(s string, least, most int) (Secret, error) {
 	kind, key, problem := decodeSecret(s)
 	if problem != "" {
-		return Secret{}, invalid("Secret", problem)
+		return Secret{}, badSecret(problem)
 	}
 	switch {
 	case kind == kindShared && len(key) >= least && len(key) <= most:
@@ -139,7 +139,7 @@ func parseSecret(s string, least, most int) (Secret, error) {
 	default:
 		problem = "must be the seed (32 bytes) or the whole (64 bytes) of an ed25519 private key"
 	}
-	return Secret{}, invalid("Secret", problem)
+	return Secret{}, badSecret(problem)
 }
 
 // decodeSecret takes the text apart. problem never quotes it.

@@ -128,9 +128,9 @@ func checkSigning(r rules, secrets []Secret) error {
 		case sec.IsZero():
 			return ErrNoSecret
 		case sec.is(kindPublic):
-			return invalid("Secret", "is a public key, which cannot sign")
+			return badSecret("is a public key, which cannot sign")
 		case !r.takes(sec.key.load().kind):
-			return invalid("Secret", notOfScheme)
+			return badSecret(notOfScheme)
 		}
 	}
 	return nil
