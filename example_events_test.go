@@ -1,11 +1,14 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
 
 // A call ended. The constructor gives the event its id and its time, so that
@@ -93,4 +96,40 @@ func ExampleSampleData() {
 	data, err := json.Marshal(webhook.SampleData(webhook.EventCallAnswered))
 	fmt.Println(string(data), err)
 	// Output: {"call_id":"call_xyz789","agent_id":"agent_abc123","direction":"outbound","from_number":"+18005550100","to_number":"+14155550123","status":"answered","metadata":{"campaign":"follow_up","customer_id":"cust_456"}} <nil>
+}
+
+// Events go with the transaction that they tell of: after its commit they are
+// delivered, after its rollback they never happened. Here the transaction is
+// memstore's; with sqlstore it is store.Tx(tx) of your own *sql.Tx.
+func ExampleEngine_EmitTx() {
+	ctx := context.Background()
+	store := memstore.New()
+	engine, err := webhook.New(webhook.Config{Store: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint, _, err := engine.CreateEndpoint(ctx, webhook.EndpointParams{
+		AccountID: "acme", URL: "https://example.com/webhooks", Events: []webhook.EventType{"*"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	tx := store.Begin()
+	err = engine.EmitTx(ctx, tx, webhook.NewCreditsLow("acme", webhook.CreditsLow{Balance: 40, Threshold: 100}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	health, err := engine.EndpointHealth(ctx, "acme", endpoint.ID)
+	fmt.Println("pending before the commit:", health.Pending, err)
+
+	if err := tx.Commit(); err != nil {
+		log.Fatal(err)
+	}
+	engine.Wake() // a started engine need not wait for its next poll
+	health, err = engine.EndpointHealth(ctx, "acme", endpoint.ID)
+	fmt.Println("pending after the commit:", health.Pending, err)
+	// Output:
+	// pending before the commit: 0 <nil>
+	// pending after the commit: 1 <nil>
 }
