@@ -29,6 +29,11 @@ type openStore struct {
 	schema string // on PostgreSQL
 }
 
+// Tallies implements [webhook.Tallier], as all stores here do.
+func (s *openStore) Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]webhook.Tally, error) {
+	return s.Store.(webhook.Tallier).Tallies(ctx, accountID, endpointID, from, until)
+}
+
 func (l library) name() string { return l.label }
 
 func (l library) open(ctx context.Context, endpoints []string) (system, error) {

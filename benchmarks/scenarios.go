@@ -88,8 +88,19 @@ func scenarios() []scenario {
 			[]string{postgresName},
 			[]variant{{"1", processes(1)}, {"2", processes(2)}, {"4", processes(4)}},
 		},
+		{"tallies", "End to end, batches of 100, without and with Config.Tallies", []metric{cpu, rate}, ours, offAndOn(batches)},
+		{"tallies-drain", "Draining a backlog, without and with Config.Tallies", []metric{cpu, rate}, ours, offAndOn(drain)},
 		{"idle", "Doing nothing", []metric{idle}, append(slices.Clone(ours), riverDefaultName, riverTunedName), only(idling)},
 	}
+}
+
+// offAndOn runs a scenario without and with tallies.
+func offAndOn(run func(context.Context, *bench, contender) (measurement, error)) []variant {
+	return []variant{{"off", run}, {"on", func(ctx context.Context, b *bench, c contender) (measurement, error) {
+		l := c.(library)
+		l.shape = func(cfg *webhook.Config) { cfg.Tallies = true }
+		return run(ctx, b, l)
+	}}}
 }
 
 // batches emits from several goroutines while the system delivers.
