@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/memstore"
 )
 
 // oddStore is wrong about what it hands out to one endpoint.
@@ -352,3 +354,74 @@ func (l *lockedLog) text() string {
 }
 
 func (l *lockedLog) count(part string) int { return strings.Count(l.text(), part) }
+
+// What was recorded is counted by endpoint and hour, if Config.Tallies says so and the
+// store is able to.
+func TestTalliesCountWhatWasSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		answer := func(ctx context.Context, r *webhook.Request) (*webhook.Response, error) {
+			time.Sleep(200 * time.Millisecond)
+			return status(map[bool]int{true: 200, false: 500}[strings.HasSuffix(r.URL, "good")])(ctx, r)
+		}
+		r := newRig(t, answer, func(c *webhook.Config) { c.Tallies, c.Retry = true, webhook.Schedule{time.Minute} })
+		good, bad := r.endpoint("https://example.com/good"), r.endpoint("https://example.com/bad")
+		r.start()
+		begin := time.Now().Truncate(time.Hour)
+		r.emit(3)
+		time.Sleep(59 * time.Minute)
+		r.emit(1)
+		time.Sleep(time.Hour)
+		r.stop()
+		list, err := r.Tallies(ctx, "acme", good.ID, time.Time{}, time.Time{})
+		require.NoError(t, err)
+		sum := webhook.Tally{}
+		for _, tally := range list {
+			sum.Add(tally)
+		}
+		want := webhook.Tally{Delivered: 4}
+		want.Latency[webhook.LatencyBucket(200*time.Millisecond)] = 4
+		assert.Equal(t, want, sum)
+		list, err = r.Tallies(ctx, "acme", bad.ID, begin.Add(59*time.Minute), begin.Add(time.Hour))
+		require.NoError(t, err)
+		require.Len(t, list, 1, "the hour in which from lies")
+		assert.Equal(t, begin.UTC(), list[0].Hour)
+		assert.Equal(t, []int{7, 3}, []int{list[0].FailedAttempts, list[0].Exhausted}, "the last retry was in the next hour")
+		_, err = r.Tallies(ctx, "other", bad.ID, time.Time{}, time.Time{})
+		require.ErrorIs(t, err, webhook.ErrNotFound)
+	})
+
+	r := newRig(t, status(200))
+	_, err := r.Tallies(t.Context(), "acme", r.endpoint(hookURL).ID, time.Time{}, time.Time{})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	_, err = webhook.New(webhook.Config{Store: struct{ webhook.Store }{memstore.New()}, Tallies: true})
+	require.ErrorContains(t, err, "Tallies needs a Store that is a Tallier")
+}
+
+func TestPercentilesAreReadFromBuckets(t *testing.T) {
+	t.Parallel()
+	bounds := webhook.LatencyBuckets()
+	clear(bounds)
+	bounds = webhook.LatencyBuckets()
+	require.Len(t, webhook.Tally{}.Latency, len(bounds)+1)
+	for i, b := range bounds {
+		assert.Equal(t, i, webhook.LatencyBucket(b))
+		assert.Equal(t, i+1, webhook.LatencyBucket(b+1))
+	}
+	var tally webhook.Tally
+	_, ok := tally.Percentile(0.5)
+	assert.False(t, ok, "nothing was measured")
+	tally.Latency[1], tally.Latency[4], tally.Latency[len(bounds)] = 50, 40, 10 // up to 25 ms, up to 250 ms, above 30 s
+	for p, want := range map[float64]time.Duration{
+		0: 10300 * time.Microsecond, 0.5: 25 * time.Millisecond, 0.7: 175 * time.Millisecond, 0.9: 250 * time.Millisecond, 0.91: 30 * time.Second, 1: 30 * time.Second,
+	} {
+		got, ok := tally.Percentile(p)
+		assert.True(t, ok)
+		assert.Equal(t, want, got, p)
+	}
+	for _, p := range []float64{-0.1, 1.1, math.NaN()} {
+		_, ok := tally.Percentile(p)
+		assert.False(t, ok, p)
+	}
+}
