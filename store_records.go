@@ -382,7 +382,7 @@ type Settled struct {
 type MaintainRequest struct {
 	Limit int // at least 1
 	// Retention purges finished deliveries with their attempts, events without
-	// deliveries, and revisions of endpoints, that ended longer ago; 0 purges nothing.
+	// deliveries, revisions of endpoints and tallies, that ended longer ago; 0 purges nothing.
 	// An event with a pending or held delivery is never purged.
 	Retention time.Duration
 }
