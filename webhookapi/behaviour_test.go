@@ -51,7 +51,7 @@ func TestAnotherAccountsIDIsTheSameAsNone(t *testing.T) {
 	for _, route := range []string{
 		"GET webhooks/", "PATCH webhooks/", "DELETE webhooks/", "POST webhooks/ /enable", "POST webhooks/ /disable",
 		"POST webhooks/ /rotate-secret", "POST webhooks/ /test", "POST webhooks/ /replay", "GET webhooks/ /health",
-		"GET webhooks/ /deliveries", "GET webhook-deliveries/", "GET webhook-deliveries/ /attempts",
+		"GET webhooks/ /deliveries", "GET webhooks/ /stats", "GET webhook-deliveries/", "GET webhook-deliveries/ /attempts",
 		"POST webhook-deliveries/ /retry", "GET webhook-events/",
 	} {
 		t.Run(route, func(t *testing.T) {
@@ -288,6 +288,8 @@ func TestTheLogOfDeliveries(t *testing.T) {
 	assert.Len(t, one.field("deliveries"), 1)
 	dry := r.do("POST", "/v1/webhooks/"+id+"/replay", `{"dry_run":true}`)
 	assert.EqualValues(t, 0, dry.field("count"), "both are pending")
+	stats := r.do("GET", "/v1/webhooks/"+id+"/stats", "")
+	assert.Equal(t, false, stats.field("enabled"))
 }
 
 func TestEventTypes(t *testing.T) {

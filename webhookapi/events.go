@@ -97,14 +97,22 @@ var descriptions = map[webhook.EventType]string{
 	webhook.EventCreditsLow:           "The balance of credits is below its threshold.",
 }
 
+// EventTypes returns the types of [webhook.EventTypes] with their descriptions: what
+// [Options.EventTypes] is by default, for those who add types of their own.
+func EventTypes() []EventType {
+	var list []EventType
+	for _, t := range webhook.EventTypes() {
+		list = append(list, EventType{Name: t, Description: descriptions[t]})
+	}
+	return list
+}
+
 // setEventTypes makes the catalogue, and returns what is wrong with each of
 // Options.EventTypes.
 func (h *Handler) setEventTypes() (problems []string) {
 	given := h.opt.EventTypes
 	if given == nil {
-		for _, t := range webhook.EventTypes() {
-			given = append(given, EventType{Name: t, Description: descriptions[t]})
-		}
+		given = EventTypes()
 	}
 	problems = make([]string, len(given))
 	for i, t := range given {

@@ -69,8 +69,8 @@ type Options struct {
 	// which ports of the internet are open from here. Defaults to off.
 	CheckReachable bool
 
-	// EventTypes are listed at /webhook-event-types. Defaults to the types of
-	// [webhook.EventTypes].
+	// EventTypes are listed at /webhook-event-types. Defaults to those of
+	// [EventTypes].
 	EventTypes []EventType
 
 	// Logger gets a record of each change, with the account and Access.Actor, and the

@@ -21,6 +21,7 @@ func (h *Handler) routes() map[string]methods {
 		"/webhooks/{id}/test":               {http.MethodPost: sendTest},
 		"/webhooks/{id}/replay":             {http.MethodPost: replay},
 		"/webhooks/{id}/health":             {http.MethodGet: endpointHealth},
+		"/webhooks/{id}/stats":              {http.MethodGet: endpointStats},
 		"/webhooks/{id}/deliveries":         {http.MethodGet: endpointDeliveries},
 		"/webhook-deliveries":               {http.MethodGet: listDeliveries},
 		"/webhook-deliveries/{id}":          {http.MethodGet: getDelivery},

@@ -69,7 +69,7 @@ func newChecked(t *testing.T) (*checked, *webhook.Engine) {
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(context.Background()))
 	engine, err := webhook.New(webhook.Config{
-		Store: store, Transport: c, MaxEndpoints: 3, Retry: webhook.Schedule{time.Hour},
+		Store: store, Transport: c, Tallies: true, MaxEndpoints: 3, Retry: webhook.Schedule{time.Hour},
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -198,6 +198,7 @@ func TestEveryResponseIsAsTheDocumentSays(t *testing.T) {
 		{"POST", "/webhooks/" + id + "/enable", ""},
 		{"POST", "/webhooks/" + id + "/disable", "{}"},
 		{"GET", "/webhooks/" + id + "/health", ""},
+		{"GET", "/webhooks/" + id + "/stats", ""},
 		{"POST", "/webhooks/" + id + "/test", `{"event":"call.completed"}`},
 		{"POST", "/webhooks/" + id + "/test", ""},
 		{"POST", "/webhooks/" + id + "/replay", `{"since":"2024-01-01T00:00:00Z","until":"2124-01-01T00:00:00Z","events":["call.*"],"status":["exhausted"],"dry_run":true}`},
@@ -224,7 +225,7 @@ func TestEveryResponseIsAsTheDocumentSays(t *testing.T) {
 // failures provokes each error at each operation that has it.
 func (c *checked) failures(id string) {
 	for method, paths := range map[string][]string{
-		"GET":    {"/webhooks", "/webhooks/" + id, "/webhooks/" + id + "/health", "/webhooks/" + id + "/deliveries", "/webhook-deliveries", "/webhook-deliveries/x", "/webhook-deliveries/x/attempts", "/webhook-events", "/webhook-events/x", "/webhook-event-types"},
+		"GET":    {"/webhooks", "/webhooks/" + id, "/webhooks/" + id + "/health", "/webhooks/" + id + "/deliveries", "/webhooks/" + id + "/stats", "/webhook-deliveries", "/webhook-deliveries/x", "/webhook-deliveries/x/attempts", "/webhook-events", "/webhook-events/x", "/webhook-event-types"},
 		"POST":   {"/webhooks", "/webhooks/" + id + "/enable", "/webhooks/" + id + "/disable", "/webhooks/" + id + "/rotate-secret", "/webhooks/" + id + "/test", "/webhooks/" + id + "/replay", "/webhook-deliveries/x/retry"},
 		"PATCH":  {"/webhooks/" + id},
 		"DELETE": {"/webhooks/" + id},
