@@ -32,16 +32,17 @@ import (
 func main() {
 	listen := flag.String("listen", "localhost:8080", "address to listen on")
 	file := flag.String("db", "", "SQLite file; a temporary one if empty")
+	demo := flag.Bool("demo", true, "register endpoints of a demonstration, and emit")
 	flag.Parse()
 	// A supervisor asks a server to end by SIGTERM.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := run(ctx, *listen, *file); err != nil {
+	if err := run(ctx, *listen, *file, *demo); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, listen, file string) error {
+func run(ctx context.Context, listen, file string, demo bool) error {
 	if file == "" {
 		dir, err := os.MkdirTemp("", "webhook-platform-")
 		if err != nil {
@@ -63,9 +64,17 @@ func run(ctx context.Context, listen, file string) error {
 	if err := mountAPI(mux, engine); err != nil {
 		return err
 	}
+	if err := mountDashboard(mux, engine); err != nil {
+		return err
+	}
 	mountAppointments(mux, db, store, engine)
 	if err := engine.Start(ctx); err != nil {
 		return err
+	}
+	if demo {
+		if err := demonstrate(ctx, engine); err != nil {
+			return errors.Join(err, engine.Stop(context.WithoutCancel(ctx)))
+		}
 	}
 	return serve(ctx, listen, mux, engine)
 }
@@ -99,7 +108,11 @@ func newEngine(store webhook.Store) (*webhook.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return webhook.New(webhook.Config{Store: store, Transport: transport, EventTypes: webhook.EventTypes()})
+	return webhook.New(webhook.Config{
+		Store: store, Transport: transport, EventTypes: webhook.EventTypes(), Tallies: true,
+		// So that a visitor sees within a minute what takes hours with the defaults.
+		Retry: webhook.Schedule{time.Second, 2 * time.Second, 4 * time.Second}, Disable: webhook.DisablePolicy{After: 3},
+	})
 }
 
 // serve serves until ctx ends, and then ends in order: first requests, which may emit,
@@ -112,7 +125,7 @@ func serve(ctx context.Context, listen string, mux *http.ServeMux, engine *webho
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
-	fmt.Printf("serving on http://%s; stop with Ctrl-C\n", l.Addr())
+	fmt.Printf("The customers' dashboard: http://%s/dashboard/\nThe operator's view:     http://%[1]s/operator/ (any name, password demo)\nStop with Ctrl-C.\n", l.Addr())
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

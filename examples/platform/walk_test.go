@@ -31,7 +31,7 @@ func TestTheWalkOfTheREADME(t *testing.T) {
 	address := freeAddress(t)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, address, "") }()
+	go func() { done <- run(ctx, address, "", false) }()
 	defer func() {
 		stop() // as SIGTERM does
 		if err := <-done; err != nil {
