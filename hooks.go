@@ -17,8 +17,8 @@ import (
 // no lease or transaction, a panic is recovered and logged. Up to 4,096 calls
 // wait; further ones are dropped and counted in [Stats] and the log. A hook is a
 // notification and not a promise: one can get lost when the process dies, and when
-// the connection to the database breaks at a commit OnEndpointFailing can get lost
-// and the others can come twice. In [Engine.DeliverDue] they are called before it
+// the connection to the database breaks at a commit OnEndpointFailing and
+// OnEndpointEnabled can get lost and the others can come twice. In [Engine.DeliverDue] they are called before it
 // returns.
 //
 // A hook may call every method of the Engine, with the hook's own context: Stop
@@ -40,6 +40,9 @@ type Hooks struct {
 	// OnEndpointDisabled is called once an endpoint was disabled by its failures
 	// or by responding with 410 Gone. Tell its owner: f has all that a letter needs.
 	OnEndpointDisabled func(ctx context.Context, f EndpointFailures)
+	// OnEndpointEnabled is called once an endpoint that its failures had disabled was
+	// enabled by a delivery that succeeded; see [DisablePolicy].RecoverAfter.
+	OnEndpointEnabled func(ctx context.Context, r EndpointEnabled)
 
 	// AllowDisable is asked before a failure that counts is recorded, whether
 	// the endpoint may be disabled should this failure reach the threshold;
@@ -48,6 +51,14 @@ type Hooks struct {
 	// questions of a batch together get one second, after which, or after a
 	// panic, it counts as false.
 	AllowDisable func(ctx context.Context, accountID, endpointID string) bool
+}
+
+// EndpointEnabled reports an endpoint that a trial enabled.
+type EndpointEnabled struct {
+	EndpointID string
+	AccountID  string
+	DisabledAt time.Time // since when it was inactive
+	Trials     int       // that it took, the successful one included
 }
 
 // AttemptInfo is the argument of [Hooks.OnAttempt].

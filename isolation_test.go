@@ -368,3 +368,40 @@ func TestEndpointsThatLimitTheirRateDelayNoOther(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatWasDisabledByHandOrBy410DoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code    int
+		disable bool
+		trials  int
+	}{
+		"by hand": {500, true, 0}, "by 410": {410, false, 0}, "by 410 in a trial": {500, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSwitch(c.code)
+				r := newRig(t, s.answer, recovers)
+				ep := r.endpoint(hookURL)
+				r.start()
+				defer r.stop()
+				r.emit(1)
+				time.Sleep(time.Second)
+				require.Equal(t, webhook.EndpointInactive, r.get(ep.ID).Status)
+				if c.disable {
+					got, err := r.DisableEndpoint(t.Context(), "acme", ep.ID)
+					require.NoError(t, err)
+					require.Equal(t, webhook.DisabledManually, got.DisabledReason)
+				}
+				r.emit(3)
+				s.code.Store(410)
+				time.Sleep(time.Hour)
+				s.code.Store(200)
+				time.Sleep(24 * time.Hour)
+				assert.Len(t, r.transport.requests(), 1+c.trials)
+				assert.Equal(t, webhook.EndpointInactive, r.get(ep.ID).Status)
+			})
+		})
+	}
+}

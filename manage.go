@@ -256,10 +256,11 @@ func (e *Engine) UpdateEndpoint(ctx context.Context, accountID, id string, c End
 	})
 }
 
-// turn switches an endpoint on or off, and reports whether it was not already.
+// turn switches an endpoint on or off, and reports whether it was not already. One that
+// its failures disabled is disabled by hand from then on.
 func turn(r *EndpointRecord, on bool) bool {
 	switch {
-	case on == (r.Status != EndpointInactive):
+	case on == (r.Status != EndpointInactive) && (on || r.DisabledReason != DisabledFailing):
 		return false
 	case on:
 		r.Status, r.DisabledReason = EndpointActive, ""
@@ -279,7 +280,8 @@ func (e *Engine) EnableEndpoint(ctx context.Context, accountID, id string) (Endp
 
 // DisableEndpoint makes an endpoint inactive. What is pending for it, and what
 // is emitted from now on, is held until it is enabled; attempts in flight go on to
-// their end. An unknown id returns [ErrNotFound].
+// their end. One that its failures disabled does not come back by itself from then on.
+// An unknown id returns [ErrNotFound].
 func (e *Engine) DisableEndpoint(ctx context.Context, accountID, id string) (Endpoint, error) {
 	on := false
 	return e.UpdateEndpoint(ctx, accountID, id, EndpointChange{Enabled: &on})

@@ -20,7 +20,7 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := webhook.New(webhook.Config{
 		Jitter: 2, Concurrency: -1, PerEndpoint: -1, Lease: time.Second, Retention: -2, MaxPayload: -5, MaxSecrets: 6,
-		Disable: webhook.DisablePolicy{After: -3, MinFailing: -1},
+		Disable: webhook.DisablePolicy{After: -3, MinFailing: -1, RecoverAfter: time.Hour, RecoverMax: time.Minute},
 	})
 	require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 	var v *webhook.ValidationError
@@ -30,7 +30,7 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	assert.ElementsMatch(t, []string{
-		"Store", "Jitter", "Concurrency", "PerEndpoint", "Lease", "Retention", "MaxPayload", "MaxSecrets", "Disable.After", "Disable.MinFailing",
+		"Store", "Jitter", "Concurrency", "PerEndpoint", "Lease", "Retention", "MaxPayload", "MaxSecrets", "Disable.After", "Disable.MinFailing", "Disable.RecoverMax",
 	}, fields)
 }
 

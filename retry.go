@@ -94,11 +94,32 @@ type DisablePolicy struct {
 	// IgnoreGone treats 410 Gone like any other failed attempt. By default it
 	// ends the delivery and disables the endpoint at once.
 	IgnoreGone bool
+
+	// RecoverAfter lets an endpoint that its failures disabled come back by itself:
+	// after this time the oldest delivery held for it is attempted once. If that
+	// succeeds the endpoint is enabled and what is held for it released gradually;
+	// otherwise the next such trial follows after twice the pause, up to RecoverMax. A
+	// trial uses up one of its delivery's attempts. An endpoint that was disabled by
+	// hand, or by 410 Gone, stays disabled, and so does one that was disabled while this
+	// was 0. Defaults to 0: none comes back; at least 1 s, better 5 min.
+	RecoverAfter time.Duration
+
+	// RecoverMax is the longest pause between two trials. Defaults to 24 h, or to
+	// RecoverAfter if that is longer.
+	RecoverMax time.Duration
 }
 
 func (p *DisablePolicy) complete(s *check.Settings) {
 	check.OrOff(s, "Disable.After", &p.After, 10)
 	check.Positive(s, "Disable.MinFailing", &p.MinFailing, 0)
+	check.Positive(s, "Disable.RecoverAfter", &p.RecoverAfter, 0)
+	if p.RecoverAfter > 0 && p.RecoverAfter < time.Second {
+		s.Fail("Disable.RecoverAfter", "must be 0 or at least 1s")
+	}
+	check.Positive(s, "Disable.RecoverMax", &p.RecoverMax, max(24*time.Hour, p.RecoverAfter))
+	if p.RecoverMax > 0 && p.RecoverMax < p.RecoverAfter {
+		s.Fail("Disable.RecoverMax", "must be at least Disable.RecoverAfter")
+	}
 }
 
 // storeBackOff is the pause after errors of the store: 100 ms, growing to 5 s,

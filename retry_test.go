@@ -369,3 +369,55 @@ func TestAnEndpointThatLimitsItsRateGetsEverythingInTime(t *testing.T) {
 		})
 	}
 }
+
+// recovers lets an endpoint be disabled by its first exhausted delivery and come back.
+func recovers(c *webhook.Config) {
+	c.Retry = webhook.Schedule{}
+	c.Disable = webhook.DisablePolicy{After: 1, RecoverAfter: 5 * time.Minute, RecoverMax: 15 * time.Minute}
+}
+
+func TestAnEndpointThatItsFailuresDisabledComesBackByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSwitch(500)
+		var mu sync.Mutex
+		var enabled []webhook.EndpointEnabled
+		told := func(c *webhook.Config) {
+			c.Hooks.OnEndpointEnabled = func(_ context.Context, e webhook.EndpointEnabled) {
+				mu.Lock()
+				defer mu.Unlock()
+				enabled = append(enabled, e)
+			}
+		}
+		r := newRig(t, s.answer, recovers, told)
+		other := newRig(t, s.answer, recovers, told, func(c *webhook.Config) { c.Store, c.Transport = r.store, r.transport })
+		ep := r.endpoint(hookURL)
+		r.start()
+		defer r.stop()
+		other.start()
+		defer other.stop()
+		begin := time.Now()
+		r.emit(1)
+		time.Sleep(time.Second)
+		require.Equal(t, webhook.EndpointInactive, r.get(ep.ID).Status)
+		disabledAt := r.get(ep.ID).DisabledAt
+		r.emit(100)
+		time.Sleep(40 * time.Minute)
+		s.code.Store(200)
+		time.Sleep(6 * time.Minute)
+
+		sent := r.transport.requests()
+		require.Len(t, sent, 101, "of both processes")
+		for i, want := range []time.Duration{0, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, 45 * time.Minute} {
+			assert.InDelta(t, want.Seconds(), sent[i].at.Sub(begin).Seconds(), 10, "request %d", i)
+		}
+		assert.Equal(t, webhook.EndpointActive, r.get(ep.ID).Status)
+		assert.Equal(t, 0, r.get(ep.ID).ConsecutiveFailures)
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryExhausted), 4, "each trial used up an attempt, and there is but one")
+		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 97)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, []webhook.EndpointEnabled{{EndpointID: ep.ID, AccountID: "acme", DisabledAt: disabledAt, Trials: 4}},
+			enabled, "of whichever process made the trial")
+	})
+}

@@ -129,6 +129,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 	for i := range batch {
 		settlements[i] = batch[i].settlement
 		settlements[i].Tally = e.cfg.Tallies
+		settlements[i].Recover, settlements[i].MaxRecover = e.cfg.Disable.RecoverAfter, e.cfg.Disable.RecoverMax
 	}
 	begin := time.Now()
 	// Recording goes on when its caller's context ends: the attempts were made.
@@ -161,6 +162,7 @@ func (e *Engine) settleOnce(ctx context.Context, batch []result) (failed []resul
 	}
 	addURLs(batch, settled.Failing)
 	e.endpointsFailing(settled.Failing)
+	e.endpointsEnabled(settled.Enabled)
 	e.unseen(ctx, unseen)
 	return failed, true, err
 }
@@ -237,6 +239,20 @@ func (e *Engine) endpointsFailing(all []EndpointFailures) {
 				e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointFailing(ctx, f) })
 				break
 			}
+		}
+	}
+}
+
+// endpointsEnabled reports endpoints that a trial enabled. What is held for them is to
+// be released.
+func (e *Engine) endpointsEnabled(all []EndpointEnabled) {
+	h := &e.cfg.Hooks
+	for _, r := range all {
+		e.log.Info("webhook: an endpoint that its failures had disabled takes deliveries again", "endpoint", r.EndpointID, "account", r.AccountID,
+			"disabled_at", r.DisabledAt, "trials", r.Trials)
+		e.feed.MaintainIn(0)
+		if h.OnEndpointEnabled != nil {
+			e.hooks.Enqueue(func(ctx context.Context) { h.OnEndpointEnabled(ctx, r) })
 		}
 	}
 }

@@ -74,7 +74,8 @@ type EndpointStore interface {
 	// DisabledAt and keeps pending deliveries: from then on no Claim returns
 	// them and Maintain holds them, those that wait for a retry when they are
 	// due at the latest. Switching on clears the reason and makes Maintain
-	// release them.
+	// release them. One that is inactive by its failures and is switched off with
+	// [DisabledManually] has that reason from then on, and no trials any more.
 	UpdateEndpoint(ctx context.Context, u EndpointUpdate) (EndpointRecord, error)
 
 	// ListEndpoints returns the endpoints of one account, newest first; none
@@ -147,7 +148,8 @@ type Queue interface {
 	// may leave some to the next call: neither waiting deliveries nor those of a
 	// paused endpoint, nor the backlog of one without room cost anything. Inactive
 	// and deleted endpoints are passed over. A paused endpoint is a [Candidate]
-	// for one delivery when its next probe is due.
+	// for one delivery when its next probe is due, and so is one that was disabled by its
+	// failures when its trial is.
 	Claim(ctx context.Context, r ClaimRequest) (Claimed, error)
 
 	// Settle records the results of leased deliveries, each one atomically:
@@ -263,6 +265,22 @@ type Eraser interface {
 	// is gone is stale. One call removes about r.Limit rows of each kind, and the
 	// caller goes on with Next. An account of which nothing is stored is no error.
 	DeleteAccount(ctx context.Context, r AccountDelete) (AccountDeleted, error)
+}
+
+// AccountDelete is the argument of [Eraser.DeleteAccount].
+type AccountDelete struct {
+	AccountID string
+	Cursor    string // from the last call; empty begins anew
+	Limit     int    // at least 1
+}
+
+// AccountDeleted is the result of [Eraser.DeleteAccount] and of
+// [Engine.DeleteAccount].
+type AccountDeleted struct {
+	Endpoints  int
+	Deliveries int
+	Events     int
+	Next       string // cursor; empty: nothing is left
 }
 
 // ConcurrencyHinter is an optional ability of a [Store].

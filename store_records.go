@@ -16,6 +16,7 @@ type EndpointRecord struct {
 	Generation int64            // grows with each update that has Reset, and with each disabling
 	Pace       Pace             // PaceUnknown after an update that has Reset
 	PausedTill time.Time        // while Pace is PacePaused: when the pause is over
+	TrialAt    time.Time        // zero unless it is to recover by itself: when its next trial is due, or the latest was; see [Settlement]
 
 	// LastFailure is the latest failed attempt, without what the receiver said
 	// (ResponseBody, Location), or zero. It may lag like LastFailureAt, but not behind a
@@ -38,7 +39,8 @@ func (r EndpointRecord) shown() any {
 		Generation int64
 		Pace       Pace
 		PausedTill time.Time
-	}{r.Endpoint.shown(), r.Headers, r.Secrets, r.Generation, r.Pace, r.PausedTill}
+		TrialAt    time.Time
+	}{r.Endpoint.shown(), r.Headers, r.Secrets, r.Generation, r.Pace, r.PausedTill, r.TrialAt}
 }
 
 // EndpointSecret is one signing secret of an endpoint.
@@ -335,6 +337,16 @@ type Settlement struct {
 	// ready.
 	Pace            Pace
 	Pause, MaxPause time.Duration
+
+	// Recover, unless it is 0, lets an endpoint that this settlement disables for
+	// [DisabledFailing] recover by itself. After that time the oldest of its held
+	// deliveries is leased as a trial, one at a time among all processes; without a
+	// held one the trial waits for one. Delivered enables the endpoint if Generation
+	// is still its own. A trial that fails uses up an attempt like any other, and the
+	// next one is due after twice the pause, at most MaxRecover. One that is released is
+	// repeated after Delay, and one whose lease ends, at once. A settlement of a trial
+	// without Recover ends the trials and does not enable.
+	Recover, MaxRecover time.Duration
 }
 
 // SettleStatus says what became of a [Settlement].
@@ -375,7 +387,8 @@ type EndpointFailures struct {
 type Settled struct {
 	Results []SettleResult // in the order of the argument
 	Failing []EndpointFailures
-	Now     time.Time // the store's clock
+	Enabled []EndpointEnabled // by a trial, in this very call
+	Now     time.Time         // the store's clock
 }
 
 // MaintainRequest is the argument of [Queue.Maintain].

@@ -161,7 +161,11 @@ func (c *claim) lease(d *delivery) {
 
 // candidate describes the endpoint to a [webhook.Room].
 func (e *endpoint) candidate() webhook.Candidate {
-	return webhook.Candidate{EndpointID: e.rec.ID, AccountID: e.rec.AccountID, Pace: e.rec.Pace}
+	pace := e.rec.Pace
+	if e.trials > 0 { // it is not to take the place of one that responds
+		pace = webhook.PacePaused
+	}
+	return webhook.Candidate{EndpointID: e.rec.ID, AccountID: e.rec.AccountID, Pace: pace}
 }
 
 // nextIn returns the time until Maintain has something to do, or the next probe is

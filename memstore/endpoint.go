@@ -43,7 +43,7 @@ func fresh(r *webhook.EndpointRecord, now time.Time) {
 	r.HeaderNames = r.Headers.Names()
 	r.CreatedAt, r.UpdatedAt = now, now
 	r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
-	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = time.Time{}, time.Time{}, time.Time{}
+	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt, r.TrialAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if r.Status == webhook.EndpointInactive {
 		disable(r, r.DisabledReason, now)
 	} else {
@@ -90,6 +90,9 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 		ep.revised, ep.revisedAt = next.Revision, now
 	}
 	ep.rec = next
+	if ep.rec.DisabledReason != webhook.DisabledFailing {
+		ep.endTrials()
+	}
 	ep.acc.subscribe(ep)
 	ep.refresh()
 	s.switched(ep)
@@ -114,6 +117,8 @@ func configure(r *webhook.EndpointRecord, in webhook.EndpointRecord, reset bool,
 		disable(r, in.DisabledReason, now)
 	case !on && want:
 		enable(r)
+	case !on && in.DisabledReason == webhook.DisabledManually && r.DisabledReason == webhook.DisabledFailing:
+		r.DisabledReason = webhook.DisabledManually
 	}
 	if reset || on && !want {
 		r.Generation++
@@ -189,7 +194,7 @@ func (s *Store) deleteEndpoint(ep *endpoint, now time.Time) {
 	ep.acc.endpoints.drop()
 	ep.acc.live--
 	ep.rec = webhook.EndpointRecord{Endpoint: webhook.Endpoint{ID: ep.rec.ID, AccountID: ep.rec.AccountID}}
-	ep.target = nil
+	ep.target, ep.trials = nil, 0
 	s.switched(ep)
 	s.forget(ep)
 }

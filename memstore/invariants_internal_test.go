@@ -157,6 +157,7 @@ func (w *walk) settle() {
 			Generation: l.Target.Generation, Outcome: webhook.Outcome(1 + w.rnd.IntN(5)), Delay: time.Duration(w.rnd.IntN(10)) * time.Minute,
 			Counts: true, DisableAfter: 3, Attempt: &webhook.Attempt{},
 			Pace: webhook.Pace(w.rnd.IntN(4)), Pause: 2 * time.Minute, MaxPause: 10 * time.Minute,
+			Recover: time.Duration(w.rnd.IntN(5)) * time.Minute, MaxRecover: 10 * time.Minute,
 		})
 	}
 	_, err := w.s.Settle(context.Background(), batch)
@@ -238,10 +239,14 @@ func checkPlace(t *testing.T, s *Store, ep *endpoint) {
 	require.Len(t, ep.ready, ep.counts[ready]-len(ep.begun))
 	some, paused := ep.active() && ep.counts[ready] > 0, ep.rec.Pace == webhook.PacePaused
 	require.Equal(t, some && !paused, ep.turn != nil, "in turn if and only if it can be claimed")
-	require.Equal(t, some && paused && ep.probe == nil, ep.pausing != notPausing, "waits for its probe")
-	require.False(t, !(some && paused) && ep.probe != nil, "has no probe to make")
+	trying := ep.trials > 0 && len(ep.held) > 0
+	probing := some && paused || trying
+	require.Equal(t, probing && ep.probe == nil, ep.pausing != notPausing, "waits for its probe or trial")
+	require.False(t, !probing && ep.probe != nil, "has no probe to make")
 	require.Equal(t, paused, !ep.rec.PausedTill.IsZero())
-	if some && paused {
+	require.Equal(t, ep.trials > 0, !ep.rec.TrialAt.IsZero())
+	require.True(t, ep.trials == 0 || ep.rec.Status == webhook.EndpointInactive && ep.rec.DisabledReason == webhook.DisabledFailing)
+	if probing {
 		require.Equal(t, ep.probeTime(), ep.probeAt)
 	}
 	if ep.probe != nil {

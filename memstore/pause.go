@@ -49,6 +49,7 @@ func (p *pauses) Pop() any {
 func (s *Store) place(ep *endpoint) {
 	some := ep.active() && ep.counts[ready] > 0
 	paused := ep.rec.Pace == webhook.PacePaused
+	trying := ep.trials > 0 && len(ep.held) > 0
 	switch {
 	case some && !paused:
 		if ep.turn == nil {
@@ -58,7 +59,7 @@ func (s *Store) place(ep *endpoint) {
 		s.turns.Remove(ep.turn)
 		ep.turn = nil
 	}
-	if some && paused {
+	if some && paused || trying {
 		s.schedule(ep)
 	} else {
 		s.unschedule(ep)
@@ -99,11 +100,14 @@ func (s *Store) endPauses(now time.Time) {
 	}
 }
 
-// probeTime returns when the endpoint, which is paused and has something ready, may
-// be probed next: not while a probe is under way.
+// probeTime returns when the endpoint, which is paused and has something ready, or is to
+// recover and has something held, may be probed next: not while a probe is under way.
 func (e *endpoint) probeTime() int64 {
 	at := e.rec.PausedTill.UnixNano()
-	if len(e.begun) > 0 {
+	if e.trials > 0 {
+		at = e.rec.TrialAt.UnixNano()
+	}
+	if len(e.begun) > 0 && e.trials == 0 {
 		at = min(at, e.begun[0].due)
 	}
 	if e.probed != nil {
@@ -114,6 +118,9 @@ func (e *endpoint) probeTime() int64 {
 
 // nextProbe returns what to lease when the next probe is due.
 func (e *endpoint) nextProbe(now time.Time) *delivery {
+	if e.trials > 0 {
+		return e.held[0]
+	}
 	if len(e.begun) == 0 || len(e.ready) > 0 && !now.Before(e.rec.PausedTill) {
 		return e.ready[0]
 	}

@@ -17,6 +17,7 @@ func (s *Store) leave(d *delivery) {
 		s.place(ep)
 	case held:
 		ep.held.remove(d)
+		s.placeTrial(ep)
 	case waiting, leased:
 		s.timers.remove(d)
 		d.token, d.process = 0, 0
@@ -41,6 +42,7 @@ func (s *Store) enter(d *delivery, p phase) {
 		s.place(ep)
 	case held:
 		ep.held.push(d)
+		s.placeTrial(ep)
 	case waiting, leased:
 		s.timers.push(d)
 	default:

@@ -48,6 +48,10 @@ type endpoint struct {
 	probeAt int64         // Unix nanoseconds: when the next one may be
 	pausing int           // in Store.pauses, until then, or notPausing
 	probe   *list.Element // in Store.probes, from then on
+
+	// While its failures have it disabled and it is to recover; rec.TrialAt is when the
+	// next trial is due. A trial is a probe of a delivery that is held.
+	trials int // the number of the next one; 0: it does not recover
 }
 
 type event struct {

@@ -100,6 +100,9 @@ func (b *settling) count(ep *endpoint, d *delivery, st *webhook.Settlement) {
 	if st.Attempt != nil && st.Outcome != webhook.OutcomeReleased {
 		r.LastTriggeredAt = b.now
 	}
+	if ep.trials > 0 {
+		b.tried(ep, st)
+	}
 	if st.Outcome == webhook.OutcomeDelivered {
 		r.LastSuccessAt = b.now
 		r.ConsecutiveFailures, r.FailingSince = 0, time.Time{}
@@ -137,15 +140,20 @@ func (b *settling) failed(ep *endpoint, st *webhook.Settlement) {
 	rep.Failures = r.ConsecutiveFailures
 	if st.Outcome != webhook.OutcomeGone && st.DisableAfter > 0 && r.ConsecutiveFailures >= st.DisableAfter &&
 		b.now.Sub(r.FailingSince) >= st.MinFailing {
-		b.disable(ep, webhook.DisabledFailing)
+		if b.disable(ep, webhook.DisabledFailing) {
+			b.plan(ep, st)
+		}
 	}
 }
 
-func (b *settling) disable(ep *endpoint, why webhook.DisabledReason) {
-	if !ep.active() {
-		return
+// disable disables the endpoint, and reports whether this changed it. By 410 it also
+// ends the trials of one that is disabled.
+func (b *settling) disable(ep *endpoint, why webhook.DisabledReason) bool {
+	if !ep.active() && (why != webhook.DisabledGone || ep.rec.DisabledReason != webhook.DisabledFailing) {
+		return false
 	}
 	disable(&ep.rec, why, b.now)
+	ep.endTrials()
 	ep.rec.Revision++
 	ep.rec.Generation++
 	ep.refresh()
@@ -153,6 +161,7 @@ func (b *settling) disable(ep *endpoint, why webhook.DisabledReason) {
 	rep := b.report(ep)
 	rep.Failures = ep.rec.ConsecutiveFailures
 	rep.Disabled = why
+	return true
 }
 
 // report returns the endpoint's entry in the result.

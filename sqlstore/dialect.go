@@ -143,6 +143,7 @@ type statements struct {
 	DropJunk                string // SQLite
 
 	Look, ProbesDue        string
+	HeldFirst, WakeTrial   string
 	ProbeRows              bulk[stateOf]
 	LockProbes, EndProbes  bulk[endpointAt]
 	SetProbes, UnsetProbes bulk[probeTime]

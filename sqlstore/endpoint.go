@@ -202,7 +202,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, u webhook.EndpointUpdate) (w
 			}
 			next.revised, next.revisedAt = rec.Revision, now
 		}
-		if err := s.replace(ctx, t, next, boolNumber(rec.Pace == old.Pace)); err != nil {
+		if err := s.replace(ctx, t, next, boolNumber(rec.Pace == old.Pace && rec.DisabledReason == old.DisabledReason)); err != nil {
 			return err
 		}
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, in.AccountID, in.ID)
@@ -230,6 +230,8 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 		r.DisabledReason = webhook.DisabledReason(disabledReason(in.DisabledReason))
 	case !on && want:
 		r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointActive, "", fromMicros(0)
+	case !on && in.DisabledReason == webhook.DisabledManually && r.DisabledReason == webhook.DisabledFailing:
+		r.DisabledReason = webhook.DisabledManually
 	}
 	if u.Reset || on && !want {
 		r.Generation++
@@ -246,8 +248,8 @@ func configure(r webhook.EndpointRecord, u webhook.EndpointUpdate, now int64) we
 	return r
 }
 
-// replace writes the configuration; pace says whether what is known of the pace stays:
-// 1 or 0. moving is set each time: Maintain looks once whether something is to be
+// replace writes the configuration; pace says whether what is known of the pace and of
+// trials stays: 1 or 0. moving is set each time: Maintain looks once whether something is to be
 // moved, and that costs it little.
 func (s *Store) replace(ctx context.Context, t *txn, e storedEndpoint, pace int) error {
 	num, r, row := e.num, e.EndpointRecord, e.row
@@ -379,6 +381,8 @@ func (s *Store) scanEndpoint(row scanner) (e storedEndpoint, err error) {
 	r.Status, r.DisabledReason = statusWord[unpaused(status)], webhook.DisabledReason(reason)
 	if r.Pace = paceOf(status, webhook.Pace(pace)); r.Pace == webhook.PacePaused {
 		r.PausedTill = fromMicros(paused)
+	} else if status == endpointInactive {
+		r.TrialAt = fromMicros(paused)
 	}
 	r.DisabledAt, r.FailingSince = fromMicros(disabled), fromMicros(since)
 	r.LastTriggeredAt, r.LastSuccessAt, r.LastFailureAt = fromMicros(triggered), fromMicros(success), fromMicros(failure)

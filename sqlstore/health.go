@@ -24,6 +24,7 @@ type health struct {
 	last        *lastFailure // of this call, written with the rest but for no reason of its own
 	added       int          // failures counted by this call
 	disabledNow webhook.DisabledReason
+	enabledNow  *webhook.EndpointEnabled
 	listed      bool
 }
 
@@ -76,6 +77,9 @@ func (b *settling) count(h *health, d *delivery, it item) {
 	if logged {
 		b.touch(&h.triggered, h.read.triggered)
 	}
+	if h.trying() {
+		b.tried(h, it)
+	}
 	if it.Outcome == webhook.OutcomeDelivered {
 		b.touch(&h.success, h.read.success)
 		h.failures, h.since = 0, 0
@@ -119,13 +123,17 @@ func (b *settling) countFailure(h *health, it item) {
 	failing := max(0, b.micros-h.since)
 	if it.Outcome != webhook.OutcomeGone && it.DisableAfter > 0 && h.failures >= it.DisableAfter &&
 		failing >= it.MinFailing.Microseconds() {
-		b.disable(h, webhook.DisabledFailing)
+		if b.disable(h, webhook.DisabledFailing) {
+			b.plan(h, it)
+		}
 	}
 }
 
-func (b *settling) disable(h *health, why webhook.DisabledReason) {
-	if h.status == endpointInactive {
-		return
+// disable disables the endpoint, and reports whether this changed it. By 410 it also ends
+// the trials of one that is disabled.
+func (b *settling) disable(h *health, why webhook.DisabledReason) bool {
+	if h.status == endpointInactive && (why != webhook.DisabledGone || h.reason != string(webhook.DisabledFailing)) {
+		return false
 	}
 	h.status, h.reason, h.disabledAt = endpointInactive, string(why), b.micros
 	h.version = nextVersion(h.version)
@@ -134,6 +142,7 @@ func (b *settling) disable(h *health, why webhook.DisabledReason) {
 	h.wanted, h.reprobe = webhook.PaceUnknown, false
 	h.disabledNow = why
 	b.list(h)
+	return true
 }
 
 // touchAccounts gives the accounts of endpoints whose status or pace is to change, as
@@ -181,7 +190,7 @@ func (b *settling) healthChanges() []healthChange {
 	var rows []healthChange
 	for _, num := range b.dirty() {
 		h := b.health[int64(num)]
-		rows = append(rows, healthChange{h, h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status)})
+		rows = append(rows, healthChange{h, h.switched()})
 	}
 	return rows
 }

@@ -255,7 +255,7 @@ func (m *upkeep) unlease(ctx context.Context, t *txn, rows []due, states map[int
 			continue
 		}
 		expire = append(expire, d.k)
-		if isPaused(status) { // its probe, perhaps, whose lease may end before its time
+		if isPaused(status) || status == endpointInactive { // its probe, perhaps, or trial, whose lease may end before its time
 			probes = append(probes, probeTime{m.micros, d.token, d.endpoint})
 		}
 		queue = append(queue, queuePlace{d.k, d.endpoint, c.count(d.endpoint, stateAt(status, d.due, m.micros, d.attempts)), d.due})

@@ -10,21 +10,27 @@ type mover struct {
 	num, version int64
 	status       int
 	probeAt      int64 // as sweep reads it
+	pauses       int   // likewise
 }
 
-// scanMover reads a mover, with probe_at if that is among the columns. One that
+// idleTrial reports whether the endpoint is to have a trial, and had nothing for it.
+func (mv *mover) idleTrial() bool {
+	return mv.status == endpointInactive && mv.pauses > 0 && mv.probeAt == 0
+}
+
+// scanMover reads a mover, with probe_at and pauses if these are among the columns. One that
 // cannot be read counts as active: a claim says why it waits.
 func scanMover(r *sql.Rows, withProbe bool) (mv mover, err error) {
 	dst := []any{&mv.num, &mv.status, &mv.version}
 	if withProbe {
-		dst = append(dst, &mv.probeAt)
+		dst = append(dst, &mv.probeAt, &mv.pauses)
 	}
 	if r.Scan(dst...) == nil {
 		return mv, nil
 	}
 	var bad unread
 	mv = mover{status: endpointActive, version: unknownVersion}
-	dst = append([]any{&mv.num}, columnsOf(&bad, `status, version, probe_at`, dst[1:]...)...)
+	dst = append([]any{&mv.num}, columnsOf(&bad, `status, version, probe_at, pauses`, dst[1:]...)...)
 	return mv, r.Scan(dst...)
 }
 

@@ -53,6 +53,7 @@ func mysqlSQL() statements {
 	s.ReadyOf = rowsOf(`force index (ready)`, `state = 0`)
 	s.HeldOf = rowsOf(`force index (ready)`, `state = 4`)
 	s.ParkedOf = rowsOf(`force index (ready)`, `state = 6`)
+	s.HeldFirst = heldFirst(`force index (ready)`)
 	s.BegunOf = rowsOf(`force index (ready)`, `state = 7`)
 	s.Look = strings.Replace(s.Look, `(select min(endpoint) from {p}queue where state > 5)`,
 		`coalesce((select min(endpoint) from {p}queue where state = 6), (select min(endpoint) from {p}queue where state = 7))`, 1)
@@ -121,7 +122,7 @@ func mysqlSQL() statements {
 			where state = ? and endpoint = ? order by due, id limit 1)`,
 		sep: ` union all `, text: `%ROWS%`,
 	}
-	s.LockProbes = bulk[endpointAt]{row: `(probe_at <= ? and num = ? and status > 3)`, sep: ` or `, text: `
+	s.LockProbes = bulk[endpointAt]{row: `(probe_at <= ? and num = ? and (status > 3 or status = 3 and probe_at > 0))`, sep: ` or `, text: `
 		select num from {p}endpoint force index (primary) where %ROWS% order by num for update skip locked`}
 	s.SetProbes = bulk[probeTime]{row: `select ? as at, ? as token, ? as num`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}endpoint p force index (primary) on p.num = x.num
@@ -190,7 +191,7 @@ func mysqlSQL() statements {
 	}
 	s.SetMoving = bulk[number]{row: `?`, sep: `, `, text: `update {p}endpoint set moving = 1 where num in (%ROWS%)`}
 
-	s.EndpointStates = bulk[number]{row: `?`, sep: `, `, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
+	s.EndpointStates = bulk[number]{row: `?`, sep: `, `, text: `select num, status, version, probe_at, pauses from {p}endpoint where num in (%ROWS%)`}
 	s.MoveRows = bulk[newState]{row: `select ? as state, unhex(?) as id`, sep: ` union all `, text: `
 		update (%ROWS%) x straight_join {p}queue q force index (primary) on q.id = x.id set q.state = x.state`}
 	s.Expire = bulk[key]{row: `select unhex(?) as id`, sep: ` union all `, text: `

@@ -9,16 +9,16 @@ import (
 )
 
 // switched reports whether something changes that is remembered of the endpoint when
-// events are emitted: see Store.touch.
+// events are emitted, see Store.touch, and that its deliveries have to follow.
 func (h *health) switched() bool {
-	return h.disabledNow != "" || isPaused(h.status) != isPaused(h.read.status)
+	return h.disabledNow != "" || h.enabledNow != nil || isPaused(h.status) != isPaused(h.read.status)
 }
 
 // told records what a result says of the endpoint's pace.
 func (b *settling) told(h *health, it item) {
 	paused := isPaused(h.status)
 	switch {
-	case it.Pace == webhook.PaceUnknown || h.status == endpointInactive:
+	case it.Pace == webhook.PaceUnknown || h.status == endpointInactive || h.enabledNow != nil:
 	case it.Pace != webhook.PacePaused:
 		h.wanted = it.Pace
 		if paused {

@@ -121,7 +121,7 @@ func postgresSQL() statements {
 		select p.num from (
 			select * from unnest($1::bigint[], $2::bigint[]) as x (now, num) order by 2` + few + `) x
 		cross join lateral (
-			select * from {p}endpoint p where p.num = x.num and p.status > 3 and p.probe_at <= x.now
+			select * from {p}endpoint p where p.num = x.num and (p.status > 3 or p.status = 3 and p.probe_at > 0) and p.probe_at <= x.now
 			limit 1 for update skip locked) p`}
 	s.SetProbes = bulk[probeTime]{text: `
 		update {p}endpoint p set probe_at = x.at, probe_token = x.token
@@ -214,7 +214,7 @@ func postgresSQL() statements {
 	s.SetMoving = bulk[number]{text: `update {p}endpoint p set moving = 1 from ` + someNums + ` where p.num = x.num`}
 
 	s.EndpointStates = bulk[number]{text: `
-		select p.num, p.status, p.version, p.probe_at from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
+		select p.num, p.status, p.version, p.probe_at, p.pauses from ` + someNums + ` join {p}endpoint p on p.num = x.num`}
 	s.MoveRows = bulk[newState]{text: `
 		update {p}queue q set state = x.state
 		from (select * from unnest($1::int[], $2::uuid[]) as x (state, id)` + few + `) x

@@ -18,7 +18,8 @@ import (
 // its end; and the bodies of all. It returns the keys that it recorded, concatenated,
 // and the numbers and paces of the endpoints that it wrote.
 //
-// It leaves alone what concerns a paused endpoint (e). It writes the other
+// It leaves alone what concerns an endpoint that is paused, or that is disabled and has
+// trials (e). It writes the other
 // deliveries in the order given, then locks the endpoints that change (l) in theirs:
 // those that are failing, whose pace was not known, or whose times are old; a pace
 // that is known is written together with the times. Rows are looked up
@@ -38,7 +39,7 @@ e as materialized (
 	select p.num, p.other, p.changes
 	from n cross join (select f.endpoint, max(f.pace) as pace from f group by 1` + few + `) m
 	cross join lateral (
-		select p.num, p.status > 3 as other,
+		select p.num, (p.status > 3 or p.status = 3 and p.pauses > 0) as other,
 			p.status <> 0 and (p.failures <> 0 or p.status = 2 or p.last_triggered_at <= n.now - $12::bigint
 				or p.last_success_at <= n.now - $12::bigint or p.pace = 0 and m.pace <> 0) as changes
 		from {p}endpoint p where p.num = m.endpoint limit 1) p),

@@ -30,6 +30,7 @@ type probe struct {
 // pausedEndpoint is a paused endpoint whose probe is due.
 type pausedEndpoint struct {
 	num, version, till, at int64
+	status                 int // endpointInactive: it is to have a trial, see recover.go
 	id, account            string
 }
 
@@ -85,11 +86,11 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 	defer p.mu.Unlock()
 	err = t.query(ctx, c.s.sql.ProbesDue, func(r *sql.Rows) error {
 		var ep pausedEndpoint
-		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+		err := r.Scan(&ep.num, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at, &ep.status)
 		if err != nil {
 			var bad unread
 			ep = pausedEndpoint{version: unknownVersion}
-			dst := columnsOf(&bad, `id, account, version, paused_until, probe_at`, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at)
+			dst := columnsOf(&bad, `id, account, version, paused_until, probe_at, status`, &ep.id, &ep.account, &ep.version, &ep.till, &ep.at, &ep.status)
 			err = r.Scan(append([]any{&ep.num}, dst...)...)
 			c.damage(ep.num, ep.id, ep.account, bad.err(ep.id))
 		}
@@ -109,6 +110,9 @@ func (c *claim) probesDue(ctx context.Context, t *txn) (list []pausedEndpoint, e
 func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint) error {
 	var asked []stateOf
 	for _, ep := range wanted {
+		if ep.status == endpointInactive {
+			continue
+		}
 		asked = append(asked, stateOf{stateBegun, ep.num})
 		if ep.till <= c.seen.micros {
 			asked = append(asked, stateOf{stateParked, ep.num})
@@ -127,6 +131,9 @@ func (c *claim) chooseRows(ctx context.Context, t *txn, wanted []pausedEndpoint)
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.chooseTrials(ctx, t, wanted, oldest); err != nil {
 		return err
 	}
 	for _, ep := range wanted {

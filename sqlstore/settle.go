@@ -242,6 +242,7 @@ func (b *settling) one(it item) webhook.SettleResult {
 	}
 	if h != nil {
 		b.probeNext(h, it)
+		b.tryNext(h, it)
 	}
 	return webhook.SettleResult{Status: webhook.SettleApplied, Delivery: d.word()}
 }
@@ -400,6 +401,11 @@ func (b *settling) report(out *webhook.Settled) {
 	for num, h := range b.health {
 		if h.pace != h.read.pace {
 			b.s.heardPace(num, h.pace)
+		}
+	}
+	for _, h := range b.health {
+		if h.enabledNow != nil {
+			out.Enabled = append(out.Enabled, *h.enabledNow)
 		}
 	}
 	for _, h := range b.failed {

@@ -138,9 +138,13 @@ func portable() statements {
 		RestOf:       `select id, due from {p}queue where state = 0 and endpoint = ? order by due, id limit ? offset ?`,
 		LastEndpoint: `select coalesce(max(num), 0) from {p}endpoint`,
 		ProbesDue: `
-			select num, id, account, version, paused_until, probe_at from {p}endpoint
+			select num, id, account, version, paused_until, probe_at, status from {p}endpoint
 			where probe_at > 0 and probe_at >= ? and (probe_at > ? or num > ?) and probe_at <= ?
 			order by probe_at, num limit ?`,
+		HeldFirst: heldFirst(""),
+		WakeTrial: `
+			update {p}endpoint set probe_at = case when paused_until > ? then paused_until else ? end
+			where num = ? and status = 3 and pauses > 0 and probe_at = 0`,
 		DueLeases:   `select due, token, deliveries from {p}lease where due <= ? order by due, token limit ? {skip}`,
 		InsertLease: `insert into {p}lease (due, token, process, deliveries) values (?, ?, ?, ?)`,
 		CutLease:    `update {p}lease set deliveries = ? where due = ? and token = ?`,
@@ -216,6 +220,12 @@ func lastAttempts(deliveries, failed string) string {
 // the index that hint names.
 func rowsOf(hint, state string) string {
 	return `select id, due from {p}queue ` + hint + ` where ` + state + ` and endpoint = ? order by due, id limit ? {skip}`
+}
+
+// heldFirst returns the statement for the oldest held row of an endpoint, by the index
+// that hint names.
+func heldFirst(hint string) string {
+	return `select id, due from {p}queue ` + hint + ` where state = 4 and endpoint = ? order by due, id limit 1`
 }
 
 // stepOf returns the statement for the next endpoints that have rows in a state, by

@@ -92,7 +92,7 @@ func sqliteSQL() statements {
 
 	s.ProbeRows = bulk[stateOf]{text: `
 		select endpoint, id, state, due from {p}queue where state > 5 and state = ? and endpoint = ? order by due, id limit 1`}
-	s.LockProbes = bulk[endpointAt]{text: `select num from {p}endpoint where probe_at <= ? and num = ? and status > 3`}
+	s.LockProbes = bulk[endpointAt]{text: `select num from {p}endpoint where probe_at <= ? and num = ? and (status > 3 or status = 3 and probe_at > 0)`}
 	s.SetProbes = bulk[probeTime]{text: `update {p}endpoint set probe_at = ?, probe_token = ? where num = ?`}
 	s.UnsetProbes = bulk[probeTime]{text: `update {p}endpoint set probe_at = ?, probe_token = 0 where probe_token = ? and num = ?`}
 	s.EndProbes = bulk[endpointAt]{text: `
@@ -118,7 +118,7 @@ func sqliteSQL() statements {
 	s.Changing = bulk[successOf]{row: `(?,?,?)`, sep: `,`, text: `
 		with x (num, since, pace) as (values %ROWS%)
 		select x.num from x cross join {p}endpoint p on p.num = x.num
-		where p.status <> 0 and (p.failures <> 0 or p.status in (2, 4, 5) or p.pace = 0 and x.pace <> 0
+		where p.status <> 0 and (p.failures <> 0 or p.status in (2, 4, 5) or p.status = 3 and p.pauses > 0 or p.pace = 0 and x.pace <> 0
 			or p.last_triggered_at <= x.since or p.last_success_at <= x.since)`}
 	s.Record = bulk[success]{row: `(?,?,?,?,?,?,?,?,?)`, sep: `,`, text: `
 		with x (id, token, ends_at, sent_id, sent_at, sent_duration, sent_code, sent_revision, sent_body) as (values %ROWS%)
@@ -140,7 +140,7 @@ func sqliteSQL() statements {
 			pace = ?, pauses = ?, paused_until = ?, probe_at = ?, probe_token = ? where num = ?`}
 	s.SetMoving = bulk[number]{text: `update {p}endpoint set moving = 1 where num = ?`}
 
-	s.EndpointStates = bulk[number]{row: `?`, sep: `,`, text: `select num, status, version, probe_at from {p}endpoint where num in (%ROWS%)`}
+	s.EndpointStates = bulk[number]{row: `?`, sep: `,`, text: `select num, status, version, probe_at, pauses from {p}endpoint where num in (%ROWS%)`}
 	s.MoveRows = bulk[newState]{text: `update {p}queue set state = ? where id = ?`}
 	s.Expire = bulk[key]{text: `update {p}delivery set expired = expired + 1, status = 0, token = 0, ends_at = 0 where id = ?`}
 	s.Cancel = bulk[cancellation]{text: `update {p}delivery set status = ?, ends_at = ?, reason = ?, token = 0 where id = ?`}

@@ -51,7 +51,7 @@ type sweep struct {
 // and moves those of the others: a transaction that began while its endpoint was
 // inactive can hold a delivery long after that was enabled. Where deliveries were
 // parked when there seemed to be something else to probe the endpoint with, it asks
-// for the probe.
+// for the probe, and for the trial of an endpoint of which something is held again.
 func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *sweepCursor, left *int) error {
 	from, n := swept.next()
 	movers, after, err := m.endpointsIn(ctx, sw.steps, from, n)
@@ -61,6 +61,11 @@ func (m *upkeep) sweep(ctx context.Context, sw sweep, swept *sweepCursor, left *
 	swept.set(after)
 	idle := make(map[int64]bool)
 	for _, mv := range movers {
+		if mv.idleTrial() {
+			if err := m.wakeTrial(ctx, mv.num); err != nil {
+				return err
+			}
+		}
 		if sw.right(mv) && isPaused(mv.status) && mv.probeAt == 0 {
 			idle[mv.num] = false
 		}

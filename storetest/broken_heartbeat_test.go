@@ -20,7 +20,7 @@ func (f *faulty) Heartbeat(ctx context.Context, h webhook.Heartbeat) (webhook.He
 }
 
 var brokenHeartbeat = []broken{
-	{rule: "LeasesEndWithTheirProcess", also: []string{"AProcessEndsItself", "TheProbeOfADeadProcess"}, fault: func(f *faulty) {
+	{rule: "LeasesEndWithTheirProcess", also: []string{"AProcessEndsItself", "TheProbeOfADeadProcess", "TheTrialOfADeadProcess"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Process = 0 } // it is not noted
 	}},
 	{rule: "LeasesEndWithTheirProcess", fault: func(f *faulty) { // nor in a hand-off
@@ -34,7 +34,7 @@ var brokenHeartbeat = []broken{
 		}
 	}},
 	{rule: "AQuietProcessLivesOn", also: []string{
-		"AProcessEndsItself", "AnEndedProcessNeverComesBack", "LeasesEndWithTheirProcess", "TheProbeOfADeadProcess",
+		"AProcessEndsItself", "AnEndedProcessNeverComesBack", "LeasesEndWithTheirProcess", "TheProbeOfADeadProcess", "TheTrialOfADeadProcess",
 	}, fault: func(f *faulty) { // it is ended by its own heartbeat
 		until := map[webhook.ProcessID]time.Time{}
 		f.beatIn = func(h *webhook.Heartbeat) {
@@ -81,7 +81,7 @@ var brokenHeartbeat = []broken{
 		f.beatIn = func(h *webhook.Heartbeat) { h.For = max(h.For, time.Nanosecond) }
 	}},
 	{rule: "QuietNamesThoseWithLittleTimeLeft", also: []string{
-		"AProcessEndsItself", "AQuietProcessLivesOn", "AnEndedProcessNeverComesBack", "LeasesEndWithTheirProcess", "TheProbeOfADeadProcess",
+		"AProcessEndsItself", "AQuietProcessLivesOn", "AnEndedProcessNeverComesBack", "LeasesEndWithTheirProcess", "TheProbeOfADeadProcess", "TheTrialOfADeadProcess",
 	}, fault: func(f *faulty) { // and the caller
 		f.beatOut = func(h webhook.Heartbeat, b *webhook.Heartbeaten) {
 			b.Quiet = append(b.Quiet, webhook.QuietProcess{Process: b.Process, Until: b.Now.Add(h.For)})

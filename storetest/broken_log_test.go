@@ -248,7 +248,7 @@ var brokenLog = []broken{
 			}
 		}
 	}},
-	{rule: modelCase, fault: func(f *faulty) { // a release is lost while its endpoint is inactive
+	{rule: modelCase, also: []string{"TrialsBecomeRarer"}, fault: func(f *faulty) { // a release is lost while its endpoint is inactive
 		f.settleIn = func(s *webhook.Settlement) {
 			r, err := f.Store.GetEndpoint(f.bg, acct, s.EndpointID)
 			if err == nil && r.Status == webhook.EndpointInactive && s.Outcome == webhook.OutcomeReleased {

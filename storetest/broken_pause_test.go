@@ -51,7 +51,7 @@ var brokenRoom = []broken{
 			}
 		}
 	}},
-	{rule: "RoomIsTakenForWhatIsLeased", also: []string{"NextInCoversProbes", "RoomIsToldWhatIsKnown"}, fault: func(f *faulty) {
+	{rule: "RoomIsTakenForWhatIsLeased", also: []string{"NextInCoversProbes", "OneTrialAtATime", "RoomIsToldWhatIsKnown"}, fault: func(f *faulty) {
 		f.claimOut = func(r webhook.ClaimRequest, _ *webhook.Claimed) { r.Room.Reset() }
 	}},
 	{rule: "BytesHaveABound", fault: func(f *faulty) {

@@ -82,7 +82,7 @@ var brokenEnqueue = []broken{
 	{rule: "HandOffHasItsBounds", also: []string{"RoomIsTakenForWhatIsLeased"}, fault: func(f *faulty) {
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { unnamed(&r.Handoff, func(int) bool { return true }) }
 	}},
-	{rule: "HandOffIsALease", also: []string{"AnAnswerEndsThePause", "EventsForAnInactiveEndpointAreHeld", "LeasesEndWithTheirProcess"}, fault: func(f *faulty) { // it has no length
+	{rule: "HandOffIsALease", also: []string{"ATrialThatSucceedsEnables", "AnAnswerEndsThePause", "EventsForAnInactiveEndpointAreHeld", "LeasesEndWithTheirProcess"}, fault: func(f *faulty) { // it has no length
 		f.enqueueIn = func(r *webhook.EnqueueRequest) { r.Handoff.Lease = 0 }
 	}},
 	{rule: "FanOutBySubscription", fault: func(f *faulty) { // not beyond three words
@@ -210,7 +210,7 @@ var brokenClaim = []broken{
 		}
 	}},
 	{rule: "ClaimIsALease", also: []string{
-		"ManyPausedDelayNobody", "NextInSaysWhenToMaintain", "OneClock", "OneProbeAtATime", "ParkedDeliveriesAreReady",
+		"ManyPausedDelayNobody", "NextInSaysWhenToMaintain", "OneClock", "OneProbeAtATime", "OneTrialAtATime", "ParkedDeliveriesAreReady",
 		"SwitchingEndsThePause", "TimeoutsWithinAPauseChangeNothing",
 		"AQuietProcessLivesOn", "LeasesEndOnTimeAllTheSame", "LeasesEndWithTheirProcess",
 	}, fault: func(f *faulty) {
@@ -241,10 +241,10 @@ var brokenClaim = []broken{
 	{rule: "ClaimSaysMore", also: []string{"BytesHaveABound"}, fault: func(f *faulty) {
 		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) { c.More = false }
 	}},
-	{rule: "NextInSaysWhenToMaintain", also: []string{"NextInCoversProbes"}, fault: func(f *faulty) {
+	{rule: "NextInSaysWhenToMaintain", also: []string{"NextInCoversProbes", "OneTrialAtATime"}, fault: func(f *faulty) {
 		f.claimOut = func(_ webhook.ClaimRequest, c *webhook.Claimed) { c.NextIn = -1 }
 	}},
-	{rule: "ClaimPassesOverInactiveAndDeleted", fault: func(f *faulty) { // until Maintain has held
+	{rule: "ClaimPassesOverInactiveAndDeleted", also: []string{"TrialsEnd"}, fault: func(f *faulty) { // until Maintain has held
 		pending := func(r *webhook.EndpointRecord) {
 			if f.recall("off "+r.ID) == true {
 				r.Status, r.DisabledReason, r.DisabledAt = webhook.EndpointInactive, webhook.DisabledManually, time.Now()
@@ -292,14 +292,14 @@ var brokenSettle = []broken{
 			}
 		}
 	}},
-	{rule: "ReleaseCostsNothing", fault: func(f *faulty) { // a release is a retry
+	{rule: "ReleaseCostsNothing", also: []string{"TrialsBecomeRarer"}, fault: func(f *faulty) { // a release is a retry
 		f.settleIn = func(s *webhook.Settlement) {
 			if s.Outcome == webhook.OutcomeReleased && s.Delay > 0 {
 				s.Outcome = webhook.OutcomeRetry
 			}
 		}
 	}},
-	{rule: "GoneEndsAndDisables", fault: func(f *faulty) { // it only ends
+	{rule: "GoneEndsAndDisables", also: []string{"NothingRecoversByDefault", "TrialsEnd"}, fault: func(f *faulty) { // it only ends
 		f.settleIn = func(s *webhook.Settlement) {
 			if s.Outcome == webhook.OutcomeGone {
 				s.Outcome, s.Reason = webhook.OutcomeExhausted, webhook.ReasonGone
@@ -408,7 +408,7 @@ var brokenSettle = []broken{
 			}
 		}
 	}},
-	{rule: "OldGenerationChangesNoEndpoint", fault: func(f *faulty) { // a success counts whenever it began
+	{rule: "OldGenerationChangesNoEndpoint", also: []string{"OldResultsAreNoTrials"}, fault: func(f *faulty) { // a success counts whenever it began
 		f.settleIn = func(s *webhook.Settlement) {
 			r, err := f.Store.GetEndpoint(f.bg, acct, s.EndpointID)
 			if err == nil && s.Outcome == webhook.OutcomeDelivered {

@@ -33,7 +33,7 @@ const (
 func TestEachCaseCanFail(t *testing.T) {
 	t.Parallel()
 	covered := map[string]bool{}
-	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenMaintain, brokenHeartbeat, brokenLog, brokenQuestions, brokenErase, brokenIdempotency, brokenTally) {
+	for _, b := range slices.Concat(brokenGeneral, brokenEnqueue, brokenClaim, brokenRoom, brokenSettle, brokenPause, brokenProbe, brokenRecover, brokenMaintain, brokenHeartbeat, brokenLog, brokenQuestions, brokenErase, brokenIdempotency, brokenTally) {
 		covered[b.rule] = true
 		t.Run(b.rule, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +70,7 @@ var brokenGeneral = []broken{
 	{rule: "NowIsUTCAndMoves", fault: func(f *faulty) {
 		f.now = func(t *time.Time) { *t = t.In(time.FixedZone("x", 3600)) }
 	}},
-	{rule: "OneClock", also: []string{"LeasesEndOnTimeAllTheSame", "NextInSaysWhenToMaintain", "OneProbeAtATime"}, fault: func(f *faulty) {
+	{rule: "OneClock", also: []string{"LeasesEndOnTimeAllTheSame", "NextInSaysWhenToMaintain", "OneProbeAtATime", "OneTrialAtATime"}, fault: func(f *faulty) {
 		f.claimIn = func(r *webhook.ClaimRequest) { r.Lease /= 2 }
 	}},
 	{rule: "BytesInAreBytesOut", fault: func(f *faulty) {
@@ -160,7 +160,7 @@ var brokenGeneral = []broken{
 	{rule: "SwitchingOffHoldsAndOnReleases", fault: func(f *faulty) {
 		f.updateOut = func(r *webhook.EndpointRecord) { r.DisabledAt = time.Time{} }
 	}},
-	{rule: "WaitingRetriesOfAnInactiveEndpointAreHeld", fault: func(f *faulty) { // they are lost
+	{rule: "WaitingRetriesOfAnInactiveEndpointAreHeld", also: []string{"TrialsBecomeRarer"}, fault: func(f *faulty) { // they are lost
 		f.settleIn = func(s *webhook.Settlement) {
 			r, err := f.Store.GetEndpoint(f.bg, acct, s.EndpointID)
 			if err == nil && r.Status == webhook.EndpointInactive && s.Outcome == webhook.OutcomeRetry {

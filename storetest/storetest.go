@@ -92,7 +92,7 @@ func cases() []rule {
 	var all []rule
 	for _, group := range [][]rule{
 		generalRules, endpointRules, enqueueRules, fanOutRules, txRules, claimRules, roomRules, settleRules,
-		fenceRules, pauseRules, probeRules, disableRules, maintainRules, heartbeatRules, deleteRules, logRules, revisionRules, questionRules, overviewRules, replayRules, replayQueryRules, redactRules, accountRules, idempotencyRules, tallyRules, isolationRules,
+		fenceRules, pauseRules, probeRules, disableRules, recoverRules, maintainRules, heartbeatRules, deleteRules, logRules, revisionRules, questionRules, overviewRules, replayRules, replayQueryRules, redactRules, accountRules, idempotencyRules, tallyRules, isolationRules,
 		concurrencyRules, modelRules,
 	} {
 		all = append(all, group...)

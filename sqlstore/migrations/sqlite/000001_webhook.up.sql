@@ -12,7 +12,9 @@ create table webhook_account (
 -- it is paused. pace is 0 before it answered, then 1 quick or 2 slow. The latest
 -- pause, the pauses'th in a row, is over at paused_until; probe_at is when a claim
 -- is to look for its next probe, or when the lease of the one with probe_token
--- ends; 0 means that there is nothing to probe it with. last_failure is the latest
+-- ends; 0 means that there is nothing to probe it with. One that is inactive and has
+-- pauses recovers by itself: these columns tell of its trials then, which are probes of
+-- held deliveries. last_failure is the latest
 -- failed attempt, as JSON, or empty.
 create table webhook_endpoint (
 	num integer primary key autoincrement,
