@@ -262,7 +262,8 @@ func tells(last Result) lanes.Verdict {
 	case f == FailureTimeout, f == FailureConnectTimeout, f == FailureDNSServer && last.Duration >= hanging:
 		return lanes.Verdict{Kind: lanes.TimedOut, Pause: firstPause}
 	case last.StatusCode == http.StatusTooManyRequests, last.StatusCode == http.StatusServiceUnavailable:
-		return lanes.Verdict{Kind: lanes.Refused, Pause: last.RetryAfter}
+		vague := last.StatusCode == http.StatusServiceUnavailable && last.RetryAfter == 0
+		return lanes.Verdict{Kind: lanes.Refused, Pause: last.RetryAfter, Vague: vague}
 	}
 	return lanes.Verdict{Kind: lanes.Answered}
 }

@@ -53,6 +53,8 @@ type Verdict struct {
 	// withheld, or if neither it nor anything that was sent meanwhile got a response.
 	// If it was refused, Pause is what the endpoint asked for, 0 for nothing.
 	Pause time.Duration
+	// Vague says that a refusal does not name the rate as its reason.
+	Vague bool
 }
 
 // pool is one of the kinds of places that attempts need.
@@ -151,7 +153,7 @@ func (l *lane[J]) learn(v Verdict, began, now time.Time, full int) (pause time.D
 		l.sendable()
 		switch {
 		case l.gap > 0:
-			l.accept(now.Sub(began), now, full)
+			l.accept(began, now, full)
 		case l.pace == Unknown:
 			l.slots = full
 		case l.slots < full:

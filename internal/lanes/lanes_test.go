@@ -503,8 +503,9 @@ func TestNothingIsTakenOnThatCannotBeSentOrRecorded(t *testing.T) {
 
 func TestAnEndpointThatRefusesGetsWhatItTakes(t *testing.T) {
 	t.Parallel()
-	for _, every := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second} {
-		t.Run(every.String(), func(t *testing.T) {
+	for i, every := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 10 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second} {
+		vague := i > 2
+		t.Run(fmt.Sprint(every, ", vague ", vague), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
@@ -520,7 +521,7 @@ func TestAnEndpointThatRefusesGetsWhatItTakes(t *testing.T) {
 						return answered
 					}
 					refused++
-					return lanes.Verdict{Kind: lanes.Refused}
+					return lanes.Verdict{Kind: lanes.Refused, Vague: vague}
 				})
 				length := 200 * every
 				for begin := time.Now(); time.Since(begin) < length; {

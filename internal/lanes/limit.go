@@ -35,13 +35,19 @@ type limit struct {
 	next  time.Time     // no attempt begins before
 	cut   time.Time     // when the gap became longer: what began before says nothing of it
 	good  int           // responses since then
+	past  *past         // nil: there is no limit
+	vague bool          // the latest refusal was
 	timer *time.Timer   // looks at the lane again
 	wake  time.Time     // when it does
 }
 
-// refuse takes in a refusal of an attempt, with the pause that the endpoint asked
-// for, and returns for how long nothing is sent.
-func (m *limit) refuse(asked time.Duration, began, now time.Time, slots int) time.Duration {
+// refuse takes in a refusal of an attempt, and returns for how long nothing is sent.
+func (m *limit) refuse(v Verdict, began, now time.Time, slots int) time.Duration {
+	if m.past == nil {
+		m.past = &past{last: began}
+	}
+	m.past.note(began, true)
+	m.vague = v.Vague
 	if m.gap == 0 || !began.Before(m.cut) {
 		switch {
 		case m.gap == 0:
@@ -51,15 +57,22 @@ func (m *limit) refuse(asked time.Duration, began, now time.Time, slots int) tim
 			m.known = m.gap + m.gap/20
 			m.gap += m.gap / 3
 		case m.good > 0:
-			m.gap *= 2
+			if v.Vague && m.gap > doubtful { // perhaps by chance
+				m.gap += m.gap / 3
+			} else {
+				m.gap *= 2
+			}
 			m.known = m.gap
 		default:
 			m.gap *= 2
 		}
 		m.gap = min(m.gap, longestGap)
+		if v.Vague && m.gap > doubtful && m.past.byChance() {
+			m.gap, m.known = doubtful, min(m.known, doubtful)
+		}
 		m.cut, m.good = now, 0
 	}
-	pause := max(m.gap, min(asked, AskedAtFirst))
+	pause := max(m.gap, min(v.Pause, AskedAtFirst))
 	if until := now.Add(pause); until.After(m.next) {
 		m.next = until
 	}
@@ -68,12 +81,15 @@ func (m *limit) refuse(asked time.Duration, began, now time.Time, slots int) tim
 
 // accept takes in a response that is no refusal. least is the shortest gap that makes a
 // difference. It reports whether one slot more is worth a try.
-func (m *limit) accept(now time.Time, least time.Duration) bool {
+func (m *limit) accept(began, now time.Time, least time.Duration) bool {
+	m.past.note(began, false)
 	m.good++
 	before := m.gap
 	switch {
 	case m.gap >= pausing && m.known < pausing: // a probe: go on at half of what went well
 		m.gap = 2 * m.known
+	case m.gap > m.known && m.vague && m.gap >= parkFrom: // perhaps by chance: find out soon
+		m.gap = max(m.known, m.gap/2)
 	case m.gap > m.known:
 		m.gap = max(m.known, m.gap-m.gap/20)
 	default:
@@ -106,7 +122,7 @@ func (l *lane[J]) refuse(v Verdict, began, now time.Time) (pause time.Duration) 
 	if l.good < enough { // otherwise the gap alone will do
 		l.slots = max(1, min(l.slots, l.inFlight*3/4))
 	}
-	pause = l.limit.refuse(v.Pause, began, now, l.slots)
+	pause = l.limit.refuse(v, began, now, l.slots)
 	switch {
 	case pause >= parkFrom:
 		l.pace, l.slots, l.until = Paused, 1, l.next
@@ -118,12 +134,13 @@ func (l *lane[J]) refuse(v Verdict, began, now time.Time) (pause time.Duration) 
 
 // accept lets the lane's pace recover, one step for each response. full is the number
 // of slots of a healthy endpoint.
-func (l *lane[J]) accept(took time.Duration, now time.Time, full int) {
+func (l *lane[J]) accept(began, now time.Time, full int) {
+	took := now.Sub(began)
 	least := time.Duration(0)
 	if l.slots < full { // faster than its slots let it, and the next slot would come too fast
 		least = took * 4 / 5 / time.Duration(l.slots)
 	}
-	if l.limit.accept(now, least) {
+	if l.limit.accept(began, now, least) {
 		l.slots = min(full, l.slots+1)
 	}
 	if l.slots == full && l.over(took, full) {
