@@ -62,6 +62,7 @@ func below(n float64) func(string) bool {
 const (
 	leastTimeout = 1.0 // seconds
 	leastPacket  = 2 << 20
+	leastRows    = 1 << 20 // of a statement that has no limit of its own: many times those of a batch
 )
 
 const (
@@ -86,6 +87,7 @@ var mysqlSettings = []setting{
 	{name: "sql_mode", bad: has("EMPTY_STRING_IS_NULL"), why: "empty text is stored as NULL: take EMPTY_STRING_IS_NULL out of it"},
 	{name: "sql_mode", bad: has("ORACLE"), why: "statements are read as another language: take ORACLE out of it"},
 	{name: "autocommit", bad: is("off", "0"), why: "what is read or written outside of a transaction stays in one that nobody ends: set it to 1"},
+	{name: "completion_type", bad: is("chain", "release", "1", "2"), why: "a commit begins another transaction, or ends the connection: set it to NO_CHAIN"},
 	{name: "tx_read_only", bad: is("on", "1"), why: readOnly},
 	{name: "transaction_read_only", bad: is("on", "1"), why: readOnly},
 	{name: "max_allowed_packet", bad: below(leastPacket), why: "a statement with a large event is longer than that: allow 2 MiB at the least"},
@@ -202,16 +204,22 @@ func ranOut(ctx context.Context, err error) error {
 }
 
 func settingsOfMySQL(ctx context.Context, t *txn) (map[string]string, error) {
+	var big, most, rows string
+	if err := t.q.QueryRowContext(ctx, `select @@sql_big_selects, @@max_join_size, @@sql_select_limit limit 1`).Scan(&big, &most, &rows); err != nil {
+		return nil, err
+	}
+	if below(leastRows)(rows) || rows == "0" { // it cuts what has no limit of its own, and what SHOW returns
+		return nil, &SettingError{
+			Name: "sql_select_limit", Value: rows,
+			Reason: "statements return no more rows than that, and nothing says that there are more: set it to default",
+		}
+	}
 	var database sql.NullString
 	if err := t.q.QueryRowContext(ctx, `select database()`).Scan(&database); err != nil {
 		return nil, err
 	}
 	if !database.Valid {
 		return nil, sqldb.ErrNoDatabase
-	}
-	var big, most string
-	if err := t.q.QueryRowContext(ctx, `select @@sql_big_selects, @@max_join_size`).Scan(&big, &most); err != nil {
-		return nil, err
 	}
 	if big == "0" { // SHOW is refused as well then
 		return nil, &SettingError{

@@ -212,7 +212,8 @@ var ownMySQL = regexp.MustCompile(`(?i)mysql|percona|source distribution|^\([a-z
 
 func askMySQL(ctx context.Context, q Tx) (Identity, error) {
 	var version, comment string
-	if err := q.QueryRowContext(ctx, `select version(), @@version_comment`).Scan(&version, &comment); err != nil {
+	// With sql_select_limit = 0 what has no limit of its own returns nothing.
+	if err := q.QueryRowContext(ctx, `select version(), @@version_comment limit 1`).Scan(&version, &comment); err != nil {
 		return Identity{}, asked(err, "MySQL")
 	}
 	if l := find(mysqlLike, version, comment); l != nil {
