@@ -267,20 +267,13 @@ type Eraser interface {
 	DeleteAccount(ctx context.Context, r AccountDelete) (AccountDeleted, error)
 }
 
-// AccountDelete is the argument of [Eraser.DeleteAccount].
-type AccountDelete struct {
-	AccountID string
-	Cursor    string // from the last call; empty begins anew
-	Limit     int    // at least 1
-}
-
-// AccountDeleted is the result of [Eraser.DeleteAccount] and of
-// [Engine.DeleteAccount].
-type AccountDeleted struct {
-	Endpoints  int
-	Deliveries int
-	Events     int
-	Next       string // cursor; empty: nothing is left
+// QueueStats counts unfinished deliveries.
+type QueueStats struct {
+	Ready       int           // can be claimed now
+	Waiting     int           // for a later retry
+	Leased      int           // with some process
+	Held        int           // endpoint inactive
+	OldestReady time.Duration // how long the oldest ready one has been due
 }
 
 // ConcurrencyHinter is an optional ability of a [Store].

@@ -445,12 +445,3 @@ type Replayed struct {
 	Count int    // deliveries made pending or held by this call, or that would be
 	Next  string // cursor; empty: done
 }
-
-// QueueStats counts unfinished deliveries.
-type QueueStats struct {
-	Ready       int           // can be claimed now
-	Waiting     int           // for a later retry
-	Leased      int           // with some process
-	Held        int           // endpoint inactive
-	OldestReady time.Duration // how long the oldest ready one has been due
-}
