@@ -1,7 +1,7 @@
 package webhookui
 
 // english are the texts of the pages. What stands in {} is replaced.
-var english = map[string]string{
+var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"lang":   "en",
 	"skip":   "Skip to the content",
 	"never":  "never",
