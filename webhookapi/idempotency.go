@@ -67,6 +67,10 @@ func (r *request) once(op operation) (response, error) {
 	mark, stored, err := r.h.engine.BeginIdempotent(r.ctx(), r.account(), webhook.IdempotencyParams{
 		Key: keys[0], Fingerprint: hex.EncodeToString(sum.Sum(nil)), Running: longestRun, Keep: keepResponses,
 	})
+	if errors.Is(err, webhook.ErrUnreadable) { // of a response, and a fault of our own side
+		r.h.log.ErrorContext(r.ctx(), "webhookapi: a stored response cannot be read", "error", err, "request_id", r.id)
+		return response{}, errInternal
+	}
 	if err != nil {
 		return response{}, err
 	}
