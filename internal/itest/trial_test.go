@@ -88,6 +88,7 @@ func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
 			u, err := url.Parse(dsn)
 			require.NoError(t, err)
 			do("create role " + name + " login password 'x'")
+			do("grant " + name + " to current_user") // so that what is its own can be dropped
 			t.Cleanup(func() {
 				do("drop owned by " + name)
 				do("drop role " + name)
