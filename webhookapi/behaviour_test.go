@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -233,6 +234,35 @@ func TestASecondRequestWithTheSameKeyIsRefusedWhileTheFirstRuns(t *testing.T) {
 	assert.Equal(t, "idempotency_conflict", p.field("error.code"))
 	close(s.goOn)
 	assert.Equal(t, 200, (<-done).status)
+}
+
+// hangsUp is a Transport whose test is over when the client has gone.
+type hangsUp struct{ cancel *context.CancelFunc }
+
+func (h hangsUp) Send(context.Context, *webhook.Request) (*webhook.Response, error) {
+	(*h.cancel)()
+	return &webhook.Response{StatusCode: 200}, nil
+}
+
+// A client that hangs up before the response, and asks again, gets that response.
+func TestAResponseIsKeptForAClientThatHungUp(t *testing.T) {
+	t.Parallel()
+	var cancel context.CancelFunc
+	r := newRig(t, func(c *webhook.Config, _ *webhookapi.Options) { c.Transport = hangsUp{&cancel} })
+	path := "/v1/webhooks/" + r.endpoint("a") + "/test"
+	send := func() *httptest.ResponseRecorder {
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(context.Background())
+		defer cancel()
+		req := httptest.NewRequestWithContext(ctx, "POST", path, nil)
+		req.Header = http.Header{"Account": {"a"}, "Idempotency-Key": {"k"}}
+		w := newWriter()
+		r.api.ServeHTTP(w, req)
+		return w
+	}
+	first, again := send(), send()
+	assert.Equal(t, first.Body.String(), again.Body.String())
+	assert.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
 }
 
 func TestATestShowsWhatWasSentAndWhatCameBack(t *testing.T) {

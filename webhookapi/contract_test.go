@@ -118,6 +118,10 @@ func TestCodesAndStatuses(t *testing.T) {
 		{"an overlap that is none", "POST", "/webhooks/" + id + "/rotate-secret", `{"overlap_seconds":1.5}`, nil, 400, "invalid_request", "overlap_seconds"},
 		{"a test of no type", "POST", "/webhooks/" + id + "/test", `{"event":"Call Me"}`, nil, 400, "invalid_request", "event"},
 		{"a replay of a status that is none", "POST", "/webhooks/" + id + "/replay", `{"status":["pending"]}`, nil, 400, "invalid_request", "status[0]"},
+		{"a field of a deletion", "DELETE", "/webhooks/" + id, `{"force":true}`, nil, 400, "invalid_request", "force"},
+		{"a type in a query that is none", "GET", "/webhook-events?type=call.!", "", nil, 400, "invalid_request", "type"},
+		{"a type of deliveries that is none", "GET", "/webhooks/" + id + "/deliveries?event=*.x", "", nil, 400, "invalid_request", "event"},
+		{"a replay of a type that is none", "POST", "/webhooks/" + id + "/replay", `{"events":["call.*","!"]}`, nil, 400, "invalid_events", "events[1]"},
 		{"a body where there is none", "POST", "/webhooks/" + id + "/enable", `{"a":1}`, nil, 400, "invalid_request", "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

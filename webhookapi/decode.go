@@ -74,6 +74,15 @@ func (r *request) object(names ...string) (*object, error) {
 	return o, nil
 }
 
+// noFields refuses a body that has any.
+func (r *request) noFields() error {
+	o, err := r.object()
+	if err != nil {
+		return err
+	}
+	return o.err()
+}
+
 // member is a field of an object.
 type member struct {
 	name  string

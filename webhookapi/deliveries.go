@@ -97,7 +97,7 @@ func (r *request) deliveries(p *params, q webhook.DeliveryQuery) (response, erro
 	}
 	list, err := r.h.engine.ListDeliveries(r.ctx(), r.account(), q)
 	if err != nil {
-		return response{}, badCursor(err, q.Cursor)
+		return response{}, badList(err, q.Cursor, "event")
 	}
 	return response{body: pageOf(list.Items, list.Next, deliveryOf)}, nil
 }
@@ -125,10 +125,7 @@ func listAttempts(r *request) (response, error) {
 }
 
 func retryDelivery(r *request) (response, error) {
-	o, err := r.object()
-	if err == nil {
-		err = o.err()
-	}
+	err := r.noFields()
 	if err != nil {
 		return response{}, err
 	}
@@ -165,7 +162,9 @@ func replay(r *request) (response, error) {
 	id := r.PathValue("id")
 	n, err := r.h.engine.Replay(r.ctx(), r.account(), id, q)
 	if err != nil {
-		return response{}, err
+		return response{}, badTypes(err, func(index string) fault {
+			return fault{"invalid_events", "events" + index + " " + notAType, "events" + index}
+		})
 	}
 	if !q.DryRun {
 		r.changed("events replayed", "endpoint", id, "deliveries", n)

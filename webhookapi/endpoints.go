@@ -130,22 +130,13 @@ func listEndpoints(r *request) (response, error) {
 	}
 	list, err := r.h.engine.ListEndpoints(r.ctx(), r.account(), q)
 	if err != nil {
-		return response{}, badCursor(err, q.Cursor)
+		return response{}, badList(err, q.Cursor, "")
 	}
 	total, err := r.h.engine.CountEndpoints(r.ctx(), r.account(), q.Status)
 	if err != nil {
 		return response{}, err
 	}
 	return response{body: countedPage[itemBody]{pageOf(list.Items, list.Next, itemOf), total}}, nil
-}
-
-// badCursor tells a cursor that no list returned. Everything else that a list asks the
-// store for was checked before.
-func badCursor(err error, cursor string) error {
-	if cursor != "" && errors.Is(err, webhook.ErrInvalidArgument) {
-		return refused("cursor", "cursor is not one that this list returned")
-	}
-	return err
 }
 
 func createEndpoint(r *request) (response, error) {
@@ -347,7 +338,7 @@ func (r *request) ifMatch() (int64, error) {
 }
 
 func deleteEndpoint(r *request) (response, error) {
-	if _, err := r.object(); err != nil {
+	if err := r.noFields(); err != nil {
 		return response{}, err
 	}
 	revision, err := r.ifMatch()
@@ -366,10 +357,7 @@ func enableEndpoint(r *request) (response, error)  { return r.switchTo(true, "en
 func disableEndpoint(r *request) (response, error) { return r.switchTo(false, "endpoint disabled") }
 
 func (r *request) switchTo(enabled bool, what string) (response, error) {
-	o, err := r.object()
-	if err == nil {
-		err = o.err()
-	}
+	err := r.noFields()
 	if err != nil {
 		return response{}, err
 	}

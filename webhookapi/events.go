@@ -37,7 +37,7 @@ func listEvents(r *request) (response, error) {
 	}
 	list, err := r.h.engine.ListEvents(r.ctx(), r.account(), q)
 	if err != nil {
-		return response{}, badCursor(err, q.Cursor)
+		return response{}, badList(err, q.Cursor, "type")
 	}
 	return response{body: pageOf(list.Items, list.Next, func(e webhook.EventInfo) eventBody {
 		return eventBody{ID: e.ID, Type: string(e.Type), Timestamp: when(e.Timestamp), CreatedAt: when(e.CreatedAt), Size: e.Size}

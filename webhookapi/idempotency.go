@@ -2,6 +2,7 @@ package webhookapi
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -105,9 +106,10 @@ func printable(s string) bool {
 	return true
 }
 
-// forget takes the mark away. Where that fails it ends by itself.
+// forget takes the mark away. Where that fails it ends by itself. A client that has hung
+// up may ask again, so neither this nor remember ends with its request.
 func (r *request) forget() {
-	if err := r.h.engine.AbandonIdempotent(r.ctx(), r.account(), r.key.mark); err != nil {
+	if err := r.h.engine.AbandonIdempotent(context.WithoutCancel(r.ctx()), r.account(), r.key.mark); err != nil {
 		r.h.log.WarnContext(r.ctx(), "webhookapi: the mark of an Idempotency-Key stays for a minute", "error", err, "request_id", r.id)
 	}
 }
@@ -116,7 +118,7 @@ func (r *request) forget() {
 func (r *request) remember(out response) {
 	data, err := store(out)
 	if err == nil {
-		err = r.h.engine.FinishIdempotent(r.ctx(), r.account(), r.key.mark, data)
+		err = r.h.engine.FinishIdempotent(context.WithoutCancel(r.ctx()), r.account(), r.key.mark, data)
 	}
 	if err != nil {
 		r.h.log.WarnContext(r.ctx(), "webhookapi: a response is not kept for its Idempotency-Key", "error", err, "request_id", r.id)

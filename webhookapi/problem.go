@@ -125,6 +125,38 @@ func faultsOf(c coded) []fault {
 	return list
 }
 
+const notAType = `must be a type such as "call.completed", a prefix such as "call.*", or "*"`
+
+// badTypes tells types that are none, which the library calls Types, by the name that the
+// request has for them. index is theirs, such as "[1]". Other errors stay as they are.
+func badTypes(err error, tell func(index string) fault) error {
+	var v *webhook.ValidationError
+	if !errors.As(err, &v) || len(v.Fields) == 0 {
+		return err
+	}
+	list := make([]fault, len(v.Fields))
+	for i, f := range v.Fields {
+		index, ok := strings.CutPrefix(f.Path, "types")
+		if !ok {
+			return err
+		}
+		list[i] = tell(index)
+	}
+	return faulty(list)
+}
+
+// badList tells what the store refuses of a list: types, by the parameter that has them,
+// or a cursor that no list returned. Everything else was checked before.
+func badList(err error, cursor, types string) error {
+	err = badTypes(err, func(string) fault {
+		return fault{"invalid_request", types + ": each " + notAType, types}
+	})
+	if errors.As(err, new(*apiError)) || cursor == "" || !errors.Is(err, webhook.ErrInvalidArgument) {
+		return err
+	}
+	return refused("cursor", "cursor is not one that this list returned")
+}
+
 // fieldOf returns the field that an error which names none is about.
 func fieldOf(c coded) string {
 	switch c.Code() {
