@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
-	"github.com/ringyo-ai/webhook/internal/check"
 	"github.com/ringyo-ai/webhook/internal/id"
 	"github.com/ringyo-ai/webhook/internal/redact"
 )
@@ -122,13 +120,12 @@ func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q Deliver
 	return p, orNotFound(err, errNoEndpoint)
 }
 
-// checkPatterns checks the Types of a query.
+// checkPatterns checks the Types of a query: they are what a subscription may hold.
 func checkPatterns(types []EventType) error {
 	var v ValidationError
 	for i, t := range types {
-		prefix, isPrefix := strings.CutSuffix(string(t), ".*")
-		if t != "*" && !check.EventType(prefix) || isPrefix && prefix == "" {
-			v.add(fmt.Sprintf("Types[%d]", i), `must be a type such as "call.completed", a prefix such as "call.*", or "*"`)
+		if problem := subscriptionProblem(t, nil); problem != "" {
+			v.add(fmt.Sprintf("Types[%d]", i), problem)
 		}
 	}
 	if len(types) > 100 {

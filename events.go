@@ -181,6 +181,8 @@ func subscription(v *ValidationError, events, known []EventType) []EventType {
 	return kept
 }
 
+// subscriptionProblem returns what is wrong with an entry of a subscription, or "". Without
+// known types it is its form alone.
 func subscriptionProblem(t EventType, known []EventType) string {
 	prefix, isPrefix := strings.CutSuffix(string(t), ".*")
 	covers := func(k EventType) bool { return slices.Contains(k.Patterns(), t) }
