@@ -1,6 +1,7 @@
 package webhookui
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -160,8 +161,8 @@ func (p *Portal) delivery(v *visit) error {
 	}
 	s := sent{Delivery: d, ReadOnly: v.access.ReadOnly}
 	revisions, err := p.engine.EndpointRevisions(v.Context(), v.account, d.EndpointID)
-	if err != nil { // it was deleted, and nothing is kept of it
-		revisions = nil
+	if err != nil && !errors.Is(err, webhook.ErrNotFound) { // that means deleted, and nothing is kept of it
+		return err
 	}
 	for _, a := range attempts {
 		rev, _ := revisions.Of(a)
@@ -172,7 +173,10 @@ func (p *Portal) delivery(v *visit) error {
 		s.URL = revisions[0].URL
 	}
 	ev, err := p.engine.GetEvent(v.Context(), v.account, d.EventID)
-	if err == nil && len(ev.Raw) > 0 {
+	if err != nil && !errors.Is(err, webhook.ErrNotFound) {
+		return err
+	}
+	if len(ev.Raw) > 0 && s.URL != "" {
 		s.Curl = curl(s.URL, d, ev)
 	}
 	return p.show(v, "delivery", p.texts["delivery.title"], s)
