@@ -115,7 +115,8 @@ func (s *Store) checkSettings(ctx context.Context) error {
 			if risks, bad, err = s.weigh(ctx, t); err == nil {
 				err = errors.Join(bad...)
 			}
-			if errors.As(err, new(*SettingError)) {
+			// SQLite has no failover, and a database in memory ends with its connection.
+			if !s.dialect.oneWriter && errors.As(err, new(*SettingError)) {
 				return sqldb.Spoiled(err)
 			}
 			return err

@@ -173,3 +173,24 @@ func TestAReadOnlyServerIsSaid(t *testing.T) {
 	require.NotErrorIs(t, err, webhook.ErrUnknownOutcome)
 	assert.Zero(t, s.db.Stats().OpenConnections)
 }
+
+// A database in memory ends with its connection: one whose setting is bad is told so,
+// and keeps what it has.
+func TestABadSettingCostsADatabaseInMemoryNothing(t *testing.T) {
+	db, err := sql.Open("sqlite", ":memory:")
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	s, err := sqlstore.New(db, sqlstore.SQLite, nil)
+	require.NoError(t, err)
+	require.NoError(t, s.Migrate(ctx))
+	_, err = s.CreateEndpoint(ctx, endpoint("wh_1"))
+	require.NoError(t, err)
+	_, err = db.ExecContext(ctx, "pragma query_only = 1")
+	require.NoError(t, err)
+	require.ErrorAs(t, s.Validate(ctx), new(*sqlstore.SettingError))
+	_, err = db.ExecContext(ctx, "pragma query_only = 0")
+	require.NoError(t, err)
+	_, err = s.GetEndpoint(ctx, "a", "wh_1")
+	require.NoError(t, err)
+}
