@@ -152,7 +152,7 @@ func (s *Store) GetEndpoint(ctx context.Context, accountID, id string) (webhook.
 		rec, err = s.endpoint(ctx, t, s.sql.GetEndpoint, accountID, id)
 		return err
 	})
-	return rec, s.failed("get endpoint", err)
+	return found(s, "get endpoint", rec, err)
 }
 
 func (s *Store) endpoint(ctx context.Context, t *txn, text, accountID, id string) (webhook.EndpointRecord, error) {

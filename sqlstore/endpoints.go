@@ -28,7 +28,7 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 		page, err = s.endpointPage(ctx, t, s.sql.ListEndpoints, f.Limit, args)
 		return err
 	})
-	return page, s.failed("list endpoints", err)
+	return found(s, "list endpoints", page, err)
 }
 
 // statusesOf returns the statuses of the rows of endpoints that have a status, always as
@@ -107,7 +107,7 @@ func (s *Store) FailingEndpoints(ctx context.Context, q webhook.FailingQuery) (w
 		page, err = s.endpointPage(ctx, t, s.sql.Failing, q.Limit, append(append([]any{before}, statuses...), q.Limit+1))
 		return err
 	})
-	return page, s.failed("list failing endpoints", err)
+	return found(s, "list failing endpoints", page, err)
 }
 
 // some returns the ids that can exist as parameters, each once, and as many placeholders.
@@ -138,7 +138,7 @@ func (s *Store) GetEndpoints(ctx context.Context, accountID string, ids []string
 				return err
 			}, append(args, accountID)...)
 	})
-	return list, s.failed("get endpoints", err)
+	return found(s, "get endpoints", list, err)
 }
 
 // CountEndpoints implements [webhook.EndpointStore].
@@ -150,7 +150,7 @@ func (s *Store) CountEndpoints(ctx context.Context, accountID string, status web
 	err = s.read(ctx, func(t *txn) error {
 		return t.row(ctx, s.sql.CountStatus, append([]any{accountID}, statuses...)...).Scan(&n)
 	})
-	return n, s.failed("count endpoints", err)
+	return found(s, "count endpoints", n, err)
 }
 
 // QueueStatsOf implements [webhook.Log]. It counts as QueueStats does.
@@ -196,7 +196,7 @@ func (s *Store) QueueStatsOf(ctx context.Context, accountID string, endpointIDs 
 			}
 		})
 	})
-	return stats, s.failed("queue stats", err)
+	return found(s, "queue stats", stats, err)
 }
 
 // OldestDue implements [webhook.Log].
@@ -220,7 +220,7 @@ func (s *Store) OldestDue(ctx context.Context, limit int) ([]webhook.EndpointBac
 			return err
 		}, limit)
 	})
-	return list, s.failed("oldest due", err)
+	return found(s, "oldest due", list, err)
 }
 
 // attemptsLook is how many of its latest deliveries the latest attempts of an endpoint

@@ -45,7 +45,7 @@ func (s *Store) ListEvents(ctx context.Context, f webhook.EventFilter) (webhook.
 		page, err = run.run(ctx, t)
 		return err
 	})
-	return page, s.failed("list events", err)
+	return found(s, "list events", page, err)
 }
 
 // eventPlace is where an event stands among those of its account.

@@ -57,7 +57,7 @@ func (s *Store) BeginIdempotent(ctx context.Context, b webhook.IdempotencyBegin)
 		}
 		return err
 	})
-	return begun, s.failed("begin an idempotent request", err)
+	return found(s, "begin an idempotent request", begun, err)
 }
 
 func (s *Store) beginMark(ctx context.Context, t *txn, b webhook.IdempotencyBegin) (webhook.IdempotencyBegun, error) {

@@ -46,7 +46,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 		page, err = run.run(ctx, t)
 		return err
 	})
-	return page, s.failed("list deliveries", err)
+	return found(s, "list deliveries", page, err)
 }
 
 var deliveryStatuses = []webhook.DeliveryStatus{

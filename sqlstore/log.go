@@ -23,7 +23,7 @@ func (s *Store) GetEvent(ctx context.Context, accountID, id string) (webhook.Eve
 	if errors.Is(err, sql.ErrNoRows) {
 		err = webhook.ErrNotFound
 	}
-	return rec, s.failed("get event", err)
+	return found(s, "get event", rec, err)
 }
 
 // endpointOf returns the number of an endpoint, which may be deleted.
@@ -111,7 +111,7 @@ func (s *Store) ListAttempts(ctx context.Context, accountID, deliveryID string) 
 			return err
 		}, s.dialect.keyArg(k), s.dialect.keyArg(k))
 	})
-	return list, s.failed("list attempts", err)
+	return found(s, "list attempts", list, err)
 }
 
 // scanAttempt reads an attempt, after some others.
@@ -153,7 +153,7 @@ func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (w
 		}
 		return t.query(ctx, text, func(r *sql.Rows) error { return countState(r, &q, now) }, args...)
 	})
-	return q, s.failed("queue stats", err)
+	return found(s, "queue stats", q, err)
 }
 
 // leasesAtOnce is how many leases are read in one piece.

@@ -50,7 +50,7 @@ func (s *Store) Redeliver(ctx context.Context, accountID, deliveryID string) (we
 		out = row.Delivery
 		return nil
 	})
-	return out, s.failed("redeliver", err)
+	return found(s, "redeliver", out, err)
 }
 
 // lock locks the rows of a delivery and returns its endpoint.

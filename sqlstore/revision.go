@@ -42,7 +42,7 @@ func (s *Store) ListRevisions(ctx context.Context, accountID, endpointID string)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && len(list) == 0 {
 		err = webhook.ErrNotFound
 	}
-	return list, s.failed("list revisions", err)
+	return found(s, "list revisions", list, err)
 }
 
 // revision returns what the endpoint is sent to with now.

@@ -243,6 +243,16 @@ func (s *Store) failed(op string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w", op, err)
 }
 
+// found returns what was read, or only the error: what a query that was cut off has
+// read until then is half a row or half a page.
+func found[T any](s *Store, op string, v T, err error) (T, error) {
+	if err != nil {
+		var none T
+		return none, s.failed(op, err)
+	}
+	return v, nil
+}
+
 func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
