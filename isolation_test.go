@@ -405,3 +405,24 @@ func TestWhatWasDisabledByHandOrBy410DoesNotComeBack(t *testing.T) {
 		})
 	}
 }
+
+func TestBacklogsOfAnAccountAreServedInTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memstore.New())
+		const n = 60
+		busy := w.settle(n, "a", "busy", well)
+		w.play(2*time.Second, traffic{account: "a", name: "busy", n: n, every: time.Second}) // known as quick
+		for range 600 {
+			for i := range n {
+				w.emit("a", "busy", i, nil, false)
+			}
+		}
+		w.forget()
+		time.Sleep(2 * time.Second)
+		for _, u := range busy {
+			assert.Greater(t, w.sent(u), 30, "%s; the share of each is 106", u)
+		}
+		w.stop()
+	})
+}

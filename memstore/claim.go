@@ -89,14 +89,16 @@ func (l *load) add(d *delivery) {
 
 // inTurn goes around the endpoints that have something ready, and puts each that it
 // passes behind the others: once, or as far as the round still goes when left is
-// not 0.
+// not 0. The next round begins behind the endpoint of which it took something last:
+// where Room takes less than one round brings, the same ones would be served for ever.
 func (c *claim) inTurn(left int) {
 	turns := &c.s.turns
 	n := turns.Len()
 	if left > 0 {
 		n = min(n, left)
 	}
-	for visits := 0; n > 0; n-- {
+	visits, passed := 0, 0 // and so many since something was taken
+	for ; n > 0; n-- {
 		front := turns.Front()
 		ep := front.Value.(*endpoint)
 		if !c.load.fits(ep.oldest(), c.r.LeaseTerms) {
@@ -108,25 +110,36 @@ func (c *claim) inTurn(left int) {
 			return
 		}
 		visits++
+		passed++
 		turns.MoveToBack(front)
-		c.take(ep)
+		if c.take(ep) {
+			passed = 0
+		}
+	}
+	if passed < visits {
+		for range passed {
+			turns.MoveToFront(turns.Back())
+		}
 	}
 }
 
-// take leases as many deliveries of the endpoint as there is room for. It takes
-// room for each one alone, so that it never takes more than it needs.
-func (c *claim) take(ep *endpoint) {
+// take leases as many deliveries of the endpoint as there is room for, and reports
+// whether there was one. It takes room for each one alone, so that it never takes more
+// than it needs.
+func (c *claim) take(ep *endpoint) (some bool) {
 	for ep.counts[ready] > 0 {
 		d := ep.oldest()
 		if !c.load.fits(d, c.r.LeaseTerms) {
 			c.out.More = true
-			return
+			return some
 		}
 		if c.r.Room.Take(ep.candidate(), 1) < 1 {
-			return
+			return some
 		}
 		c.lease(d)
+		some = true
 	}
+	return some
 }
 
 // probe leases one delivery each of paused endpoints whose next probe is due, and

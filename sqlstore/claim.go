@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -17,11 +16,16 @@ import (
 type claim struct {
 	s       *Store
 	terms   webhook.LeaseTerms
-	from    int64 // the round begins after this endpoint
-	cursor  int64 // the endpoint visited last
+	from    place // as asked for
 	at      int64 // where the walk goes on: after this endpoint
-	wrapped bool  // the round has come to the end, and began again at the start
+	wrapped bool  // it goes to the round's end, and not to the last endpoint first
+	passed  int64 // the endpoint visited last
+	served  int64 // the one of which something was taken last; 0: none was
+	whole   bool  // the walk came to the end of the round
+	full    bool  // or it has all that was asked for
 	visited int
+	first   int  // rows of probes, which come first
+	reads   int  // rows of each endpoint to read before Room is asked
 	asked   bool // Room was
 	more    bool // stopped before it had looked at all
 	token   int64
@@ -48,15 +52,11 @@ type claimed struct {
 	err                         error // why its event, or its delivery, cannot be read
 }
 
-// Claim implements [webhook.Queue]. The cursor is the number of the endpoint
-// that was visited last.
+// Claim implements [webhook.Queue]. The cursor is a [place].
 func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Claimed, error) {
-	cursor := int64(0)
-	if r.Cursor != "" {
-		var err error
-		if cursor, err = strconv.ParseInt(r.Cursor, 10, 64); err != nil || cursor < 0 {
-			return webhook.Claimed{}, invalid("Cursor", "is not one that the store returned")
-		}
+	from, ok := parsePlace(r.Cursor)
+	if !ok {
+		return webhook.Claimed{}, invalid("Cursor", "is not one that the store returned")
 	}
 	if err := checkTerms(r.LeaseTerms); err != nil {
 		return webhook.Claimed{}, err
@@ -64,7 +64,7 @@ func (s *Store) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.Clai
 	if err := s.meet(ctx, s.db); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)
 	}
-	c := &claim{s: s, key: s.queueKey(), terms: r.LeaseTerms, from: cursor, cursor: cursor}
+	c := &claim{s: s, key: s.queueKey(), terms: r.LeaseTerms, from: from}
 	if err := c.run(ctx, r.Cursor == ""); err != nil {
 		return webhook.Claimed{}, s.failed("claim", err)
 	}
@@ -131,6 +131,9 @@ func (c *claim) pursue(ctx context.Context) error {
 	})
 	back := c.rows[n:]
 	c.rows = c.rows[:n]
+	if len(back) > 0 && n > c.first { // those are the first of the next round
+		c.served, c.full = c.rows[n-1].endpoint, true
+	}
 	c.more = c.more || len(back) > 0
 	if err == nil {
 		c.dropErased(ctx)
@@ -156,7 +159,7 @@ func (c *claim) begin(ctx context.Context) error {
 		start = rand.Int64N(last + 1) // #nosec G404 -- has to differ, not to be secret
 		c.s.start.Store(start)
 	}
-	c.from, c.cursor = start, start
+	c.from = from(start)
 	return nil
 }
 
@@ -165,7 +168,9 @@ func (c *claim) restart() {
 	if c.asked {
 		c.terms.Room.Reset()
 	}
-	c.cursor, c.at, c.wrapped, c.visited, c.asked, c.more = c.from, c.from, false, 0, false, false
+	c.at, c.wrapped = c.from.at, c.from.at < c.from.end
+	c.passed, c.served, c.visited, c.reads = c.from.at, 0, 0, rowsPerStop
+	c.whole, c.full, c.asked, c.more = false, false, false, false
 	c.rows, c.probes, c.idle, c.met, c.damaged = nil, nil, nil, nil, nil
 	c.key.any = false
 }
@@ -182,6 +187,7 @@ func (c *claim) choose(ctx context.Context, t *txn) error {
 			return err
 		}
 	}
+	c.first = len(c.rows)
 	if c.seen.ready && len(c.rows) < c.terms.Max {
 		if err := c.walk(ctx, t); err != nil {
 			return err
@@ -390,7 +396,7 @@ func (c *claim) flag(ctx context.Context) {
 
 func (c *claim) result() webhook.Claimed {
 	out := webhook.Claimed{
-		Cursor: strconv.FormatInt(c.cursor, 10), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
+		Cursor: c.next().String(), More: c.more, NextIn: c.seen.nextIn(), Now: fromMicros(c.seen.micros),
 	}
 	for _, row := range c.rows {
 		event, target := row.rec, c.targets[row.endpoint]

@@ -331,9 +331,9 @@ select (select now from n), '', '', count(distinct c.id), 0, 0 from c`
 
 // visitAtOnce goes to several endpoints in one statement.
 func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, done bool, err error) {
-	to, then := int64(math.MaxInt64), c.from
+	to, then := int64(math.MaxInt64), c.from.end
 	if c.wrapped {
-		to, then = c.from, 0
+		to, then = c.from.end, 0
 	}
 	most, found := 2*c.terms.Max+rowsPerStop, 0
 	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
@@ -355,7 +355,7 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		last := &stops[len(stops)-1]
 		last.rows = append(last.rows, row)
 		return last.rows[len(last.rows)-1].k.Scan(id)
-	}, c.at, to, then, n, rowsPerStop, most)
+	}, c.at, to, then, n, c.reads, most)
 	if err != nil || len(stops) == 0 {
 		return nil, true, err
 	}
@@ -364,7 +364,7 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		stops = stops[:len(stops)-1] // some of its rows may be missing
 	}
 	c.at = stops[len(stops)-1].num
-	c.wrapped = c.wrapped || c.at <= c.from
+	c.wrapped = c.wrapped || c.at <= c.from.end
 	return stops, done, nil
 }
 

@@ -265,7 +265,7 @@ func (l *life) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &claim{s: l.s, key: l.s.queueKey(), terms: l.terms(2), from: l.num - 1, cursor: l.num - 1}
+	c := &claim{s: l.s, key: l.s.queueKey(), terms: l.terms(2), from: from(l.num - 1)}
 	c.seen = outlook{micros: seen.micros, ready: true}
 	if err := c.pursue(ctx); err != nil {
 		return err

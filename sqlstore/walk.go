@@ -3,7 +3,10 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ringyo-ai/webhook"
 )
@@ -60,6 +63,8 @@ func paceOf(status int, pace webhook.Pace) webhook.Pace {
 const (
 	// rowsPerStop is how many rows of an endpoint a claim sees before it asks Room.
 	rowsPerStop = 16
+	// fewRows is how many it sees while Room refuses: two tell one from several.
+	fewRows = 2
 	// maxVisits is how many endpoints one claim looks at, about, when Room takes
 	// little: the others are left to the next call.
 	maxVisits = 1000
@@ -68,26 +73,99 @@ const (
 	firstVisits = 32
 )
 
+// place is where a claim begins, among the endpoints by their numbers: it visits those
+// after at, to the last, and then from the first one to end, itself included. A round
+// that one call does not complete goes on with the next call, where at and end differ;
+// the round after it begins behind next.
+type place struct{ at, end, next int64 }
+
+func (p place) String() string {
+	if p.at == p.end {
+		return strconv.FormatInt(p.at, 10)
+	}
+	return fmt.Sprintf("%d-%d-%d", p.at, p.end, p.next)
+}
+
+// parsePlace is the reverse of String. "" is the place before all.
+func parsePlace(text string) (p place, ok bool) {
+	if text == "" {
+		return place{}, true
+	}
+	parts := strings.Split(text, "-")
+	nums := make([]int64, len(parts))
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 63)
+		if err != nil {
+			return place{}, false
+		}
+		nums[i] = int64(n) // #nosec G115 -- of 63 bits
+	}
+	switch len(nums) {
+	case 1:
+		return from(nums[0]), true
+	case 3:
+		return place{nums[0], nums[1], nums[2]}, true
+	}
+	return place{}, false
+}
+
+// from returns the place of a new round.
+func from(endpoint int64) place { return place{endpoint, endpoint, endpoint} }
+
+// next returns where the next call begins. A new round begins behind the endpoint of
+// which something was taken last: where Room takes less than a round brings, the same
+// ones would be served for ever if it began where the last one did.
+func (c *claim) next() place {
+	if c.visited == 0 {
+		return c.from
+	}
+	if c.full {
+		return from(c.served)
+	}
+	begin := c.from.at
+	switch {
+	case c.from.at != c.from.end:
+		begin = c.from.next
+	case c.served != 0:
+		begin = c.served
+	}
+	if c.whole {
+		return from(begin)
+	}
+	return place{c.passed, c.from.end, begin}
+}
+
 // walk goes from one endpoint that has ready rows to the next, by index, and takes
-// what there is room for: from the cursor to the end, and from the start to where it
-// began.
+// what there is room for.
 func (c *claim) walk(ctx context.Context, t *txn) error {
 	for n := firstVisits; ; n *= 2 {
 		stops, done, err := c.s.dialect.visit(ctx, t, c, min(n, maxVisits-c.visited))
 		if err != nil {
 			return err
 		}
+		refused := false
 		for i := range stops {
+			ep, before := &stops[i], len(c.rows)
 			c.visited++
-			c.cursor = stops[i].num
-			if err := c.visit(ctx, t, &stops[i]); err != nil {
+			c.passed = ep.num
+			refused = len(ep.rows) > 0
+			if err := c.visit(ctx, t, ep); err != nil {
 				return err
 			}
+			if len(c.rows) > before {
+				c.served, refused = ep.num, false
+			}
 			if len(c.rows) >= c.terms.Max {
+				c.full = true
 				return nil
 			}
 		}
+		c.reads = rowsPerStop
+		if refused {
+			c.reads = fewRows
+		}
 		if done {
+			c.whole = true
 			return nil
 		}
 		if c.visited >= maxVisits {
@@ -116,15 +194,39 @@ func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
 		}
 		return nil
 	}
-	for seen := 0; len(ep.rows) > 0; {
-		n := min(len(ep.rows), c.terms.Max-len(c.rows))
-		took := c.room(ep.candidate(), n)
-		c.rows = append(c.rows, ep.rows[:took]...)
-		if seen += took; took < n || len(ep.rows) < rowsPerStop || len(c.rows) >= c.terms.Max {
+	if len(ep.rows) == 0 {
+		return nil
+	}
+	n := min(len(ep.rows), c.terms.Max-len(c.rows))
+	took := c.room(ep.candidate(), n)
+	c.rows = append(c.rows, ep.rows[:took]...)
+	if took < n || len(ep.rows) < c.reads {
+		return nil
+	}
+	return c.rest(ctx, t, ep, took)
+}
+
+// rest takes further rows of an endpoint, of which some were seen. Room is asked before
+// they are read: mostly it has none beyond the first.
+func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
+	for len(c.rows) < c.terms.Max {
+		want := c.room(ep.candidate(), min(rowsPerStop, c.terms.Max-len(c.rows)))
+		if want == 0 {
 			return nil
 		}
-		if err := c.rest(ctx, t, ep, seen); err != nil {
+		ep.rows = nil
+		err := t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
+			row := claimed{endpoint: ep.num, version: ep.version}
+			err := r.Scan(&c.key, &row.due)
+			ep.rows = c.found(ep.rows, row)
 			return err
+		}, ep.num, want, seen)
+		if err != nil {
+			return err
+		}
+		c.rows = append(c.rows, ep.rows...)
+		if seen += want; len(ep.rows) < want {
+			return nil
 		}
 	}
 	return nil
@@ -138,17 +240,6 @@ func (c *claim) damage(num int64, id, account string, err error) {
 	c.damaged[num] = &webhook.Target{EndpointID: id, AccountID: account, Err: err}
 }
 
-// rest reads further rows of an endpoint.
-func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
-	ep.rows = nil
-	return t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
-		row := claimed{endpoint: ep.num, version: ep.version}
-		err := r.Scan(&c.key, &row.due)
-		ep.rows = c.found(ep.rows, row)
-		return err
-	}, ep.num, max(rowsPerStop, c.terms.Max-len(c.rows)), seen)
-}
-
 // visitNext goes to the next endpoint alone. It is of SQLite, in which a statement
 // costs little.
 func visitNext(ctx context.Context, t *txn, c *claim, _ int) (stops []stop, done bool, err error) {
@@ -157,7 +248,7 @@ func visitNext(ctx context.Context, t *txn, c *claim, _ int) (stops []stop, done
 		switch {
 		case err != nil:
 			return nil, false, err
-		case ep.num != 0 && (!c.wrapped || ep.num <= c.from):
+		case ep.num != 0 && (!c.wrapped || ep.num <= c.from.end):
 			c.at = ep.num
 			return []stop{ep}, false, nil
 		case !c.wrap():
@@ -168,7 +259,7 @@ func visitNext(ctx context.Context, t *txn, c *claim, _ int) (stops []stop, done
 
 // wrap goes on at the start, or reports that the round is complete.
 func (c *claim) wrap() bool {
-	if c.wrapped || c.from == 0 {
+	if c.wrapped || c.from.end == 0 {
 		return false
 	}
 	c.wrapped, c.at = true, 0
@@ -184,7 +275,7 @@ func (c *claim) step(ctx context.Context, t *txn) (ep stop, err error) {
 		row.endpoint, row.version = ep.num, ep.version
 		ep.rows = c.found(rows, row)
 		return err
-	}, c.at, rowsPerStop)
+	}, c.at, c.reads)
 	return ep, err
 }
 
@@ -205,7 +296,7 @@ func visitGroups(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 	last := int64(0)
 	err = t.query(ctx, c.s.sql.Pick, func(r *sql.Rows) error {
 		err := r.Scan(&last)
-		if !c.wrapped || last <= c.from {
+		if !c.wrapped || last <= c.from.end {
 			nums = append(nums, number(last))
 		}
 		return err
@@ -240,7 +331,7 @@ func (c *claim) group(ctx context.Context, t *txn, nums []number) ([]stop, error
 	var wanted []pick
 	for _, num := range nums {
 		if ep := byNum[int64(num)]; ep != nil && (ep.status == endpointActive || ep.status == endpointFailing || ep.idle()) {
-			wanted = append(wanted, pick{ep.num, rowsPerStop})
+			wanted = append(wanted, pick{ep.num, c.reads})
 		}
 	}
 	err = t.queryAll(ctx, c.s.sql.PickRows.of(wanted), func(r *sql.Rows) error {

@@ -221,11 +221,18 @@ var brokenClaim = []broken{
 			f.rearrange(r, c, func(a, b webhook.Leased) int { return b.Event.CreatedAt.Compare(a.Event.CreatedAt) })
 		}
 	}},
-	{rule: "ClaimTakesEndpointsInTurn", also: []string{"BacklogDelaysNobodyElse", "ClaimTakesTheOldestFirst", "StatsCountWhatIsNotFinished"}, fault: func(f *faulty) { // always from the first one
+	{rule: "ClaimTakesEndpointsInTurn", also: []string{"ClaimTakesEndpointsInTurnWhereRoomEnds", "BacklogDelaysNobodyElse", "ClaimTakesTheOldestFirst", "StatsCountWhatIsNotFinished"}, fault: func(f *faulty) { // always from the first one
 		f.claimOut = func(r webhook.ClaimRequest, c *webhook.Claimed) {
 			f.rearrange(r, c, func(a, b webhook.Leased) int {
 				return cmp.Or(cmp.Compare(a.Target.EndpointID, b.Target.EndpointID), a.Event.CreatedAt.Compare(b.Event.CreatedAt))
 			})
+		}
+	}},
+	{rule: "ClaimTakesEndpointsInTurnWhereRoomEnds", fault: func(f *faulty) {
+		f.claimOut = func(r webhook.ClaimRequest, c *webhook.Claimed) {
+			if bounded, ok := r.Room.(*room); ok && bounded.whole > 0 {
+				f.rearrange(r, c, func(a, b webhook.Leased) int { return cmp.Compare(a.Target.EndpointID, b.Target.EndpointID) })
+			}
 		}
 	}},
 	{rule: "BacklogDelaysNobodyElse", also: []string{"ClaimTakesTheOldestFirst", "StatsCountWhatIsNotFinished"}, fault: func(f *faulty) { // oldest first, whoever it is for

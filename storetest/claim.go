@@ -111,6 +111,32 @@ var claimRules = []rule{
 		},
 	},
 	{
+		name:     "ClaimTakesEndpointsInTurnWhereRoomEnds",
+		sentence: "Where Room takes less than Max, the next call begins behind the endpoint of which it took something last: the same ones would be served for ever.",
+		run: func(e *env) {
+			const n = 6
+			for i := range n {
+				e.endpoint(fmt.Sprint("wh_", i))
+			}
+			e.enqueue(events("evt", 20)...)
+			cursor := ""
+			for round := range 3 {
+				seen := map[string]bool{}
+				for range n / 2 {
+					t := terms(100, 2)
+					roomOf(t).whole = 4
+					c := e.claimFrom(cursor, t)
+					cursor = c.Cursor
+					same(e, "claimed", len(c.Deliveries), 4)
+					for _, l := range c.Deliveries {
+						seen[l.Target.EndpointID] = true
+					}
+				}
+				same(e, fmt.Sprintf("endpoints served in round %d", round), len(seen), n)
+			}
+		},
+	},
+	{
 		name:     "BacklogDelaysNobodyElse", // G2
 		sentence: "One endpoint's backlog does not keep the others waiting: an event for an idle endpoint is in the next turn.",
 		run: func(e *env) {

@@ -18,6 +18,8 @@ type slots struct {
 type room struct {
 	each  int
 	free  map[string]int // of endpoints with another number
+	whole int            // for all endpoints together; 0: no bound
+	used  int
 	taken map[string]int
 	asked []webhook.Candidate
 }
@@ -33,12 +35,16 @@ func (r *room) Take(c webhook.Candidate, n int) int {
 	}
 	r.asked = append(r.asked, c)
 	n = max(0, min(n, free-r.taken[c.EndpointID]))
+	if r.whole > 0 {
+		n = min(n, r.whole-r.used)
+	}
 	r.taken[c.EndpointID] += n
+	r.used += n
 	return n
 }
 
 // Reset implements [webhook.Room].
-func (r *room) Reset() { clear(r.taken); r.asked = nil }
+func (r *room) Reset() { clear(r.taken); r.asked, r.used = nil, 0 }
 
 // candidates returns the endpoints that it was asked about, each once.
 func (r *room) candidates() map[string]webhook.Candidate {
