@@ -93,9 +93,10 @@ const (
 
 // isolate lets one suspect go on at a time: a delivery whose next unsettled lease
 // costs it an attempt. One that ends the process takes all that is in flight with
-// it, so that their leases end in step and its innocent company would be given up
-// with it. The others come back one by one, with nothing against them, and that
-// is recorded before the first goes on.
+// it, so that their leases end in step, or one or two apart, and its innocent company
+// would be given up with it. So nothing goes with a suspect that was in flight when a
+// process ended: it comes back later, the other suspects one by one, with nothing
+// against it, and that is recorded before the suspect goes on.
 func (e *Engine) isolate(leased []Leased, h hold) []Leased {
 	suspect := func(l Leased) bool { return l.Expired == poisonLeases-1 }
 	if !slices.ContainsFunc(leased, suspect) {
@@ -105,16 +106,21 @@ func (e *Engine) isolate(leased []Leased, h hold) []Leased {
 	var back []result
 	suspects := 0
 	for _, l := range leased {
-		if suspect(l) {
-			if suspects++; suspects > 1 {
-				j := job{Leased: l, hold: h}
-				r := result{job: j, settlement: j.settlement(OutcomeReleased)}
-				r.settlement.Delay = suspectPause * time.Duration(min(suspects-1, suspectPauses))
-				back = append(back, r)
-				continue
-			}
+		switch {
+		case suspect(l):
+			suspects++
+		case l.Expired == 0, l.Expired >= poisonLeases: // which is not sent
+			kept = append(kept, l)
+			continue
 		}
-		kept = append(kept, l)
+		if suspect(l) && suspects == 1 {
+			kept = append(kept, l)
+			continue
+		}
+		j := job{Leased: l, hold: h}
+		r := result{job: j, settlement: j.settlement(OutcomeReleased)}
+		r.settlement.Delay = suspectPause * time.Duration(min(max(suspects-1, 1), suspectPauses))
+		back = append(back, r)
 	}
 	e.settleOrLeave(back)
 	return kept

@@ -24,6 +24,7 @@ type sickStore struct {
 	claim    func()
 	claimed  func()
 	maintain func(webhook.MaintainRequest) error
+	expired  map[string]int // leases of an event's deliveries that ended in a row
 }
 
 func (s *sickStore) ConcurrencyHint() int { return 4 }
@@ -37,6 +38,9 @@ func (s *sickStore) Claim(ctx context.Context, r webhook.ClaimRequest) (webhook.
 	run(s.claim)
 	c, err := s.Store.Claim(ctx, r)
 	run(s.claimed)
+	for i := range c.Deliveries {
+		c.Deliveries[i].Expired = s.expired[c.Deliveries[i].Event.ID]
+	}
 	return c, err
 }
 
@@ -386,5 +390,39 @@ func TestWhatWaitsInTheStoreIsSentThoughMoreIsEmitted(t *testing.T) {
 		require.NoError(t, other.Emit(t.Context(), ev))
 		time.Sleep(20 * time.Second)
 		assert.Len(t, r.transport.to(waiting), 1)
+	})
+}
+
+// A delivery that ends the process ends the leases of its company too, perhaps one or
+// two apart from its own.
+func TestASuspectGoesWithoutWhatWasInFlightWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &sickStore{expired: map[string]int{"evt_once": 1, "evt_suspect": 2, "evt_other": 2, "evt_poison": 3}}
+		r := newSick(t, s, status(200), func(c *webhook.Config) { c.PerEndpoint = 10 })
+		r.endpoint(hookURL)
+		var events []webhook.Event
+		for _, id := range []string{"evt_once", "evt_suspect", "evt_new", "evt_other", "evt_poison"} {
+			ev := event(t)
+			ev.ID = id
+			events = append(events, ev)
+		}
+		require.NoError(t, r.Emit(t.Context(), events...))
+		sent := func() (ids []string) {
+			for _, req := range r.transport.requests() {
+				ids = append(ids, req.Header.Get("Webhook-Id"))
+			}
+			return ids
+		}
+		_, err := r.DeliverDue(t.Context())
+		require.NoError(t, err)
+		assert.ElementsMatch(t, []string{"evt_suspect", "evt_new"}, sent())
+		s.expired = nil // what came back has nothing against it
+		time.Sleep(2 * time.Second)
+		_, err = r.DeliverDue(t.Context())
+		require.NoError(t, err)
+		assert.Subset(t, sent(), []string{"evt_once", "evt_other"})
+		assert.Len(t, r.deliveries("", webhook.DeliveryDelivered), 5)
+		require.NoError(t, r.Stop(t.Context()))
 	})
 }
