@@ -61,7 +61,8 @@ o as (
 l as materialized (
 	select p.num, m.pace
 	from (
-		select n.now, m.endpoint, m.generation, max(m.pace) as pace from n, m join e on e.num = m.endpoint and e.changes
+		select n.now, m.endpoint, m.generation, max(m.pace) as pace from n, m
+		where m.endpoint = any(array(select e.num from e where e.changes))
 		group by 1, 2, 3 order by 2, 3` + few + `) m
 	cross join lateral (
 		select p.num from {p}endpoint p
