@@ -24,10 +24,11 @@ type claim struct {
 	whole   bool  // the walk came to the end of the round
 	full    bool  // or it has all that was asked for
 	visited int
-	first   int  // rows of probes, which come first
-	reads   int  // rows of each endpoint to read before Room is asked
-	asked   bool // Room was
-	more    bool // stopped before it had looked at all
+	first   int    // rows of probes, which come first
+	reads   int    // rows of each endpoint to read before Room is asked
+	again   []stop // visited, of which there is more
+	asked   bool   // Room was
+	more    bool   // stopped before it had looked at all
 	token   int64
 
 	seen    outlook
@@ -169,7 +170,10 @@ func (c *claim) restart() {
 		c.terms.Room.Reset()
 	}
 	c.at, c.wrapped = c.from.at, c.from.at < c.from.end
-	c.passed, c.served, c.visited, c.reads = c.from.at, 0, 0, rowsPerStop
+	c.passed, c.served, c.visited, c.reads, c.again = c.from.at, 0, 0, rowsPerStop, nil
+	if c.s.crowded.Load() {
+		c.reads = rowsPerTurn
+	}
 	c.whole, c.full, c.asked, c.more = false, false, false, false
 	c.rows, c.probes, c.idle, c.met, c.damaged = nil, nil, nil, nil, nil
 	c.key.any = false

@@ -90,6 +90,7 @@ type Store struct {
 	straysAt atomic.Int64 // when all of those had been looked at, in microseconds
 	unlisted atomic.Int64 // deliveries inserted since the last of this process were added to the history
 	untimed  atomic.Int64 // likewise events, and the timeline
+	crowded  atomic.Bool  // the last claim visited many endpoints
 }
 
 var (

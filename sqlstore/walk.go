@@ -19,6 +19,8 @@ type stop struct {
 	pace                  webhook.Pace
 	moving                int
 	rows                  []claimed
+	seen                  int   // how many were taken before those
+	all                   bool  // there are none behind them
 	err                   error // why some of it cannot be read
 }
 
@@ -61,9 +63,13 @@ func paceOf(status int, pace webhook.Pace) webhook.Pace {
 }
 
 const (
-	// rowsPerStop is how many rows of an endpoint a claim sees before it asks Room.
+	// rowsPerTurn is how many rows of an endpoint a claim takes before it has gone on
+	// to the others.
+	rowsPerTurn = 4
+	// rowsPerStop is how many it reads with that where few endpoints have ready rows, so
+	// that there will be room for more of each.
 	rowsPerStop = 16
-	// fewRows is how many it sees while Room refuses: two tell one from several.
+	// fewRows is how many it reads while Room refuses: two tell one from several.
 	fewRows = 2
 	// maxVisits is how many endpoints one claim looks at, about, when Room takes
 	// little: the others are left to the next call.
@@ -136,49 +142,64 @@ func (c *claim) next() place {
 }
 
 // walk goes from one endpoint that has ready rows to the next, by index, and takes
-// what there is room for.
+// what there is room for: of each a few at a time, in turn, until there is no more room.
+// Events mostly come for many endpoints at a time, so that the oldest few of each lie
+// on fewer pages than as many of one.
 func (c *claim) walk(ctx context.Context, t *txn) error {
-	for n := firstVisits; ; n *= 2 {
-		stops, done, err := c.s.dialect.visit(ctx, t, c, min(n, maxVisits-c.visited))
-		if err != nil {
+	defer func() { c.s.crowded.Store(c.visited >= firstVisits) }()
+	done, refused, first := false, false, firstVisits
+	if c.reads == rowsPerTurn {
+		first = max(first, c.terms.Max/rowsPerTurn)
+	}
+	for n := first; !done && c.visited < maxVisits; n *= 2 {
+		var stops []stop
+		var err error
+		if stops, done, err = c.s.dialect.visit(ctx, t, c, min(n, maxVisits-c.visited)); err != nil {
 			return err
 		}
-		refused := false
 		for i := range stops {
-			ep, before := &stops[i], len(c.rows)
+			ep := &stops[i]
 			c.visited++
 			c.passed = ep.num
-			refused = len(ep.rows) > 0
-			if err := c.visit(ctx, t, ep); err != nil {
-				return err
-			}
-			if len(c.rows) > before {
+			switch took := c.visit(ep); {
+			case took > 0:
 				c.served, refused = ep.num, false
+			case len(ep.rows) > 0:
+				refused = true
 			}
 			if len(c.rows) >= c.terms.Max {
 				c.full = true
 				return nil
 			}
 		}
-		c.reads = rowsPerStop
-		if refused {
+		switch {
+		case refused:
 			c.reads = fewRows
-		}
-		if done {
-			c.whole = true
-			return nil
-		}
-		if c.visited >= maxVisits {
-			c.more = true
-			return nil
+		case c.reads == fewRows:
+			c.reads = rowsPerTurn
 		}
 	}
+	c.whole, c.more = done, c.more || !done
+	for len(c.again) > 0 {
+		turn := c.again
+		c.again = nil
+		for i := range turn {
+			if err := c.revisit(ctx, t, &turn[i], len(turn) == 1); err != nil {
+				return err
+			}
+			if len(c.rows) >= c.terms.Max {
+				c.full = true
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
-// visit takes of an endpoint what there is room for.
-func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
+// visit takes a few of the rows of an endpoint, and returns how many.
+func (c *claim) visit(ep *stop) (took int) {
 	if ep.status == endpointGone {
-		return nil // Maintain drops its rows
+		return 0 // Maintain drops its rows
 	}
 	if ep.err != nil {
 		c.damage(ep.num, ep.id, ep.account, ep.err)
@@ -191,43 +212,66 @@ func (c *claim) visit(ctx context.Context, t *txn, ep *stop) error {
 			row := ep.rows[0]
 			c.rows = append(c.rows, row)
 			c.probes = append(c.probes, probe{num: ep.num, k: row.k})
+			took = 1
 		}
-		return nil
+		ep.rows = nil // as nobody is refused
+		return took
 	}
 	if len(ep.rows) == 0 {
-		return nil
+		return 0
 	}
-	n := min(len(ep.rows), c.terms.Max-len(c.rows))
-	took := c.room(ep.candidate(), n)
-	c.rows = append(c.rows, ep.rows[:took]...)
-	if took < n || len(ep.rows) < c.reads {
-		return nil
-	}
-	return c.rest(ctx, t, ep, took)
+	return c.turn(ep, c.reads)
 }
 
-// rest takes further rows of an endpoint, of which some were seen. Room is asked before
-// they are read: mostly it has none beyond the first.
-func (c *claim) rest(ctx context.Context, t *txn, ep *stop, seen int) error {
-	for len(c.rows) < c.terms.Max {
-		want := c.room(ep.candidate(), min(rowsPerStop, c.terms.Max-len(c.rows)))
-		if want == 0 {
-			return nil
+// turn takes a few of the rows of an endpoint that were read, which are so many if
+// there are more, and returns how many. Where there was room for all, the endpoint has
+// another turn.
+func (c *claim) turn(ep *stop, read int) int {
+	n := min(rowsPerTurn, len(ep.rows), c.terms.Max-len(c.rows))
+	took := c.room(ep.candidate(), n)
+	c.rows = append(c.rows, ep.rows[:took]...)
+	ep.all = ep.all || len(ep.rows) < read
+	ep.rows = ep.rows[took:]
+	ep.seen += took
+	if took == n && (len(ep.rows) > 0 || !ep.all) {
+		c.again = append(c.again, *ep)
+	}
+	return took
+}
+
+// revisit gives an endpoint another turn. If its rows have to be read, Room is asked
+// before, since mostly it has none. One that is left alone takes many at a time.
+func (c *claim) revisit(ctx context.Context, t *txn, ep *stop, alone bool) error {
+	if len(ep.rows) > 0 {
+		if c.turn(ep, len(ep.rows)) > 0 {
+			c.served = ep.num
 		}
+		return nil
+	}
+	want := rowsPerTurn
+	if alone {
+		want = rowsPerStop
+	}
+	if want = c.room(ep.candidate(), min(want, c.terms.Max-len(c.rows))); want == 0 {
+		return nil
+	}
+	err := t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
+		row := claimed{endpoint: ep.num, version: ep.version}
+		err := r.Scan(&c.key, &row.due)
+		ep.rows = c.found(ep.rows, row)
+		return err
+	}, ep.num, want, ep.seen)
+	if err != nil {
+		return err
+	}
+	if len(ep.rows) > 0 {
+		c.served = ep.num
+	}
+	c.rows = append(c.rows, ep.rows...)
+	if len(ep.rows) == want {
+		ep.seen += want
 		ep.rows = nil
-		err := t.query(ctx, c.s.sql.RestOf, func(r *sql.Rows) error {
-			row := claimed{endpoint: ep.num, version: ep.version}
-			err := r.Scan(&c.key, &row.due)
-			ep.rows = c.found(ep.rows, row)
-			return err
-		}, ep.num, want, seen)
-		if err != nil {
-			return err
-		}
-		c.rows = append(c.rows, ep.rows...)
-		if seen += want; len(ep.rows) < want {
-			return nil
-		}
+		c.again = append(c.again, *ep)
 	}
 	return nil
 }
