@@ -23,6 +23,7 @@ import (
 )
 
 func TestAFanOutBeyondEveryLimitOfOneStatement(t *testing.T) { // C12
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		s := d.store(t)
 		const endpoints, events = 20, 700 // with 5 values each more than PostgreSQL's 65,535 parameters
@@ -185,6 +186,7 @@ func TestAnOpenClaimBlocksNobody(t *testing.T) { // E11, E12
 }
 
 func TestTimesAreTheSameWhateverTheSession(t *testing.T) { // E13
+	notUnderRace(t)
 	for _, d := range append(append([]database{}, databases...), others...) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 // and in order, for whoever lists, replays and purges.
 func TestSQLitesHistoryIsWholeAtAnyTime(t *testing.T) {
 	t.Parallel()
+	notUnderRace(t)
 	d := databases[0]
 	s := d.store(t)
 	history := func() int64 { return s.number(t, "select count(*) from webhook_history") }

@@ -45,6 +45,7 @@ func TestEveryTableHasAPrimaryKey(t *testing.T) {
 
 func TestAServerThatDemandsPrimaryKeysIsMigrated(t *testing.T) {
 	t.Parallel()
+	notUnderRace(t)
 	srv := privateMariaDB(t)
 	run(t, srv.driver, srv.dsn, "create database hooks")
 	run(t, srv.driver, srv.dsn, "set global innodb_force_primary_key = on")
@@ -99,6 +100,7 @@ func TestADatabaseWithALongNameIsMigrated(t *testing.T) {
 
 // release is a word of MySQL, and current_schema one of PostgreSQL.
 func TestAPrefixMayMakeWordsOfTheLanguage(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		for _, prefix := range []string{"re", "current_"} {

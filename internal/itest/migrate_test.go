@@ -127,6 +127,7 @@ func TestMigrationsAreFilesForOtherTools(t *testing.T) {
 
 // The files, run by somebody else's tool, are a schema that Validate accepts.
 func TestTheFilesAloneMakeTheSchema(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		text, err := fs.ReadFile(sqlstore.Migrations(d.dialect), "000001_webhook.up.sql")

@@ -300,6 +300,7 @@ func TestTwoProcessesMakeOneProbe(t *testing.T) {
 // A switch ends the pause, and a deleted endpoint's deliveries are cancelled.
 func TestAPauseEndsWithTheEndpointItIsOf(t *testing.T) {
 	t.Parallel()
+	notUnderRace(t)
 	for _, c := range []struct {
 		name   string
 		change func(p pauser)

@@ -18,6 +18,7 @@ func key(id string, b byte) sqlstore.Key {
 }
 
 func TestSecretsAreEncryptedAtRest(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
@@ -63,6 +64,7 @@ func TestSecretsAreEncryptedAtRest(t *testing.T) {
 
 // Values of headers are often secrets too. Their names are not.
 func TestHeadersAreEncryptedAtRest(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
@@ -109,6 +111,7 @@ func TestHeadersAreEncryptedAtRest(t *testing.T) {
 
 // The URL of an old revision is sealed, and resealed with the rest.
 func TestOldRevisionsAreEncryptedAtRest(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		with := func(keys ...sqlstore.Key) *testStore { return d.storeOn(t, dsn, &sqlstore.Options{Keys: keys}) }
@@ -241,6 +244,7 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 // moment both can read what both store.
 func TestReplacingAKeyWhileProcessesRestartOneAfterAnother(t *testing.T) {
 	t.Parallel()
+	notUnderRace(t)
 	old, fresh := key("old", 1), key("new", 2)
 	for _, c := range []struct {
 		name   string

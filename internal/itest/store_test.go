@@ -206,6 +206,7 @@ func TestAPoolOfOneIsEnough(t *testing.T) {
 }
 
 func TestPrefixAndSchema(t *testing.T) {
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		dsn := d.create(t)
 		opts := &sqlstore.Options{TablePrefix: "crm_hooks_"}

@@ -75,6 +75,7 @@ func TestAPausedEndpointThatCannotBeReadWaitsAlone(t *testing.T) {
 // SQLite keeps whatever it is given: what of one endpoint is no number concerns that
 // one alone, also where a store looks at many.
 func TestAnEndpointWhoseStateCannotBeReadConcernsItselfAlone(t *testing.T) {
+	notUnderRace(t)
 	for _, column := range []string{"status", "version", "generation", "pace", "moving", "failures", "pauses", "paused_until", "probe_at", "probe_token"} {
 		t.Run(column, func(t *testing.T) {
 			onEach(t, func(t *testing.T, d database) {

@@ -215,6 +215,7 @@ func TestADamagedEndpointCanBeDeleted(t *testing.T) {
 
 func TestValidateReadsEveryEndpoint(t *testing.T) {
 	t.Parallel()
+	notUnderRace(t)
 	onEach(t, func(t *testing.T, d database) {
 		s := sealedStore(t, d, d.create(t), key("k", 1))
 		const n = 405 // more than two portions
