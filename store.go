@@ -143,7 +143,8 @@ type Queue interface {
 
 	// Claim leases deliveries that are ready, at most r.Max, and of each
 	// endpoint as many as r.Room takes, oldest due first. It takes endpoints in
-	// turn, going on after r.Cursor, so that none starves. What it costs depends
+	// turn, going on after r.Cursor, also where Room takes less than one turn of all
+	// brings, so that none starves. What it costs depends
 	// on what it leases and on the endpoints that it asks Room for, of which it
 	// may leave some to the next call: neither waiting deliveries nor those of a
 	// paused endpoint, nor the backlog of one without room cost anything. Inactive
