@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -91,5 +92,48 @@ func TestAClaimReturnsThoughNothingCanBeGivenBack(t *testing.T) {
 		}
 		_, err = conn.ExecContext(ctx, unlock)
 		require.NoError(t, err)
+	})
+}
+
+// ending is room for so many deliveries, whatever their endpoints.
+type ending struct{ left, most int }
+
+func (r *ending) Take(_ webhook.Candidate, n int) int {
+	n = min(n, r.left)
+	r.left -= n
+	return n
+}
+
+func (r *ending) Reset() { r.left = r.most }
+
+// One claim visits 1,000 endpoints, so that a round of all takes several, each of which
+// ends for want of room.
+func TestRoundsOfMoreEndpointsThanOneClaimVisits(t *testing.T) {
+	t.Parallel()
+	notUnderRace(t)
+	onEach(t, func(t *testing.T, d database) {
+		if d.name == "mysql" && !long() {
+			t.Skip("skipped: 1,150 endpoints take a while; WEBHOOK_TEST_LONG=1 and make long run it")
+		}
+		s := d.store(t)
+		const endpoints, room = 1150, 50
+		for i := range endpoints {
+			_, err := s.CreateEndpoint(ctx, endpoint(fmt.Sprint("wh_", i)))
+			require.NoError(t, err)
+		}
+		mustEnqueue(t, s, event("evt_1"), event("evt_2"), event("evt_3"))
+		served, cursor, claims := map[string]bool{}, "", 0
+		for ; len(served) < endpoints; claims++ {
+			require.Less(t, claims, 3*endpoints/room+10, "%d endpoints have not had a turn", endpoints-len(served))
+			r := &ending{left: room, most: room}
+			c, err := s.Claim(ctx, webhook.ClaimRequest{LeaseTerms: webhook.LeaseTerms{Max: 1000, Lease: time.Hour, Room: r}, Cursor: cursor})
+			require.NoError(t, err)
+			require.Len(t, c.Deliveries, room)
+			cursor = c.Cursor
+			for _, l := range c.Deliveries {
+				served[l.Target.EndpointID] = true
+			}
+		}
+		t.Logf("%d claims", claims)
 	})
 }
