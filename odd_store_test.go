@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -374,8 +376,14 @@ func TestTalliesCountWhatWasSent(t *testing.T) {
 		r.emit(1)
 		time.Sleep(time.Hour)
 		r.stop()
-		list, err := r.Tallies(ctx, "acme", good.ID, time.Time{}, time.Time{})
-		require.NoError(t, err)
+		tallies := func(account, id string, from, until time.Time) []webhook.Tally {
+			all, err := r.Tallies(ctx, account, webhook.TallyQuery{EndpointIDs: []string{id}, From: from, Until: until})
+			require.NoError(t, err)
+			_, known := all[id]
+			require.Equal(t, account == "acme", known)
+			return all[id]
+		}
+		list := tallies("acme", good.ID, time.Time{}, time.Time{})
 		sum := webhook.Tally{}
 		for _, tally := range list {
 			sum.Add(tally)
@@ -383,17 +391,20 @@ func TestTalliesCountWhatWasSent(t *testing.T) {
 		want := webhook.Tally{Delivered: 4}
 		want.Latency[webhook.LatencyBucket(200*time.Millisecond)] = 4
 		assert.Equal(t, want, sum)
-		list, err = r.Tallies(ctx, "acme", bad.ID, begin.Add(59*time.Minute), begin.Add(time.Hour))
-		require.NoError(t, err)
+		list = tallies("acme", bad.ID, begin.Add(59*time.Minute), begin.Add(time.Hour))
 		require.Len(t, list, 1, "the hour in which from lies")
 		assert.Equal(t, begin.UTC(), list[0].Hour)
 		assert.Equal(t, []int{7, 3}, []int{list[0].FailedAttempts, list[0].Exhausted}, "the last retry was in the next hour")
-		_, err = r.Tallies(ctx, "other", bad.ID, time.Time{}, time.Time{})
-		require.ErrorIs(t, err, webhook.ErrNotFound)
+		assert.Empty(t, tallies("other", bad.ID, time.Time{}, time.Time{}))
+		all, err := r.Tallies(ctx, "acme", webhook.TallyQuery{EndpointIDs: []string{bad.ID, "wh_none", good.ID, bad.ID}})
+		require.NoError(t, err)
+		assert.ElementsMatch(t, []string{good.ID, bad.ID}, slices.Collect(maps.Keys(all)))
+		_, err = r.Tallies(ctx, "acme", webhook.TallyQuery{EndpointIDs: make([]string, 1001)})
+		require.ErrorIs(t, err, webhook.ErrInvalidArgument)
 	})
 
 	r := newRig(t, status(200))
-	_, err := r.Tallies(t.Context(), "acme", r.endpoint(hookURL).ID, time.Time{}, time.Time{})
+	_, err := r.Tallies(t.Context(), "acme", webhook.TallyQuery{EndpointIDs: []string{r.endpoint(hookURL).ID}})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = webhook.New(webhook.Config{Store: struct{ webhook.Store }{memstore.New()}, Tallies: true})
 	require.ErrorContains(t, err, "Tallies needs a Store that is a Tallier")

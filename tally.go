@@ -75,24 +75,35 @@ func (t Tally) Percentile(p float64) (time.Duration, bool) {
 	return low, true
 }
 
-// Tallies returns what happened at one endpoint, by the hour, oldest first: the hours
-// from that of from to the last one that begins before until. A zero from is the
-// beginning, a zero until the end. An hour in which nothing happened is left out. Tallies
-// are kept for Config.Retention, also those of a deleted endpoint. The errors are
-// [ErrNotFound], those of the Store, and [errors.ErrUnsupported] unless Config.Tallies is
-// set.
-func (e *Engine) Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]Tally, error) {
+// TallyQuery selects tallies of endpoints of one account.
+type TallyQuery struct {
+	EndpointIDs []string  // up to 1,000
+	From        time.Time // the hour in which it lies is the first one; zero: the beginning
+	Until       time.Time // the last hour begins before it; zero: the end
+}
+
+// Tallies returns what happened at each endpoint, by the hour, oldest first. An hour in
+// which nothing happened is left out, and so is an endpoint that does not exist. Tallies
+// are kept for Config.Retention, also those of a deleted endpoint. The errors are those
+// of the Store, [ErrInvalidArgument] for too many ids, and [errors.ErrUnsupported] unless
+// Config.Tallies is set.
+func (e *Engine) Tallies(ctx context.Context, accountID string, q TallyQuery) (map[string][]Tally, error) {
 	tallier, able := e.store.Store.(Tallier)
 	if !e.cfg.Tallies || !able {
 		return nil, fmt.Errorf("webhook: Config.Tallies is off: %w", errors.ErrUnsupported)
 	}
-	if !from.IsZero() {
-		from = from.Truncate(time.Hour)
+	if len(q.EndpointIDs) > 1000 {
+		return nil, invalid("EndpointIDs", "must be at most 1,000")
 	}
-	list, err := call(ctx, e.store, func(ctx context.Context) ([]Tally, error) {
-		return tallier.Tallies(ctx, accountID, endpointID, from, until)
+	if len(q.EndpointIDs) == 0 {
+		return map[string][]Tally{}, nil
+	}
+	if !q.From.IsZero() {
+		q.From = q.From.Truncate(time.Hour)
+	}
+	return call(ctx, e.store, func(ctx context.Context) (map[string][]Tally, error) {
+		return tallier.Tallies(ctx, accountID, q)
 	})
-	return list, orNotFound(err, errNoEndpoint)
 }
 
 // Tallier is an optional ability of a [Store]: it counts, by endpoint and hour, the
@@ -101,11 +112,12 @@ func (e *Engine) Tallies(ctx context.Context, accountID, endpointID string, from
 // for [MaintainRequest].Retention after the end of their hour, and for as long as
 // there is something of the endpoint.
 type Tallier interface {
-	// Tallies returns the tallies of an endpoint whose Hour is not before from and is before
-	// until, oldest first, without hours in which nothing was counted; a zero time is no
-	// bound. It fails with [ErrNotFound] when there is no such endpoint, and may do so for a
-	// deleted one that nothing is counted of any more.
-	Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]Tally, error)
+	// Tallies returns, by the ids of endpoints, the tallies whose Hour is not before q.From
+	// and is before q.Until, oldest first, without hours in which nothing was counted; a
+	// zero time is no bound. Each endpoint of the account has an entry, be it an empty one.
+	// Those that do not exist have none, and a deleted one need not have one when nothing
+	// is counted of it any more.
+	Tallies(ctx context.Context, accountID string, q TallyQuery) (map[string][]Tally, error)
 }
 
 // Tallied returns what a settlement that was applied adds to the tally of its hour, the

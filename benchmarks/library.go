@@ -30,8 +30,8 @@ type openStore struct {
 }
 
 // Tallies implements [webhook.Tallier], as all stores here do.
-func (s *openStore) Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]webhook.Tally, error) {
-	return s.Store.(webhook.Tallier).Tallies(ctx, accountID, endpointID, from, until)
+func (s *openStore) Tallies(ctx context.Context, accountID string, q webhook.TallyQuery) (map[string][]webhook.Tally, error) {
+	return s.Store.(webhook.Tallier).Tallies(ctx, accountID, q)
 }
 
 func (l library) name() string { return l.label }

@@ -42,22 +42,27 @@ func (s *Store) purgeTally() {
 }
 
 // Tallies implements [webhook.Tallier].
-func (s *Store) Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]webhook.Tally, error) {
+func (s *Store) Tallies(ctx context.Context, accountID string, q webhook.TallyQuery) (map[string][]webhook.Tally, error) {
 	if _, err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	ep := s.endpoints[endpointID]
-	if ep == nil || ep.rec.AccountID != accountID {
-		return nil, webhook.ErrNotFound
+	all := make(map[string][]webhook.Tally, len(q.EndpointIDs))
+	for _, id := range q.EndpointIDs {
+		if ep := s.endpoints[id]; ep != nil && ep.rec.AccountID == accountID {
+			all[id] = ep.talliesWithin(q.From, q.Until)
+		}
 	}
-	var list []webhook.Tally
-	for _, hour := range slices.Sorted(maps.Keys(ep.tallies)) {
-		if t := *ep.tallies[hour]; !t.Hour.Before(from) && (until.IsZero() || t.Hour.Before(until)) {
+	return all, nil
+}
+
+func (e *endpoint) talliesWithin(from, until time.Time) (list []webhook.Tally) {
+	for _, hour := range slices.Sorted(maps.Keys(e.tallies)) {
+		if t := *e.tallies[hour]; within(t.Hour, from, until) {
 			list = append(list, t)
 		}
 	}
-	return list, nil
+	return list
 }
 
 // dropTallies forgets those of an account's deleted endpoints.

@@ -108,11 +108,11 @@ type statements struct {
 	InsertMark, LockMark, RenewMark, FinishMark, AbandonMark          string
 	MarkExpiring, ExpireMarks, MarkAt, DropMarks, MarksAfter, SetMark string
 
-	InsertCounts, Counts, LockCounts, LockAllCounts string
-	DropCounts                                      bulk[number]
-	AddTallies                                      bulk[tallyRow]
-	Tallies, DropTallies, TallyAt, ExpireTallies    string
-	DeliveredTallied                                string // PostgreSQL
+	InsertCounts, LockCounts, LockAllCounts string
+	DropCounts                              bulk[number]
+	AddTallies                              bulk[tallyRow]
+	DropTallies, TallyAt, ExpireTallies     string
+	DeliveredTallied                        string // PostgreSQL
 
 	InsertSubscriptions bulk[subscription]
 	Targets             bulk[number]

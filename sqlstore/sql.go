@@ -107,10 +107,8 @@ func portable() statements {
 			where account = ? and mark = ? and token = ? and running_until = 0 and sealed_by = ?`,
 
 		InsertCounts:  `insert into {p}count (at, results) values (?, ?)`,
-		Counts:        `select at, results from {p}count`,
 		LockCounts:    `select num, at, results from {p}count order by num limit ? {skip}`,
 		LockAllCounts: `select num, at, results from {p}count order by num limit ? {update}`,
-		Tallies:       `select hour, ` + forCounts("%", ", ") + ` from {p}tally where endpoint = ? and hour >= ? and hour < ? order by hour`,
 		DropTallies:   `delete from {p}tally where endpoint = ?`,
 		TallyAt:       `select hour from {p}tally where hour <= ? order by hour limit 1 offset ?`,
 		ExpireTallies: `delete from {p}tally where hour <= ?`,

@@ -76,11 +76,12 @@ type tallyKey struct{ endpoint, hour int64 }
 // tallies adds up what was counted.
 type tallies map[tallyKey]*webhook.Tally
 
-// add adds the results of one transaction, of one endpoint or with 0 of all.
-func (ts tallies) add(at int64, results []byte, endpoint int64) {
+// add adds the results of one transaction, of the endpoints that are wanted or with nil
+// of all.
+func (ts tallies) add(at int64, results []byte, wanted func(endpoint int64) bool) {
 	for ; len(results) >= countSize; results = results[countSize:] {
 		k := tallyKey{int64(binary.BigEndian.Uint64(results)), at - at%hourMicros} // #nosec G115 -- written as an int64
-		if endpoint != 0 && k.endpoint != endpoint {
+		if wanted != nil && !wanted(k.endpoint) {
 			continue
 		}
 		t := ts.at(k)
@@ -218,7 +219,7 @@ func (s *Store) foldCounts(ctx context.Context, t *txn, text string, limit int) 
 			return err
 		}
 		done = append(done, number(num))
-		sums.add(at, results, 0)
+		sums.add(at, results, nil)
 		return nil
 	}, limit)
 	if err != nil {
@@ -227,59 +228,86 @@ func (s *Store) foldCounts(ctx context.Context, t *txn, text string, limit int) 
 	return len(done), t.execAll(ctx, s.sql.AddTallies.of(sums.rows()), s.sql.DropCounts.of(done))
 }
 
-// Tallies implements [webhook.Tallier].
-func (s *Store) Tallies(ctx context.Context, accountID, endpointID string, from, until time.Time) ([]webhook.Tally, error) {
-	if checkText("", accountID, maxAccount) != nil || checkText("", endpointID, maxID) != nil {
-		return nil, webhook.ErrNotFound
+// Tallies implements [webhook.Tallier]. One statement reads what was added up and what
+// is still to be, so that nothing is in both or in neither.
+func (s *Store) Tallies(ctx context.Context, accountID string, q webhook.TallyQuery) (map[string][]webhook.Tally, error) {
+	marks, ids := some(q.EndpointIDs)
+	if len(ids) == 0 || checkText("", accountID, maxAccount) != nil {
+		return map[string][]webhook.Tally{}, nil
 	}
-	begin, end := toMicros(from), int64(math.MaxInt64)
-	if !until.IsZero() {
-		end = until.UnixMicro()
+	begin, end := toMicros(q.From), int64(math.MaxInt64)
+	if !q.Until.IsZero() {
+		end = q.Until.UnixMicro()
 	}
-	var sums tallies
-	err := s.snapshot(ctx, func(t *txn) error {
-		sums = make(tallies)
-		var num int64
-		if err := t.row(ctx, s.sql.EndpointOf, accountID, endpointID).Scan(&num); err != nil {
-			return err
-		}
-		err := t.query(ctx, s.sql.Tallies, func(r *sql.Rows) error {
-			var hour int64
-			var one webhook.Tally
-			dst := []any{&hour, &one.Delivered, &one.FailedAttempts, &one.Exhausted}
-			for i := range one.Latency {
-				dst = append(dst, &one.Latency[i])
-			}
-			err := r.Scan(dst...)
-			sums.at(tallyKey{num, hour}).Add(one)
-			return err
-		}, num, begin, end)
-		if err != nil {
-			return err
-		}
-		return t.query(ctx, s.sql.Counts, func(r *sql.Rows) error {
-			var at int64
-			var results sql.RawBytes
-			if err := r.Scan(&at, &results); err != nil {
-				return err
-			}
-			if hour := at - at%hourMicros; hour >= begin && hour < end {
-				sums.add(at, results, num)
-			}
-			return nil
-		})
+	var a askedTallies
+	err := s.read(ctx, func(t *txn) error {
+		a = askedTallies{ids: make(map[int64]string), sums: make(tallies)}
+		return t.queryOnce(ctx, `
+			select 0 as num, '' as id, at, `+forCounts("0 as %", ", ")+`, results from {p}count
+			union all
+			select p.num, p.id, coalesce(t.hour, -1), `+forCounts("coalesce(t.%, 0)", ", ")+`, null
+			from {p}endpoint p left join {p}tally t on t.endpoint = p.num and t.hour >= ? and t.hour < ?
+			where p.id in (`+marks+`) and p.account = ?`,
+			a.scan, slices.Concat([]any{begin, end}, ids, []any{accountID})...)
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		err = webhook.ErrNotFound
+	return found(s, "tallies", a.within(begin, end), err)
+}
+
+// askedTallies are those of some endpoints, and what was counted of all and is not yet
+// added to them.
+type askedTallies struct {
+	ids    map[int64]string
+	sums   tallies
+	counts []counted
+}
+
+// counted are the results of one transaction.
+type counted struct {
+	at      int64
+	results []byte
+}
+
+// scan reads a tally, or that an endpoint has none, or the results of one transaction,
+// which are of no endpoint.
+func (a *askedTallies) scan(r *sql.Rows) error {
+	var num, at int64
+	var id string
+	var one webhook.Tally
+	var results []byte
+	dst := []any{&num, &id, &at, &one.Delivered, &one.FailedAttempts, &one.Exhausted}
+	for i := range one.Latency {
+		dst = append(dst, &one.Latency[i])
 	}
-	if err != nil {
-		return nil, s.failed("tallies", err)
+	err := r.Scan(append(dst, &results)...)
+	switch {
+	case err != nil:
+		return err
+	case num == 0:
+		a.counts = append(a.counts, counted{at, results})
+		return nil
+	case at >= 0:
+		a.sums.at(tallyKey{num, at}).Add(one)
 	}
-	var list []webhook.Tally
-	for _, r := range sums.rows() {
-		list = append(list, *r.Tally)
+	a.ids[num] = id
+	return nil
+}
+
+// within returns the tallies of the hours from begin to end, by the ids of endpoints.
+func (a *askedTallies) within(begin, end int64) map[string][]webhook.Tally {
+	for _, c := range a.counts {
+		if hour := c.at - c.at%hourMicros; hour >= begin && hour < end {
+			a.sums.add(c.at, c.results, func(endpoint int64) bool { return a.ids[endpoint] != "" })
+		}
 	}
-	return list, nil
+	all := make(map[string][]webhook.Tally, len(a.ids))
+	for _, id := range a.ids {
+		all[id] = nil
+	}
+	for _, r := range a.sums.rows() {
+		id := a.ids[r.endpoint]
+		all[id] = append(all[id], *r.Tally)
+	}
+	return all
 }
 
 // purgeTallies forgets those of hours that ended before the given time, about limit of
@@ -337,10 +365,11 @@ func (l *life) tally(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := l.s.Tallies(ctx, l.account, l.endpoint, time.Time{}, time.Time{})
+	all, err := l.s.Tallies(ctx, l.account, webhook.TallyQuery{EndpointIDs: []string{l.endpoint}})
 	if err != nil {
 		return err
 	}
+	list := all[l.endpoint]
 	return l.s.write(ctx, func(t *txn) error {
 		if _, err := t.dropUpTo(ctx, l.s.sql.TallyAt, l.s.sql.ExpireTallies, -1, 1); err != nil {
 			return err

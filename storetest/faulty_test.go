@@ -65,8 +65,8 @@ type faulty struct {
 	markIn       func(*webhook.IdempotencyBegin)
 	markOut      func(webhook.IdempotencyBegin, *webhook.IdempotencyBegun, *error)
 	abandonIn    func(*webhook.IdempotencyMark)
-	talliesIn    func(from, until *time.Time)
-	talliesOut   func(*[]webhook.Tally)
+	talliesIn    func(*webhook.TallyQuery)
+	talliesOut   func(map[string][]webhook.Tally)
 	begin        func() (webhook.Enqueuer, func() error, func() error)
 
 	mu    sync.Mutex

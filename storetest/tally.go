@@ -1,7 +1,7 @@
 package storetest
 
 import (
-	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +16,10 @@ func (e *env) tallies(id string, from, until time.Time) []webhook.Tally {
 	if !ok {
 		e.Skip("skipped: the store is no webhook.Tallier")
 	}
-	list, err := tr.Tallies(e.ctx, acct, id, from, until)
+	all, err := tr.Tallies(e.ctx, acct, webhook.TallyQuery{EndpointIDs: []string{id}, From: from, Until: until})
 	e.must("Tallies", err)
+	list, known := all[id]
+	e.check(known && len(all) == 1, "Tallies of %s: got %v, want an entry for it alone", id, all)
 	for i, t := range list {
 		e.check(t.Hour.Location() == time.UTC && t.Hour.Equal(t.Hour.Truncate(time.Hour)), "Hour: got %v, want the beginning of an hour in UTC", t.Hour)
 		e.check(i == 0 || list[i-1].Hour.Before(t.Hour), "the tallies are not in order: %v", list)
@@ -83,9 +85,53 @@ var tallyRules = []rule{
 				same(e, "wh_2", e.counted("wh_2"), second)
 				e.maintain()
 			}
-			for account, id := range map[string]string{acct: "wh_none", other: "wh_1"} {
-				_, err := e.store.(webhook.Tallier).Tallies(e.ctx, account, id, time.Time{}, time.Time{})
-				e.wantErr("Tallies of "+id+" of "+account, err, webhook.ErrNotFound)
+		},
+	},
+	{
+		name:     "TalliesAreOfSeveralEndpoints",
+		sentence: "Tallies returns an entry for each endpoint of the account that is asked for, and none for others.",
+		run: func(e *env) {
+			e.endpoint("wh_1", "call.*")
+			e.endpoint("wh_2", "call.*")
+			e.endpoint("wh_quiet", "credits.*")
+			e.counted("wh_1")
+			e.endpointOf(other, "wh_theirs", "call.*")
+			e.enqueue(events("evt", 3)...)
+			for _, l := range e.claimAll() {
+				o := webhook.OutcomeDelivered
+				if l.Target.EndpointID == "wh_2" {
+					o = webhook.OutcomeExhausted
+				}
+				e.applied(tallied(l, o, time.Millisecond))
+			}
+			e.delete("wh_2")
+			ask := func(account string, ids ...string) map[string][2]int {
+				all, err := e.store.(webhook.Tallier).Tallies(e.ctx, account, webhook.TallyQuery{EndpointIDs: ids})
+				e.must("Tallies", err)
+				got := make(map[string][2]int)
+				for id, list := range all {
+					sum := webhook.Tally{}
+					for _, t := range list {
+						sum.Add(t)
+					}
+					got[id] = [2]int{sum.Delivered, sum.Exhausted}
+				}
+				return got
+			}
+			many := make([]string, 998)
+			for i := range many {
+				many[i] = fmt.Sprint("wh_none_", i)
+			}
+			for range 2 {
+				want := map[string][2]int{"wh_1": {3, 0}, "wh_2": {0, 3}, "wh_quiet": {0, 0}}
+				same(e, "of three", ask(acct, "wh_1", "wh_2", "wh_quiet"), want)
+				same(e, "twice, with unknown ones and another account's", ask(acct, "wh_quiet", "wh_1", "wh_none", "", "wh_\x00", "wh_theirs", "wh_1", "wh_2"), want)
+				same(e, "of one", ask(acct, "wh_2"), map[string][2]int{"wh_2": {0, 3}})
+				same(e, "of none", len(ask(acct)), 0)
+				same(e, "of an unknown one", len(ask(acct, "wh_none")), 0)
+				same(e, "of another account's", len(ask(other, "wh_1", "wh_2")), 0)
+				same(e, "among many", ask(acct, append(many, "wh_1", "wh_quiet")...), map[string][2]int{"wh_1": {3, 0}, "wh_quiet": {0, 0}})
+				e.maintain()
 			}
 		},
 	},
@@ -197,9 +243,7 @@ var tallyRules = []rule{
 // noTallies checks that nothing is counted any more of an endpoint that was deleted.
 func (e *env) noTallies(id string) {
 	e.Helper()
-	list, err := e.store.(webhook.Tallier).Tallies(e.ctx, acct, id, time.Time{}, time.Time{})
-	if !errors.Is(err, webhook.ErrNotFound) {
-		e.must("Tallies", err)
-	}
-	same(e, "hours that are left", len(list), 0)
+	all, err := e.store.(webhook.Tallier).Tallies(e.ctx, acct, webhook.TallyQuery{EndpointIDs: []string{id}})
+	e.must("Tallies", err)
+	same(e, "hours that are left", len(all[id]), 0)
 }

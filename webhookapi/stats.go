@@ -49,15 +49,17 @@ func endpointStats(r *request) (response, error) {
 	if err := p.err(); err != nil {
 		return response{}, err
 	}
-	list, err := r.h.engine.Tallies(r.ctx(), r.account(), r.PathValue("id"), from, until)
+	id := r.PathValue("id")
+	all, err := r.h.engine.Tallies(r.ctx(), r.account(), webhook.TallyQuery{EndpointIDs: []string{id}, From: from, Until: until})
 	b := statsBody{Enabled: true, Data: []hourBody{}}
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		b.Enabled = false
-		if _, err := r.h.engine.GetEndpoint(r.ctx(), r.account(), r.PathValue("id")); err != nil {
-			return response{}, err
-		}
-	case err != nil:
+	if errors.Is(err, errors.ErrUnsupported) {
+		b.Enabled, err = false, nil
+	}
+	list, known := all[id]
+	if err == nil && !known {
+		_, err = r.h.engine.GetEndpoint(r.ctx(), r.account(), id)
+	}
+	if err != nil {
 		return response{}, err
 	}
 	for _, t := range list {

@@ -77,19 +77,15 @@ func (p *Portal) endpoints(v *visit) error {
 func (p *Portal) charts(ctx context.Context, account string, ids []string) (map[string]*chart, error) {
 	until := time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
 	from := until.Add(-24 * time.Hour)
+	all, err := p.engine.Tallies(ctx, account, webhook.TallyQuery{EndpointIDs: ids, From: from, Until: until})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, nil
+	}
 	charts := make(map[string]*chart, len(ids))
 	for _, id := range ids {
-		tallies, err := p.engine.Tallies(ctx, account, id, from, until)
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
-			return nil, nil
-		case errors.Is(err, webhook.ErrNotFound): // it was deleted meanwhile
-		case err != nil:
-			return nil, err
-		}
-		charts[id] = newChart(tallies, from, 24)
+		charts[id] = newChart(all[id], from, 24)
 	}
-	return charts, nil
+	return charts, err
 }
 
 // form is what somebody typed, and what is wrong with it.

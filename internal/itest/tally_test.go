@@ -15,9 +15,9 @@ import (
 
 func (s *testStore) tallied(t testing.TB, id string) (sum webhook.Tally) {
 	t.Helper()
-	list, err := s.Tallies(ctx, "a", id, time.Time{}, time.Time{})
+	all, err := s.Tallies(ctx, "a", webhook.TallyQuery{EndpointIDs: []string{id}})
 	require.NoError(t, err)
-	for _, tally := range list {
+	for _, tally := range all[id] {
 		sum.Add(tally)
 	}
 	return sum
@@ -72,7 +72,7 @@ func TestProcessesTallyTheSameEndpointsAtOnce(t *testing.T) {
 							}
 							mu.Unlock()
 							assert.NoError(t, s.foldNow())
-							_, err = s.Tallies(ctx, "a", "wh_0", time.Time{}, time.Time{})
+							_, err = s.Tallies(ctx, "a", webhook.TallyQuery{EndpointIDs: []string{"wh_0", "wh_7"}})
 							assert.NoError(t, err)
 						}
 					})
