@@ -199,7 +199,7 @@ type statements struct {
 	EndpointsFrom, EventsOf, UnmatchedOf    string
 	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
-	StatsAll, StatsOf, Leases               string
+	Stats, Leases                           string
 	LastAttempts, OldestDue, Failing        string
 	CountStatus                             string
 	DeliveriesOf                            bulk[eventOf]

@@ -153,52 +153,6 @@ func (s *Store) CountEndpoints(ctx context.Context, accountID string, status web
 	return found(s, "count endpoints", n, err)
 }
 
-// QueueStatsOf implements [webhook.Log]. It counts as QueueStats does.
-func (s *Store) QueueStatsOf(ctx context.Context, accountID string, endpointIDs []string) (map[string]webhook.QueueStats, error) {
-	marks, args := some(endpointIDs)
-	if len(args) == 0 || checkText("", accountID, maxAccount) != nil {
-		return map[string]webhook.QueueStats{}, nil
-	}
-	var stats map[string]webhook.QueueStats
-	err := s.snapshot(ctx, func(t *txn) error {
-		stats = make(map[string]webhook.QueueStats, len(args))
-		ids := make(map[int64]string, len(args))
-		now, err := t.clock(ctx)
-		if err != nil {
-			return err
-		}
-		err = t.queryOnce(ctx, `
-			select p.num, p.id, coalesce(q.state, -1), case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), coalesce(min(q.due), 0)
-			from {p}endpoint p left join {p}queue q on q.endpoint = p.num
-			where p.id in (`+marks+`) and p.account = ? and p.status <> 0
-			group by p.num, p.id, p.status, coalesce(q.state, -1)`, func(r *sql.Rows) error {
-			var num, state, oldest int64
-			var id string
-			var active bool
-			var n int
-			err := r.Scan(&num, &id, &state, &active, &n, &oldest)
-			ids[num] = id
-			q := stats[id]
-			if state >= 0 {
-				addState(&q, state, active, n, time.Duration(now-oldest)*time.Microsecond)
-			}
-			stats[id] = q
-			return err
-		}, append(args, accountID)...)
-		if err != nil {
-			return err
-		}
-		return s.countLeased(ctx, t, func(endpoint int64) {
-			if id, asked := ids[endpoint]; asked {
-				q := stats[id]
-				q.Leased++
-				stats[id] = q
-			}
-		})
-	})
-	return found(s, "queue stats", stats, err)
-}
-
 // OldestDue implements [webhook.Log].
 func (s *Store) OldestDue(ctx context.Context, limit int) ([]webhook.EndpointBacklog, error) {
 	if limit < 1 {

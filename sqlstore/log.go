@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/ringyo-ai/webhook"
@@ -123,90 +122,4 @@ func scanAttempt(r *sql.Rows, others ...any) (a webhook.Attempt, err error) {
 		a.ResponseBody = nil
 	}
 	return a, err
-}
-
-// QueueStats implements [webhook.Log]. It counts: its cost grows with what is
-// not finished.
-func (s *Store) QueueStats(ctx context.Context, accountID, endpointID string) (webhook.QueueStats, error) {
-	var q webhook.QueueStats
-	err := s.snapshot(ctx, func(t *txn) error {
-		q = webhook.QueueStats{}
-		now, err := t.clock(ctx)
-		if err != nil {
-			return err
-		}
-		text, args, only := s.sql.StatsAll, []any(nil), int64(0)
-		if endpointID != "" {
-			ep, err := s.storedEndpoint(ctx, t, s.sql.GetEndpoint, accountID, endpointID)
-			if err != nil {
-				return err
-			}
-			text, args, only = s.sql.StatsOf, []any{ep.num}, ep.num
-		}
-		err = s.countLeased(ctx, t, func(endpoint int64) {
-			if only == 0 || endpoint == only {
-				q.Leased++
-			}
-		})
-		if err != nil {
-			return err
-		}
-		return t.query(ctx, text, func(r *sql.Rows) error { return countState(r, &q, now) }, args...)
-	})
-	return found(s, "queue stats", q, err)
-}
-
-// leasesAtOnce is how many leases are read in one piece.
-const leasesAtOnce = 100
-
-// countLeased calls count with the endpoint of each delivery that is leased.
-func (s *Store) countLeased(ctx context.Context, t *txn, count func(endpoint int64)) error {
-	for after := (lease{}); ; {
-		list, err := readLeases(ctx, t, s.sql.Leases, after.due, after.due, after.token, leasesAtOnce)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		of := make(map[leasedKey]bool)
-		var keys []key
-		for _, l := range list {
-			for _, k := range l.keys {
-				of[leasedKey{k, l.token}] = true
-			}
-			keys = append(keys, l.keys...)
-			after = l.lease
-		}
-		slices.SortFunc(keys, compareKeys)
-		err = readDeliveries(ctx, t, &s.sql.ReadLeased, slices.Compact(keys), func(d loggedDelivery) {
-			if d.status == statusLeased && of[leasedKey{d.k, d.token}] {
-				count(d.endpoint)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// countState adds one line of the statistics.
-func countState(r *sql.Rows, q *webhook.QueueStats, now int64) error {
-	var state, oldest int64
-	var active bool
-	var n int
-	if err := r.Scan(&state, &active, &n, &oldest); err != nil {
-		return err
-	}
-	addState(q, state, active, n, time.Duration(now-oldest)*time.Microsecond)
-	return nil
-}
-
-func addState(q *webhook.QueueStats, state int64, active bool, n int, oldest time.Duration) {
-	switch {
-	case state == stateWaiting:
-		q.Waiting += n
-	case state != stateHeld && active:
-		q.Ready += n
-		q.OldestReady = max(q.OldestReady, oldest)
-	default:
-		q.Held += n // Maintain has yet to hold what is ready here
-	}
 }

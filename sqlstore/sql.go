@@ -197,8 +197,10 @@ func portable() statements {
 			order by u.created_at, u.event limit ?`,
 		DeliveriesOfEndpoint: deliveriesBefore("endpoint"),
 		DeliveriesOfEvent:    deliveriesBefore("event"),
-		StatsAll:             stats(""),
-		StatsOf:              stats("where q.endpoint = ?"),
+		Stats: `
+			select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), min(q.due)
+			from {p}queue q join {p}endpoint p on p.num = q.endpoint and p.status <> 0
+			group by q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end`,
 	}
 }
 
@@ -243,13 +245,6 @@ func deliveriesBefore(column string) string {
 		select ` + deliveryColumns + ` from (
 			select * from {p}delivery where ` + column + ` = ? and id < ? order by id desc limit ?
 		) d` + deliveryJoins + ` order by d.id desc`
-}
-
-func stats(where string) string {
-	return `
-		select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), min(q.due)
-		from {p}queue q join {p}endpoint p on p.num = q.endpoint and p.status <> 0 ` + where + `
-		group by q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end`
 }
 
 // States of a row of the queue table.
