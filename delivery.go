@@ -268,8 +268,12 @@ func (e *Engine) Redeliver(ctx context.Context, accountID, deliveryID string) (D
 	return d, orNotFound(err, errNoDelivery)
 }
 
-// replayBatch bounds the work of one call of the Store.
-const replayBatch = 200
+// replayBatch bounds the work of one call of the Store, and countBatch that of one which
+// changes nothing and is about the endpoint's own deliveries.
+const (
+	replayBatch = 200
+	countBatch  = 100_000
+)
 
 // ReplayQuery selects what to replay. The zero value is all that the endpoint did not
 // receive.
@@ -298,25 +302,40 @@ type ReplayQuery struct {
 // were made pending. An unknown endpoint returns [ErrNotFound]; malformed Types, and
 // Statuses that cannot be replayed, [ErrInvalidArgument].
 func (e *Engine) Replay(ctx context.Context, accountID, endpointID string, q ReplayQuery) (int, error) {
+	n := 0
+	for cursor := ""; ; {
+		part, err := e.ReplayPart(ctx, accountID, endpointID, q, cursor)
+		n += part.Count
+		if cursor = part.Next; err != nil || cursor == "" {
+			return n, err
+		}
+	}
+}
+
+// ReplayPart is a part of Replay, for callers that show how far they are: it looks at
+// about 200 events, or at 100,000 of a dry run with Statuses, and returns how many of them
+// it made pending, or would. Next is the cursor of the next part, and empty after the
+// last one; the first part has an empty one. Parts of the same q together are one Replay,
+// and whoever stops between two of them has replayed what was counted so far. The errors
+// are those of Replay, and [ErrInvalidArgument] for a cursor that is not a Next. Set
+// q.Until where delivered ones are replayed: what is delivered between two parts can be in
+// a later one.
+func (e *Engine) ReplayPart(ctx context.Context, accountID, endpointID string, q ReplayQuery, cursor string) (Replayed, error) {
 	if err := checkPatterns(q.Types); err != nil {
-		return 0, err
+		return Replayed{}, err
 	}
 	r := ReplayRequest{
 		AccountID: accountID, EndpointID: endpointID, Since: q.Since, Until: q.Until,
-		Types: q.Types, Statuses: q.Statuses, DryRun: q.DryRun, Limit: replayBatch,
+		Types: q.Types, Statuses: q.Statuses, DryRun: q.DryRun, Cursor: cursor, Limit: replayBatch,
 	}
-	n := 0
-	for {
-		replayed, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
-		n += replayed.Count
-		if replayed.Count > 0 && !q.DryRun {
-			e.Wake()
-		}
-		if err != nil || replayed.Next == "" {
-			return n, orNotFound(err, errNoEndpoint)
-		}
-		r.Cursor = replayed.Next
+	if q.DryRun && len(q.Statuses) > 0 {
+		r.Limit = countBatch
 	}
+	part, err := call(ctx, e.store, func(ctx context.Context) (Replayed, error) { return e.store.Replay(ctx, r) })
+	if part.Count > 0 && !q.DryRun {
+		e.Wake()
+	}
+	return part, orNotFound(err, errNoEndpoint)
 }
 
 // RedactEvent removes what an event says: its payload, and the response bodies of

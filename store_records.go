@@ -440,7 +440,7 @@ type ReplayRequest struct {
 	Limit      int              // at least 1
 }
 
-// Replayed is the result of [Log.Replay].
+// Replayed is the result of [Log.Replay] and [Engine.ReplayPart].
 type Replayed struct {
 	Count int    // deliveries made pending or held by this call, or that would be
 	Next  string // cursor; empty: done

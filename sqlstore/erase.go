@@ -247,7 +247,7 @@ func (d *accountDeletion) deliveries(ctx context.Context) (done bool, err error)
 		nums = nil
 		return t.query(ctx, d.s.sql.EndpointsFrom, func(r *sql.Rows) error {
 			var num int64
-			err := r.Scan(&num)
+			err := r.Scan(&num, new(any))
 			nums = append(nums, num)
 			return err
 		}, d.account, d.at, sourcesAtOnce)

@@ -41,7 +41,11 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 	if err := l.narrow(); err != nil {
 		return page, err
 	}
-	err := s.view(ctx, func(t *txn) (err error) {
+	in := s.view
+	if f.DeliveryID != "" || f.EventID != "" && f.EndpointID == "" { // it takes one statement
+		in = s.read
+	}
+	err := in(ctx, func(t *txn) (err error) {
 		run := *l // it can run again
 		page, err = run.run(ctx, t)
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -127,14 +126,21 @@ func (s *Store) Replay(ctx context.Context, r webhook.ReplayRequest) (webhook.Re
 	}
 	var out webhook.Replayed
 	from := p.at
-	err := s.write(ctx, func(t *txn) (err error) {
+	run, in := p.run, s.write
+	if r.DryRun && len(r.Statuses) > 0 {
+		run, in = p.count, s.view
+	}
+	err := in(ctx, func(t *txn) (err error) {
 		p.at = from
 		ep, err := s.storedEndpoint(ctx, t, s.sql.GetEndpoint, r.AccountID, r.EndpointID)
+		if err == nil {
+			err = p.locate(ctx, t)
+		}
 		if err != nil {
 			return err
 		}
 		p.rec, p.num = &ep.EndpointRecord, ep.num
-		out, err = p.run(ctx, t)
+		out, err = run(ctx, t)
 		return err
 	})
 	if err != nil {
@@ -157,36 +163,6 @@ type replay struct {
 	sources  map[key]int64 // at which the events of this call were found first
 	at       replayPlace
 }
-
-// replayPlace is how far a replay has come.
-type replayPlace struct {
-	source  int64 // ownDeliveries, an endpoint's number, or unmatchedEvents
-	after   key   // the delivery or, of unmatched ones, the event looked at last
-	created int64 // of unmatched ones, the time of that
-}
-
-const (
-	ownDeliveries   = 0
-	unmatchedEvents = math.MaxInt64
-)
-
-// sourcesAtOnce is how many endpoints one call looks at: most of an account's
-// may have nothing.
-const sourcesAtOnce = 100
-
-func (p *replay) parse(cursor string) error {
-	if cursor == "" {
-		return nil
-	}
-	var after []byte
-	if _, err := fmt.Sscanf(cursor, "%d_%d_%x", &p.at.source, &p.at.created, &after); err != nil || len(after) != len(key{}) {
-		return invalid("Cursor", "is not one that the store returned")
-	}
-	copy(p.at.after[:], after)
-	return nil
-}
-
-func (a replayPlace) cursor() string { return fmt.Sprintf("%d_%d_%x", a.source, a.created, a.after[:]) }
 
 // wanted reads the statuses of the request.
 func (p *replay) wanted() error {
@@ -263,17 +239,11 @@ func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, e
 	seen := make(map[key]bool)
 	left := p.limit
 	for range sourcesAtOnce {
-		left, err = p.source(ctx, t, left, func(k key, typ webhook.EventType, at int64) {
-			if at < p.since || at >= p.until || seen[k] || !matchesAny(typ, p.r.Types) {
-				return
-			}
-			for _, pattern := range typ.Patterns() {
-				if slices.Contains(p.rec.Events, pattern) {
-					seen[k] = true
-					p.sources[k] = p.at.source
-					events = append(events, k)
-					break
-				}
+		left, err = p.source(ctx, t, left, func(c replayCandidate) {
+			if !seen[c.event] && p.wants(c) {
+				seen[c.event] = true
+				p.sources[c.event] = p.at.source
+				events = append(events, c.event)
 			}
 		})
 		if err != nil || left == 0 {
@@ -289,13 +259,42 @@ func (p *replay) events(ctx context.Context, t *txn) (events []key, more bool, e
 	return events, true, nil
 }
 
+// replayCandidate is an event that a replay looks at, with its delivery at the source.
+type replayCandidate struct {
+	event   key
+	typ     webhook.EventType
+	created int64
+	status  int // of the delivery
+	size    int // of the data; 0: redacted
+}
+
+// wants reports whether the request and the subscription take the event.
+func (p *replay) wants(c replayCandidate) bool {
+	return c.created >= p.since && c.created < p.until && matchesAny(c.typ, p.r.Types) &&
+		len(p.rec.Events) > 0 && matchesAny(c.typ, p.rec.Events)
+}
+
+// count is run for a dry run about the endpoint's own deliveries, which changes nothing
+// and has to lock nothing.
+func (p *replay) count(ctx context.Context, t *txn) (out webhook.Replayed, err error) {
+	left, err := p.source(ctx, t, p.limit, func(c replayCandidate) {
+		if p.restarts[c.status] && c.size > 0 && p.wants(c) {
+			out.Count++
+		}
+	})
+	if left == 0 {
+		out.Next = p.at.cursor()
+	}
+	return out, err
+}
+
 // keyLag is how much the time in a delivery's key, which is that of the process
 // that made it, may be behind the store's.
 const keyLag = 24 * time.Hour
 
 // source looks at most left rows further and returns how many it could have
 // looked at besides: 0 when there may be more.
-func (p *replay) source(ctx context.Context, t *txn, left int, take func(event key, typ webhook.EventType, at int64)) (int, error) {
+func (p *replay) source(ctx context.Context, t *txn, left int, take func(replayCandidate)) (int, error) {
 	text, args := p.s.sql.EventsOf, []any{p.at.source}
 	switch p.at.source {
 	case unmatchedEvents:
@@ -308,30 +307,14 @@ func (p *replay) source(ctx context.Context, t *txn, left int, take func(event k
 	}
 	args = append(args, p.s.dialect.keyArg(p.at.after), left)
 	err := t.query(ctx, text, func(r *sql.Rows) error {
-		var event key
-		var typ webhook.EventType
-		err := r.Scan(&p.at.after, &event, &typ, &p.at.created)
+		var c replayCandidate
+		err := r.Scan(&p.at.after, &c.event, &c.typ, &c.created, &c.status, &c.size)
+		p.at.created = c.created
 		left--
-		take(event, typ, p.at.created)
+		take(c)
 		return err
 	}, args...)
 	return left, err
-}
-
-// advance goes on to the next endpoint of the account, or to the events that no
-// endpoint leads to.
-func (p *replay) advance(ctx context.Context, t *txn) error {
-	next := int64(unmatchedEvents)
-	err := t.query(ctx, p.s.sql.EndpointsFrom, func(r *sql.Rows) error {
-		var num int64
-		err := r.Scan(&num)
-		if num != p.num {
-			next = min(next, num)
-		}
-		return err
-	}, p.rec.AccountID, p.at.source, 2)
-	p.at = replayPlace{source: next}
-	return err
 }
 
 // existing returns the deliveries that ended as they are to be replayed, and takes

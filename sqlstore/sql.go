@@ -187,12 +187,12 @@ func portable() statements {
 			from {p}delivery where id = ? and sent_id is not null
 			order by 1`,
 		Delivery:      `select ` + deliveryColumns + `, p.status, length(e.data) from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
-		EndpointsFrom: `select num from {p}endpoint where account = ? and num > ? order by num limit ?`,
+		EndpointsFrom: `select num, id from {p}endpoint where account = ? and num > ? order by num limit ?`,
 		EventsOf: `
-			select d.id, e.uid, e.type, e.created_at from {p}delivery d join {p}event e on e.uid = d.event
+			select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from {p}delivery d join {p}event e on e.uid = d.event
 			where d.endpoint = ? and d.id > ? order by d.id limit ?`,
 		UnmatchedOf: `
-			select u.event, u.event, e.type, u.created_at from {p}unmatched u join {p}event e on e.uid = u.event
+			select u.event, u.event, e.type, u.created_at, 0, 0 from {p}unmatched u join {p}event e on e.uid = u.event
 			where u.account = ? and u.created_at >= ? and (u.created_at > ? or u.event > ?)
 			order by u.created_at, u.event limit ?`,
 		DeliveriesOfEndpoint: deliveriesBefore("endpoint"),

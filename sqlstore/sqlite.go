@@ -217,12 +217,12 @@ func sqliteSQL() statements {
 			where id > (select delivery from {p}history_end) and endpoint = ?1 order by id limit ?2)
 		limit ?2`
 	s.EventsOf = `
-		select d.id, e.uid, e.type, e.created_at from (
+		select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from (
 			select * from (
-				select o.id, o.event from {p}history h cross join {p}delivery o on o.id = h.delivery
+				select o.id, o.event, o.status from {p}history h cross join {p}delivery o on o.id = h.delivery
 				where h.endpoint = ?1 and h.delivery > ?2 order by h.delivery limit ?3)
 			union all select * from (
-				select id, event from {p}delivery
+				select id, event, status from {p}delivery
 				where id > (select delivery from {p}history_end) and id > ?2 and endpoint = ?1 order by id limit ?3)
 			order by id limit ?3
 		) d join {p}event e on e.uid = d.event order by d.id`

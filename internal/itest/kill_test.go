@@ -18,6 +18,7 @@ type suicide struct {
 	driver.Driver
 	left *atomic.Int64
 	note func(query string, args []driver.NamedValue) // told of each statement; may be nil
+	ran  *atomic.Int64
 
 	point failPoint
 	mu    sync.Mutex
@@ -76,7 +77,7 @@ func openRecorded(name, dsn string, r *recorder) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64), note: r.note}
+	d := &suicide{Driver: inner.Driver(), left: new(atomic.Int64), note: r.note, ran: &r.ran}
 	return sql.OpenDB(&connector{d, dsn}), inner.Close()
 }
 
@@ -85,6 +86,13 @@ func (d *suicide) statement(query string, args []driver.NamedValue) {
 		d.note(query, args)
 	}
 	d.operation()
+}
+
+// taken counts a statement, unless the driver wants it prepared first.
+func (d *suicide) taken(err error) {
+	if d.ran != nil && err != driver.ErrSkip {
+		d.ran.Add(1)
+	}
 }
 
 func (d *suicide) operation() {
@@ -122,18 +130,23 @@ type mortal struct {
 
 func (c *mortal) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	c.d.operation()
+	c.d.taken(nil)
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 	return &mortalTx{tx, c.d}, err
 }
 
 func (c *mortal) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.d.statement(query, args)
-	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	res, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	c.d.taken(err)
+	return res, err
 }
 
 func (c *mortal) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.d.statement(query, args)
-	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+	c.d.taken(err)
+	return rows, err
 }
 
 func (c *mortal) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -166,11 +179,13 @@ type mortalStmt struct {
 
 func (s *mortalStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	s.d.statement(s.query, args)
+	s.d.taken(nil)
 	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
 func (s *mortalStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	s.d.statement(s.query, args)
+	s.d.taken(nil)
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
@@ -181,5 +196,11 @@ type mortalTx struct {
 
 func (t *mortalTx) Commit() error {
 	t.d.operation()
+	t.d.taken(nil)
 	return t.Tx.Commit()
+}
+
+func (t *mortalTx) Rollback() error {
+	t.d.taken(nil)
+	return t.Tx.Rollback()
 }

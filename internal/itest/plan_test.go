@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type statement struct {
 type recorder struct {
 	mu   sync.Mutex
 	seen []statement
+	ran  atomic.Int64 // of these what the driver took, and what begins and ends transactions
 }
 
 func (r *recorder) note(query string, args []driver.NamedValue) {
