@@ -2,7 +2,7 @@ package webhookui
 
 import (
 	"errors"
-	"net/http"
+	"html/template"
 	"net/url"
 	"strings"
 	"time"
@@ -23,8 +23,9 @@ type logPage struct {
 	From, Until         string
 	Wrong               map[string]string
 	Statuses            []webhook.DeliveryStatus
-	Filter              string // as a query
+	Filter              template.URL // as a query, which templates are not to escape once more
 	Next                string
+	Later               bool // it is not the first page
 	ReadOnly, Retryable bool
 }
 
@@ -52,7 +53,7 @@ func filter(values url.Values, texts map[string]string) (l logPage, q webhook.De
 			kept.Set(name, v)
 		}
 	}
-	l.Filter = kept.Encode()
+	l.Filter = template.URL(kept.Encode()) // #nosec G203 -- it is escaped
 	return l, q
 }
 
@@ -80,58 +81,10 @@ func (p *Portal) deliveries(v *visit) error {
 		if err != nil {
 			return err
 		}
-		l.Deliveries, l.Next = list.Items, list.Next
+		l.Deliveries, l.Next, l.Later = list.Items, list.Next, q.Cursor != ""
 	}
 	l.Retryable = !l.ReadOnly && (q.Status == webhook.DeliveryExhausted || q.Status == webhook.DeliveryCancelled || q.Status == "")
 	return p.show(v, "deliveries", p.texts["deliveries.title"], l)
-}
-
-// retrying is the page that asks before many deliveries are sent again.
-type retrying struct {
-	logPage
-	Count int
-}
-
-// replayOf returns the replay that a filter stands for.
-func replayOf(q webhook.DeliveryQuery) webhook.ReplayQuery {
-	r := webhook.ReplayQuery{Since: q.From, Until: q.Until, Types: q.Types}
-	if q.Status != "" {
-		r.Statuses = []webhook.DeliveryStatus{q.Status}
-	}
-	return r
-}
-
-func (p *Portal) confirmRetry(v *visit) error {
-	ep, err := p.engine.GetEndpoint(v.Context(), v.account, v.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	l, q := filter(v.URL.Query(), p.texts)
-	l.Endpoint, l.ReadOnly = ep, v.access.ReadOnly
-	if len(l.Wrong) > 0 {
-		return &pageError{http.StatusBadRequest, "error.request"}
-	}
-	r := replayOf(q)
-	r.DryRun = true
-	n, err := p.engine.Replay(v.Context(), v.account, ep.ID, r)
-	if err != nil {
-		return err
-	}
-	return p.show(v, "retry", p.texts["retry.title"], retrying{l, n})
-}
-
-func (p *Portal) retryAll(v *visit) error {
-	id := v.PathValue("id")
-	l, q := filter(v.PostForm, p.texts)
-	if len(l.Wrong) > 0 {
-		return &pageError{http.StatusBadRequest, "error.request"}
-	}
-	n, err := p.engine.Replay(v.Context(), v.account, id, replayOf(q))
-	if err != nil {
-		return err
-	}
-	p.changed(v, "deliveries retried", "endpoint", id, "deliveries", n)
-	return v.to("endpoints/" + id + "/deliveries?done=retried")
 }
 
 // sent is a delivery with its attempts.

@@ -31,6 +31,7 @@ type listing struct {
 	Total    int
 	Status   string
 	Next     string
+	Later    bool // it is not the first page
 	ReadOnly bool
 	Tallies  bool
 }
@@ -46,7 +47,7 @@ func (p *Portal) endpoints(v *visit) error {
 	if err != nil {
 		return err
 	}
-	l := listing{Total: total, Status: string(status), Next: list.Next, ReadOnly: v.access.ReadOnly}
+	l := listing{Total: total, Status: string(status), Next: list.Next, Later: q.Get("cursor") != "", ReadOnly: v.access.ReadOnly}
 	ids := make([]string, len(list.Items))
 	for i, ep := range list.Items {
 		ids[i] = ep.ID
@@ -282,6 +283,7 @@ type detail struct {
 	Chart    *chart
 	Attempts []webhook.Attempt
 	Advice   string // the key of a text
+	Released *release
 	ReadOnly bool
 }
 
@@ -304,7 +306,8 @@ func (p *Portal) endpoint(v *visit) error {
 		return err
 	}
 	return p.show(v, "endpoint", ep.URL, detail{
-		Endpoint: ep, Health: health, Chart: charts[id], Attempts: attempts, Advice: advice(health), ReadOnly: v.access.ReadOnly,
+		Endpoint: ep, Health: health, Chart: charts[id], Attempts: attempts, Advice: advice(health),
+		Released: releaseOf(health, v.URL.Query().Get("held")), ReadOnly: v.access.ReadOnly,
 	})
 }
 
@@ -392,24 +395,6 @@ func (p *Portal) edit(v *visit) error {
 		}
 	}
 	return p.refuse(v, "edit", p.texts["edit.title"], f)
-}
-
-func (p *Portal) enable(v *visit) error {
-	ep, err := p.engine.EnableEndpoint(v.Context(), v.account, v.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	p.changed(v, "endpoint enabled", "endpoint", ep.ID)
-	return v.to("endpoints/" + ep.ID + "?done=enabled")
-}
-
-func (p *Portal) disable(v *visit) error {
-	ep, err := p.engine.DisableEndpoint(v.Context(), v.account, v.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	p.changed(v, "endpoint disabled", "endpoint", ep.ID)
-	return v.to("endpoints/" + ep.ID + "?done=disabled")
 }
 
 func (p *Portal) rotate(v *visit) error {

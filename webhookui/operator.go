@@ -46,6 +46,7 @@ type overview struct {
 	webhook.Stats
 	Failing []webhook.Endpoint
 	Next    string
+	Later   bool // it is not the first page
 	Status  string
 	Oldest  []webhook.EndpointBacklog
 	Now     time.Time
@@ -64,7 +65,7 @@ func (o *Operator) overview(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	view := overview{Status: q.Get("status"), Now: time.Now().UTC()}
+	view := overview{Status: q.Get("status"), Later: q.Get("cursor") != "", Now: time.Now().UTC()}
 	var err error
 	if view.Stats, err = o.engine.Stats(r.Context()); err != nil {
 		o.fail(w, r, err)

@@ -6,6 +6,7 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"skip":   "Skip to the content",
 	"never":  "never",
 	"next":   "Next page",
+	"first":  "First page",
 	"back":   "Back",
 	"cancel": "Cancel",
 	"copy":   "Copy",
@@ -79,6 +80,7 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"health.last_failure":    "Last failure:",
 	"health.see":             "See the delivery",
 	"health.will_send":       "{n} held deliveries will be sent.",
+	"health.releasing":       "Held deliveries are being sent: {left} of {of} are left.",
 	"health.pending":         "Pending",
 	"health.held":            "Held",
 	"health.last_success":    "Last success",
@@ -163,6 +165,7 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"deliveries.next":        "Next attempt",
 	"deliveries.none":        "Nothing was sent to this endpoint yet.",
 	"deliveries.none.filter": "No delivery matches the filter.",
+	"deliveries.none.here":   "None of the latest deliveries matches the filter. Older ones are on the next page.",
 
 	"filter.any":    "Any",
 	"filter.from":   "From (UTC)",
@@ -175,6 +178,14 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"retry.title":  "Retry deliveries",
 	"retry.count":  "{n} events would be sent to this endpoint again.",
 	"retry.submit": "Retry {n}",
+
+	"retry.count.more":    "At least {n} events would be sent to this endpoint again.",
+	"retry.submit.all":    "Retry all",
+	"retry.progress":      "{n} of {of} done.",
+	"retry.progress.more": "{n} done, of at least {of}.",
+	"retry.continue":      "Continue",
+	"retry.stop":          "Stop here",
+	"retry.leave":         "You can leave the page at any time: those that were done by then are sent, and the others stay as they are.",
 
 	"delivery.title":     "Delivery",
 	"delivery.event":     "Event",
@@ -218,6 +229,7 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"done.disabled": "Disabled. Events are held from now on.",
 	"done.deleted":  "Deleted.",
 	"done.retried":  "It is being sent again.",
+	"done.replayed": "{n} deliveries are being sent again.",
 
 	"error.title":        "That did not work",
 	"error.not_found":    "There is nothing here.",

@@ -239,7 +239,7 @@ func (u *ui) flash(r *http.Request) string {
 	if done == "" {
 		return ""
 	}
-	return u.texts["done."+done] // a key that there is not shows nothing
+	return fill(u.texts["done."+done], "n", count(number(r.URL.Query().Get("n")))) // a key that there is not shows nothing
 }
 
 // pageError is an error that a page shows, by the key of its text.

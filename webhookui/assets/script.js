@@ -15,24 +15,51 @@
     }
   };
   enhance(document);
+  const parse = async (response) => new DOMParser().parseFromString(await response.text(), "text/html");
+
+  // What takes several steps goes on by itself once somebody has begun it, and not because
+  // a page of it was opened.
+  document.addEventListener("submit", async (event) => {
+    let form = event.target;
+    const progress = form.closest("[data-progress]");
+    if (!("steps" in form.dataset) || !progress) return;
+    event.preventDefault();
+    try {
+      while (form) {
+        const body = new URLSearchParams(new FormData(form));
+        form.querySelector("button").disabled = true;
+        const response = await fetch(form.action, { method: "POST", body, credentials: "same-origin" });
+        if (!response.ok) break;
+        const fresh = (await parse(response)).querySelector("[data-progress]");
+        if (!fresh) return location.assign(response.url); // the last step leads elsewhere
+        history.replaceState(null, "", response.url);
+        progress.replaceChildren(...fresh.childNodes);
+        form = progress.querySelector("form[data-steps]");
+      }
+    } catch { /* the network is away: the button tries again */ }
+    form = progress.querySelector("form[data-steps]");
+    if (!form) return;
+    delete form.dataset.steps; // and shows what is wrong
+    form.querySelector("button").disabled = false;
+  });
 
   const region = document.querySelector("[data-refresh]");
   if (!region) return;
-  const every = Number(region.dataset.refresh) * 1000;
   const refresh = async () => {
     try {
       const busy = region.contains(document.activeElement) || region.querySelector("details[open]");
       if (!document.hidden && !busy) {
         const response = await fetch(location.href, { credentials: "same-origin" });
         if (!response.ok) return; // somebody logged out, or it is gone: leave what is there
-        const page = new DOMParser().parseFromString(await response.text(), "text/html");
-        const fresh = page.querySelector("[data-refresh]");
+        const fresh = (await parse(response)).querySelector("[data-refresh]");
         if (!fresh) return;
         enhance(fresh);
         region.replaceChildren(...fresh.childNodes);
+        region.dataset.refresh = fresh.dataset.refresh;
       }
     } catch { /* the network is away: try again later */ }
-    setTimeout(refresh, every);
+    later();
   };
-  setTimeout(refresh, every);
+  const later = () => setTimeout(refresh, Number(region.dataset.refresh) * 1000);
+  later();
 })();
