@@ -87,7 +87,7 @@ func (e *Engine) CountEndpoints(ctx context.Context, accountID string, status En
 }
 
 // LastAttempts returns the latest attempts of an endpoint, newest first: limit of them,
-// 1 to 100. It looks at the endpoint's latest 5,000 deliveries, so that an attempt of an
+// 1 to 100. It looks at the endpoint's latest 1,000 deliveries, so that an attempt of an
 // older one can be missing. An unknown endpoint is [ErrNotFound].
 func (e *Engine) LastAttempts(ctx context.Context, accountID, endpointID string, limit int) ([]Attempt, error) {
 	if limit < 1 || limit > 100 {

@@ -198,7 +198,7 @@ type Log interface {
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
 	// LastAttempts returns the latest attempts of an endpoint, newest first, at most
-	// limit. It looks at the attempts of at least the endpoint's latest 5,000 deliveries.
+	// limit. It looks at the attempts of at least the endpoint's latest 1,000 deliveries.
 	// It fails with ErrNotFound as ListDeliveries does.
 	LastAttempts(ctx context.Context, accountID, endpointID string, limit int) ([]Attempt, error)
 

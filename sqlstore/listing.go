@@ -186,7 +186,7 @@ func (l *listing) run(ctx context.Context, t *txn) (page webhook.Page[webhook.De
 		}
 		k := l.s.dialect.keyArg(eventKey(f.AccountID, f.EventID))
 		raw := `select ` + deliveryColumns + ` from (
-			select * from {p}delivery where event = ? and id >= ? and id < ? order by id desc limit 1000000000) d` + deliveryJoins + `
+			select * from {p}delivery where event = ? and id >= ? and id < ? order by id desc limit 1000000000) d` + l.s.dialect.lists.joins + `
 			where d.id >= ?` + l.where.and() + ` order by d.id desc limit ?`
 		_, err = l.take(ctx, t, &page, raw, slices.Concat([]any{k, l.key(l.from), l.key(l.before), l.key(l.from)}, l.where.args))
 		return page, err
@@ -272,13 +272,18 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 	if len(l.where.texts) > 0 {
 		look = max(look, firstLook)
 	}
+	lists := &l.s.dialect.lists
+	rows := lists.rows
+	if lists.one != "" && l.f.EndpointID != "" {
+		rows = lists.one
+	}
 	for looked := 0; ; look *= lookGrowth {
 		look = min(look, lookAtMost)
 		floor, more, err := l.floor(ctx, t, 1+look/endpoints)
 		if err != nil {
 			return page, err
 		}
-		full, err := l.take(ctx, t, &page, l.of(l.s.dialect.lists.rows)+` where d.id >= ?`+l.where.and()+` order by d.id desc limit ?`,
+		full, err := l.take(ctx, t, &page, l.of(rows)+` where d.id >= ?`+l.where.and()+` order by `+lists.order+` desc limit ?`,
 			slices.Concat(l.whose.args, []any{l.key(floor), l.key(l.before), l.key(floor)}, l.where.args))
 		if full || !more || err != nil {
 			return page, err
@@ -337,6 +342,9 @@ func (l *listing) unlisted(ctx context.Context, t *txn, page *webhook.Page[webho
 // endpoints from one key and before another one, floor the first key of a step.
 type lists struct {
 	rows, floor, unlisted string
+	one                   string // rows of a single endpoint, in their order; optional
+	order                 string // the column by which rows come in their order
+	joins                 string // what deliveryColumns are read of, besides the delivery d
 	timeline              timeline
 }
 
@@ -355,7 +363,20 @@ func floorOf(table, column, nullsLast string) string {
 		order by f desc` + nullsLast + ` limit 1`
 }
 
+// postgresJoins are deliveryJoins that look up each row by its key, however many rows the
+// planner takes the tables for.
+const postgresJoins = `
+	cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e
+	cross join lateral (select * from {p}endpoint p where p.num = d.endpoint limit 1) p
+	left join lateral (select * from {p}queue q where q.id = d.id limit 1) q on true`
+
 var postgresLists = lists{
+	joins: postgresJoins,
+	order: `d.id`,
+	one: `
+		select ` + deliveryColumns + ` from (
+			select * from {p}delivery d where d.endpoint = (select p.num from {p}endpoint p where %WHOSE%) and d.id >= ? and d.id < ?
+			order by d.id desc` + few + `) d` + postgresJoins,
 	rows: `
 		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%` + few + `) p
 		cross join lateral (
@@ -367,6 +388,8 @@ var postgresLists = lists{
 }
 
 var mysqlLists = lists{
+	joins: deliveryJoins,
+	order: `d.id`,
 	rows: `
 		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
 		straight_join {p}delivery d force index (endpoint) on d.endpoint = p.num and d.id >= ? and d.id < ?
@@ -377,6 +400,8 @@ var mysqlLists = lists{
 }
 
 var sqliteLists = lists{
+	joins: deliveryJoins,
+	order: `h.delivery`,
 	rows: `
 		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
 		cross join {p}history h on h.endpoint = p.num and h.delivery >= ? and h.delivery < ?

@@ -250,6 +250,13 @@ func postgresSQL() statements {
 			select * from {p}delivery d where d.event = x.event and d.endpoint = x.endpoint limit 1 for update) d`}
 	s.LastAttempts = strings.Replace(s.LastAttempts, `from d join {p}attempt a on a.delivery = d.id`,
 		`from d cross join lateral (select * from {p}attempt a where a.delivery = d.id order by a.number desc`+few+`) a`, 1)
+	for _, text := range []*string{&s.DeliveriesOfEndpoint, &s.DeliveriesOfEvent, &s.Delivery} {
+		*text = strings.Replace(*text, deliveryJoins, postgresJoins, 1)
+	}
+	s.EventsOf = `
+		select d.id, e.uid, e.type, e.created_at, d.status, length(e.data)
+		from (select * from {p}delivery where endpoint = ? and id > ? order by id limit ?) d
+		cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e order by d.id`
 	s.FirstOf = bulk[key]{text: `
 		select x.id, d.endpoint from ` + someKeys + `
 		cross join lateral (select d.endpoint from {p}delivery d where d.event = x.id order by d.endpoint limit 1) d`}

@@ -187,7 +187,7 @@ func sqliteSQL() statements {
 	s.DropEndpoint = `
 		delete from {p}endpoint where num = ?1 and status = 0
 		and not exists (select 1 from {p}history h where h.endpoint = ?2)
-		and not exists (select 1 from {p}delivery d where d.id > (select delivery from {p}history_end) and d.endpoint = ?2)
+		and not exists (select 1 from {p}delivery d where d.id > (select delivery from {p}history_end) and +d.endpoint = ?2)
 		and not exists (select 1 from {p}revision r where r.endpoint = ?3)`
 	s.InsertHistory = bulk[listed]{row: `(?,?)`, sep: `,`, text: `insert or ignore into {p}history (endpoint, delivery) values %ROWS%`}
 	s.DropHistory = bulk[listed]{text: `delete from {p}history where endpoint = ? and delivery = ?`}
@@ -195,7 +195,7 @@ func sqliteSQL() statements {
 		select ` + deliveryColumns + ` from (
 			select * from (
 				select * from {p}delivery
-				where id > (select delivery from {p}history_end) and id < ?2 and endpoint = ?1 order by id desc limit ?3)
+				where id > (select delivery from {p}history_end) and id < ?2 and +endpoint = ?1 order by id desc limit ?3)
 			union all select * from (
 				select o.* from {p}history h cross join {p}delivery o on o.id = h.delivery
 				where h.endpoint = ?1 and h.delivery < ?2 order by h.delivery desc limit ?3)
@@ -203,7 +203,7 @@ func sqliteSQL() statements {
 		) d` + deliveryJoins + ` order by d.id desc`
 	s.LastAttempts = lastAttempts(`
 		select * from (
-			select * from {p}delivery where id > (select delivery from {p}history_end) and endpoint = ?1 order by id desc limit ?2)
+			select * from {p}delivery where id > (select delivery from {p}history_end) and +endpoint = ?1 order by id desc limit ?2)
 		union all select * from (
 			select o.* from {p}history h cross join {p}delivery o on o.id = h.delivery
 			where h.endpoint = ?1 order by h.delivery desc limit ?2)`,
@@ -214,7 +214,7 @@ func sqliteSQL() statements {
 			where h.endpoint = ?1 order by h.delivery limit ?2)
 		union all select * from (
 			select id, event from {p}delivery
-			where id > (select delivery from {p}history_end) and endpoint = ?1 order by id limit ?2)
+			where id > (select delivery from {p}history_end) and +endpoint = ?1 order by id limit ?2)
 		limit ?2`
 	s.EventsOf = `
 		select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from (
@@ -223,7 +223,7 @@ func sqliteSQL() statements {
 				where h.endpoint = ?1 and h.delivery > ?2 order by h.delivery limit ?3)
 			union all select * from (
 				select id, event, status from {p}delivery
-				where id > (select delivery from {p}history_end) and id > ?2 and endpoint = ?1 order by id limit ?3)
+				where id > (select delivery from {p}history_end) and id > ?2 and +endpoint = ?1 order by id limit ?3)
 			order by id limit ?3
 		) d join {p}event e on e.uid = d.event order by d.id`
 	return s
