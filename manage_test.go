@@ -99,6 +99,7 @@ func TestAnotherAccountSeesNothing(t *testing.T) {
 		"ListAttempts":    second(r.ListAttempts(ctx, "other", d.ID)),
 		"Redeliver":       second(r.Redeliver(ctx, "other", d.ID)),
 		"Replay":          second(r.Replay(ctx, "other", ep.ID, webhook.ReplayQuery{})),
+		"ReplayPart":      second(r.ReplayPart(ctx, "other", ep.ID, webhook.ReplayQuery{}, "")),
 	} {
 		assert.ErrorIs(t, err, webhook.ErrNotFound, name)
 	}

@@ -70,6 +70,40 @@ func TestQuestionsOfAPlatform(t *testing.T) {
 	})
 }
 
+// Parts of a replay, one after the other, are one replay, and who stops has replayed what
+// was counted.
+func TestAReplayInParts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, status(200))
+		first := r.endpoint(hookURL)
+		r.emit(450)
+		late := r.endpoint("https://example.com/late")
+		ctx := t.Context()
+		counted, err := r.ReplayPart(ctx, "acme", first.ID, webhook.ReplayQuery{DryRun: true}, "")
+		require.NoError(t, err)
+		assert.Zero(t, counted.Count, "it has them all")
+		_, err = r.ReplayPart(ctx, "other", late.ID, webhook.ReplayQuery{}, "")
+		require.ErrorIs(t, err, webhook.ErrNotFound)
+		sum, parts := 0, 0
+		for cursor := ""; parts == 0 || cursor != ""; parts++ {
+			part, err := r.ReplayPart(ctx, "acme", late.ID, webhook.ReplayQuery{}, cursor)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, part.Count, 200)
+			sum += part.Count
+			h, err := r.EndpointHealth(ctx, "acme", late.ID)
+			require.NoError(t, err)
+			assert.Equal(t, sum, h.Pending)
+			cursor = part.Next
+		}
+		assert.Equal(t, 450, sum)
+		assert.GreaterOrEqual(t, parts, 3)
+		n, err := r.Replay(ctx, "acme", late.ID, webhook.ReplayQuery{})
+		require.NoError(t, err)
+		assert.Zero(t, n, "nothing is left")
+	})
+}
+
 func TestBadQuestionsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, status(200))
@@ -84,6 +118,7 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		"ListDeliveries, types":    second(r.ListDeliveries(ctx, "acme", webhook.DeliveryQuery{Types: make([]webhook.EventType, 101)})),
 		"Replay, type":             second(r.Replay(ctx, "acme", ep.ID, webhook.ReplayQuery{Types: bad})),
 		"Replay, status":           second(r.Replay(ctx, "acme", ep.ID, webhook.ReplayQuery{Statuses: []webhook.DeliveryStatus{webhook.DeliveryHeld}})),
+		"ReplayPart, cursor":       second(r.ReplayPart(ctx, "acme", ep.ID, webhook.ReplayQuery{}, "x")),
 		"EndpointsHealth, ids":     second(r.EndpointsHealth(ctx, "acme", make([]string, 1001))),
 		"CountEndpoints, status":   second(r.CountEndpoints(ctx, "acme", "deleted")),
 		"LastAttempts, none":       second(r.LastAttempts(ctx, "acme", ep.ID, 0)),

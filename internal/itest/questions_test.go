@@ -181,3 +181,36 @@ func TestEventsAreFoundBeforeAndAfterTheyAreListed(t *testing.T) {
 		}
 	})
 }
+
+// The cursor of a replay, which a tenant can see, names endpoints of its own account by
+// their ids: the number of a row would tell how many endpoints there are.
+func TestTheCursorOfAReplayTellsNoNumbers(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d database) {
+		s := d.store(t)
+		_, err := s.CreateEndpoint(ctx, endpoint("wh_1"))
+		require.NoError(t, err)
+		mustEnqueue(t, s, event("evt_1"), event("evt_2"))
+		_, err = s.CreateEndpoint(ctx, endpoint("wh_2"))
+		require.NoError(t, err)
+		r := webhook.ReplayRequest{AccountID: "a", EndpointID: "wh_2", Limit: 1}
+		n, named := 0, false
+		for {
+			out, err := s.Replay(ctx, r)
+			require.NoError(t, err)
+			n += out.Count
+			assert.Regexp(t, `^([oeu]_(0|\d{16})_[0-9a-f]{32}:(wh_1)?)?$`, out.Next)
+			named = named || strings.Contains(out.Next, "wh_1")
+			if r.Cursor = out.Next; r.Cursor == "" {
+				break
+			}
+		}
+		assert.Equal(t, 2, n)
+		assert.True(t, named)
+		for _, bad := range []string{"e_0_00000000000000000000000000000000:wh_none", "e_0_00000000000000000000000000000000:", "o_0_00:", "x_0_00000000000000000000000000000000:", "o_0_00000000000000000000000000000000:wh_1"} {
+			r.Cursor = bad
+			_, err := s.Replay(ctx, r)
+			assert.ErrorIs(t, err, webhook.ErrInvalidArgument, bad)
+		}
+	})
+}
