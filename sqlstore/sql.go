@@ -198,9 +198,11 @@ func portable() statements {
 		DeliveriesOfEndpoint: deliveriesBefore("endpoint"),
 		DeliveriesOfEvent:    deliveriesBefore("event"),
 		Stats: `
-			select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end, count(*), min(q.due)
-			from {p}queue q join {p}endpoint p on p.num = q.endpoint and p.status <> 0
-			group by q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end`,
+			select x.state, x.active, sum(x.n), min(x.due) from (
+				select q.state, case when p.status in (1, 2, 4, 5) then 1 else 0 end as active, q.n, q.due from (
+					` + statsBy("0", "= 0") + ` union all ` + statsBy("4", "= 4") + ` union all ` + statsBy("5", "= 5") + ` union all ` + statsBy("6", "> 5") + `) q
+				join {p}endpoint p on p.num = q.endpoint and p.status <> 0) x
+			group by x.state, x.active`,
 	}
 }
 
@@ -245,6 +247,12 @@ func deliveriesBefore(column string) string {
 		select ` + deliveryColumns + ` from (
 			select * from {p}delivery where ` + column + ` = ? and id < ? order by id desc limit ?
 		) d` + deliveryJoins + ` order by d.id desc`
+}
+
+// statsBy returns the statement that counts the rows in a state by endpoint, for most
+// states in the order of an index.
+func statsBy(state, is string) string {
+	return `select ` + state + ` as state, endpoint, count(*) as n, min(due) as due from {p}queue where state ` + is + ` group by endpoint`
 }
 
 // States of a row of the queue table.
