@@ -78,6 +78,11 @@ func TestRetryingManyGoesInSteps(t *testing.T) {
 		assert.Contains(t, p.body, fmt.Sprintf(`max="%d" value="%d"`, many, sent))
 		again := s.finish(s.client.Get(p.at.String()))
 		assert.Equal(t, p.body, again.body, "a look changes nothing")
+		stop := regexp.MustCompile(`data-stop href="([^"]*)"`).FindStringSubmatch(again.body)
+		require.NotNil(t, stop)
+		stopped := s.follow(again, stop[1])
+		assert.Equal(t, "/a/b/endpoints/"+id+"/deliveries", stopped.at.Path)
+		assert.Equal(t, []int{sent}, digits(regexp.MustCompile(`role="status">([^<]*)`).FindStringSubmatch(stopped.body)[1]), "who leaves is told what was done")
 		s.deliver()
 		p = s.post("endpoints/"+id+"/retry", again.fields())
 	}

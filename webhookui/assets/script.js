@@ -30,8 +30,12 @@
         form.querySelector("button").disabled = true;
         const response = await fetch(form.action, { method: "POST", body, credentials: "same-origin" });
         if (!response.ok) break;
-        const fresh = (await parse(response)).querySelector("[data-progress]");
+        const page = await parse(response);
+        const fresh = page.querySelector("[data-progress]");
         if (!fresh) return location.assign(response.url); // the last step leads elsewhere
+        const stop = document.querySelector("[data-stop]"), next = page.querySelector("[data-stop]");
+        stop.setAttribute("href", next.getAttribute("href"));
+        stop.textContent = next.textContent;
         history.replaceState(null, "", response.url);
         progress.replaceChildren(...fresh.childNodes);
         form = progress.querySelector("form[data-steps]");
