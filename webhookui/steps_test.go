@@ -140,13 +140,13 @@ func TestTheReleaseOfHeldDeliveriesIsShown(t *testing.T) {
 	p := s.post("endpoints/"+id+"/enable", nil)
 	assert.Contains(t, p.body, "3 of 3 are left")
 	assert.Contains(t, p.body, `max="3" value="0"`)
-	assert.Contains(t, p.body, `data-refresh="2"`)
+	assert.Contains(t, p.body, `data-refresh-in="2"`)
 	assert.Contains(t, s.get("endpoints/"+id+"?held=10").body, "3 of 10 are left")
 	assert.Contains(t, s.get("endpoints/"+id).body, "3 of 3 are left")
 	s.deliver()
 	p = s.finish(s.client.Get(p.at.String()))
 	assert.NotContains(t, p.body, "<progress")
-	assert.Contains(t, p.body, `data-refresh="10"`)
+	assert.NotContains(t, p.body, "data-refresh-in")
 }
 
 // From a later page of a list there is a way to the first one.

@@ -80,7 +80,6 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"health.last_failure":    "Last failure:",
 	"health.see":             "See the delivery",
 	"health.will_send":       "{n} held deliveries will be sent.",
-	"health.releasing":       "Held deliveries are being sent: {left} of {of} are left.",
 	"health.pending":         "Pending",
 	"health.held":            "Held",
 	"health.last_success":    "Last success",
@@ -178,6 +177,8 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"retry.title":  "Retry deliveries",
 	"retry.count":  "{n} events would be sent to this endpoint again.",
 	"retry.submit": "Retry {n}",
+
+	"health.releasing": "Held deliveries are being sent: {left} of {of} are left.",
 
 	"retry.count.more":    "At least {n} events would be sent to this endpoint again.",
 	"retry.submit.all":    "Retry all",

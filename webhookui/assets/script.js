@@ -59,11 +59,13 @@
         if (!fresh) return;
         enhance(fresh);
         region.replaceChildren(...fresh.childNodes);
-        region.dataset.refresh = fresh.dataset.refresh;
       }
     } catch { /* the network is away: try again later */ }
     later();
   };
-  const later = () => setTimeout(refresh, Number(region.dataset.refresh) * 1000);
+  const later = () => {
+    const soon = region.querySelector("[data-refresh-in]"); // something goes on that one can watch
+    setTimeout(refresh, Number(soon ? soon.dataset.refreshIn : region.dataset.refresh) * 1000);
+  };
   later();
 })();
