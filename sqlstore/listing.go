@@ -185,10 +185,11 @@ func (l *listing) run(ctx context.Context, t *txn) (page webhook.Page[webhook.De
 			l.where.add(`p.num = ?`, num)
 		}
 		k := l.s.dialect.keyArg(eventKey(f.AccountID, f.EventID))
+		// The bounds stand outside: a plan that is kept would read the index of all ids for them.
 		raw := `select ` + deliveryColumns + ` from (
-			select * from {p}delivery where event = ? and id >= ? and id < ? order by id desc limit 1000000000) d` + l.s.dialect.lists.joins + `
-			where d.id >= ?` + l.where.and() + ` order by d.id desc limit ?`
-		_, err = l.take(ctx, t, &page, raw, slices.Concat([]any{k, l.key(l.from), l.key(l.before), l.key(l.from)}, l.where.args))
+			select * from {p}delivery where event = ? order by id desc limit 1000000000) d` + l.s.dialect.lists.joins + `
+			where d.id >= ? and d.id < ?` + l.where.and() + ` order by d.id desc limit ?`
+		_, err = l.take(ctx, t, &page, raw, slices.Concat([]any{k, l.key(l.from), l.key(l.before)}, l.where.args))
 		return page, err
 	case num != 0 && len(l.where.texts) == 0:
 		return l.plain(ctx, t, num)
