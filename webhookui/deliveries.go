@@ -39,13 +39,19 @@ func filter(values url.Values, texts map[string]string) (l logPage, q webhook.De
 	for _, t := range strings.Fields(strings.ReplaceAll(l.Event, ",", " ")) {
 		q.Types = append(q.Types, webhook.EventType(t))
 	}
-	for name, at := range map[string]*time.Time{"from": &q.From, "until": &q.Until} {
-		if text := values.Get(name); text != "" {
-			var err error
-			if *at, err = parseTime(text); err != nil {
-				l.Wrong[name] = texts["form.time"]
-			}
+	for name, at := range map[string]struct {
+		query *time.Time
+		shown *string
+	}{"from": {&q.From, &l.From}, "until": {&q.Until, &l.Until}} {
+		if *at.shown == "" {
+			continue
 		}
+		t, err := parseTime(*at.shown)
+		if err != nil {
+			l.Wrong[name] = texts["form.time"]
+			continue
+		}
+		*at.query, *at.shown = t, t.UTC().Format("2006-01-02T15:04:05") // the one form that the field of a browser shows
 	}
 	kept := url.Values{}
 	for _, name := range []string{"status", "event", "from", "until"} {

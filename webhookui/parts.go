@@ -32,7 +32,7 @@ func (u *ui) funcs() template.FuncMap {
 		"took":     took,
 		"count":    count,
 		"peer":     peerText,
-		"join":     func(list []webhook.EventType) string { return joinTypes(list) },
+		"join":     u.joinTypes,
 		"host":     host,
 		"present":  func(t time.Time) bool { return !t.IsZero() },
 		"add":      func(a, b int) int { return a + b },
@@ -94,7 +94,11 @@ func peerText(b []byte) string {
 	}, strings.ToValidUTF8(string(b), "\uFFFD"))
 }
 
-func joinTypes(list []webhook.EventType) string {
+// joinTypes returns a subscription in words.
+func (u *ui) joinTypes(list []webhook.EventType) string {
+	if slices.Contains(list, "*") {
+		return u.text("events.every")
+	}
 	words := make([]string, len(list))
 	for i, t := range list {
 		words[i] = string(t)
@@ -135,6 +139,7 @@ func grouped(types []webhookapi.EventType) (groups []group) {
 		name := t.Group
 		if name == "" {
 			name, _, _ = strings.Cut(string(t.Name), ".")
+			name = strings.ReplaceAll(name, "_", " ")
 		}
 		i := slices.IndexFunc(groups, func(g group) bool { return g.Name == name })
 		if i < 0 {

@@ -341,7 +341,7 @@ func TestNothingComesFromElsewhere(t *testing.T) {
 			assert.False(t, strings.HasPrefix(link[1], "/"), "%s: %s is not relative", path, link[1])
 		}
 	}
-	assert.Contains(t, s.get("assets/style.css").body, "--accent: #aa0000")
+	assert.Contains(t, s.get("assets/style.css").body, "--brand: #aa0000")
 	assert.Equal(t, "image/svg+xml", s.get("assets/logo").header.Get("Content-Type"))
 	assert.Equal(t, 200, s.get("assets/script.js").status)
 }

@@ -162,7 +162,7 @@ func (u *ui) parse() map[string]*template.Template {
 	return pages
 }
 
-// assets serves the stylesheet, the script and the logo.
+// assets serves the stylesheet, the script, the icon and the logo.
 func (u *ui) assets() {
 	serve := func(path, contentType string, body []byte) {
 		u.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
@@ -181,9 +181,10 @@ func (u *ui) assets() {
 	}
 	css := read("style.css")
 	if u.brand.Accent != "" {
-		css = append(bytes.Clone(css), "\n:root { --accent: "+u.brand.Accent+"; --accent-dark: "+u.brand.Accent+"; }\n"...)
+		css = append(bytes.Clone(css), "\n:root { --brand: "+u.brand.Accent+"; }\n"...)
 	}
 	serve("/assets/style.css", "text/css; charset=utf-8", css)
+	serve("/assets/icon.svg", "image/svg+xml", read("icon.svg")) // or the browser would look beside the prefix
 	serve("/assets/script.js", "text/javascript; charset=utf-8", read("script.js"))
 	if len(u.brand.Logo) > 0 {
 		serve("/assets/logo", u.brand.Type, u.brand.Logo)

@@ -2,10 +2,11 @@
 // Everything works without this: it shows local times, copies, and keeps pages fresh.
 (() => {
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const precise = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const enhance = (root) => {
     for (const t of root.querySelectorAll("time[datetime]")) {
       const at = new Date(t.dateTime);
-      if (!Number.isNaN(at.getTime())) t.textContent = local.format(at);
+      if (!Number.isNaN(at.getTime())) t.textContent = ("seconds" in t.dataset ? precise : local).format(at);
     }
     for (const b of root.querySelectorAll("button[data-copy]")) {
       const from = document.getElementById(b.dataset.copy);
