@@ -3,8 +3,10 @@ package webhookui
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -210,8 +212,7 @@ func (p *Portal) create(v *visit) error {
 		CheckReachable: p.opt.CheckReachable,
 	}
 	mark, stored, err := p.engine.BeginIdempotent(v.Context(), v.account, webhook.IdempotencyParams{
-		Key: "form:" + f.Key, Fingerprint: strings.Join([]string{f.URL, f.Description, f.Headers, f.Other, strconv.FormatBool(f.All)}, "\n"),
-		Running: time.Minute, Keep: time.Hour,
+		Key: "form:" + f.Key, Fingerprint: fmt.Sprintf("%x", sha256.Sum256([]byte(v.PostForm.Encode()))), Running: time.Minute, Keep: time.Hour,
 	})
 	switch {
 	case errors.Is(err, webhook.ErrIdempotencyRunning), errors.Is(err, webhook.ErrIdempotencyReused):

@@ -87,7 +87,7 @@ func count(n int) string {
 // tabs and newlines, are shown as U+FFFD.
 func peerText(b []byte) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == utf8.RuneError || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if r < ' ' && r != '\n' && r != '\t' || r == utf8.RuneError || r >= 0x7f && r < 0xa0 || turns(r) {
 			return utf8.RuneError
 		}
 		return r
@@ -113,12 +113,26 @@ func host(raw string) string {
 	return raw
 }
 
+// turns reports whether a rune changes the direction of what follows, so that text may
+// look like another one.
+func turns(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
+
+// indent returns JSON for people. Runes that turn the direction are escaped, which means
+// the same.
 func indent(raw json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, "", "  ") != nil {
 		return string(raw)
 	}
-	return b.String()
+	var out strings.Builder
+	for _, r := range b.String() {
+		if turns(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
 }
 
 func newKey() string { return rand.Text() }

@@ -136,7 +136,7 @@ func (p *Portal) refuse(v *visit, page, title string, data any) error {
 
 // to sends the browser to another page, by a relative path.
 func (v *visit) to(path string) error {
-	v.w.Header().Set("Location", base(v.URL.Path)+path)
+	v.w.Header().Set("Location", base(v.URL)+path)
 	v.w.Header().Set("Cache-Control", "no-store")
 	v.w.WriteHeader(http.StatusSeeOther)
 	return nil

@@ -2,7 +2,6 @@ package webhookui_test
 
 import (
 	"context"
-	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -289,33 +288,6 @@ func TestWhoMayNotComesNoFurther(t *testing.T) {
 	ep, err := s.engine.GetEndpoint(context.Background(), "acme", id)
 	require.NoError(t, err)
 	assert.Equal(t, webhook.EndpointActive, ep.Status)
-}
-
-// hostile are strings that break out of badly made pages.
-var hostile = []string{
-	`"><script>alert(1)</script>`, `'"><img src=x onerror=alert(1)>`, "</textarea><script>alert(1)</script>", `javascript:alert(1)`,
-	`{{.}}`, "{{define \"x\"}}", "\u202egnp.exe", "<!--", "]]>", "&lt;", "\u0000", "${7*7}", "<svg/onload=alert(1)>", "\"onmouseover=alert(1) x=\"",
-	"</title><script>alert(1)</script>", "%3Cscript%3E", "\\u003cscript\\u003e", "<style>*{display:none}</style>", "`alert(1)`", "<base href=//evil>",
-}
-
-func TestHostileTextIsText(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "/", nil)
-	ctx := context.Background()
-	for i, text := range hostile {
-		ep, _, err := s.engine.CreateEndpoint(ctx, webhook.EndpointParams{
-			AccountID: "acme", URL: fmt.Sprintf("https://example.com/%d?x=%s", i, url.QueryEscape(text)), Events: []webhook.EventType{"*"},
-			Description: strings.ReplaceAll(text, "\x00", ""), Metadata: map[string]string{"k": "v"},
-		})
-		require.NoError(t, err, text)
-		for _, path := range []string{"", "endpoints/" + ep.ID, "endpoints/" + ep.ID + "/edit", "endpoints/" + ep.ID + "/deliveries?event=" + url.QueryEscape(text) + "&from=" + url.QueryEscape(text)} {
-			p := s.get(path)
-			for _, raw := range []string{"<script>alert", "<img src=x", "<svg/onload", "onmouseover=alert(1) x=\"", "<style>*", "<base "} {
-				assert.NotContains(t, p.body, raw, path)
-			}
-		}
-		require.NoError(t, s.engine.DeleteEndpoint(ctx, "acme", ep.ID))
-	}
 }
 
 // Every page is under a policy without exceptions, and loads nothing from elsewhere.

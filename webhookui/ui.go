@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -210,9 +211,10 @@ type view struct {
 	Data  any
 }
 
-// base returns the way from a path to the first page.
-func base(path string) string {
-	if n := strings.Count(path, "/") - 1; n > 0 {
+// base returns the way from the page of an address to the first page. A slash that is
+// escaped is part of a name, for a browser too.
+func base(at *url.URL) string {
+	if n := strings.Count(at.EscapedPath(), "/") - 1; n > 0 {
 		return strings.Repeat("../", n)
 	}
 	return "./"
@@ -220,7 +222,7 @@ func base(path string) string {
 
 // render writes a page. It is made whole before a byte of it is sent.
 func (u *ui) render(w http.ResponseWriter, r *http.Request, status int, page, title string, data any) {
-	v := view{Title: title, Base: base(r.URL.Path), Brand: u.brand, Lang: u.texts["lang"], Home: r.URL.Path != "/", Flash: u.flash(r), Data: data}
+	v := view{Title: title, Base: base(r.URL), Brand: u.brand, Lang: u.texts["lang"], Home: r.URL.Path != "/", Flash: u.flash(r), Data: data}
 	var b bytes.Buffer
 	if err := u.pages[page].ExecuteTemplate(&b, "layout.html", v); err != nil {
 		u.log.ErrorContext(r.Context(), "webhookui: a page cannot be rendered", "page", page, "error", err)

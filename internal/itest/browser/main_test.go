@@ -16,8 +16,8 @@ import (
 	"github.com/ringyo-ai/webhook/internal/race"
 )
 
-// browser is the one that all tests share, started by the first.
-var browser struct {
+// chromium is the one that all tests share, started by the first.
+var chromium struct {
 	once sync.Once
 	ctx  context.Context
 	stop func()
@@ -25,9 +25,9 @@ var browser struct {
 }
 
 func TestMain(m *testing.M) {
-	browser.stop = func() {}
+	chromium.stop = func() {}
 	code := m.Run()
-	browser.stop()
+	chromium.stop()
 	if err := goleak.Find(goleak.IgnoreCurrent()); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -54,9 +54,9 @@ func started(t *testing.T) context.Context {
 	if err != nil {
 		missing(t, "chromium is not installed")
 	}
-	browser.once.Do(func() { browser.err = start(path) })
-	require.NoError(t, browser.err)
-	return browser.ctx
+	chromium.once.Do(func() { chromium.err = start(path) })
+	require.NoError(t, chromium.err)
+	return chromium.ctx
 }
 
 // start starts the browser with an empty profile. It asks nobody for updates, and speaks
@@ -79,8 +79,8 @@ func start(path string) error {
 	}
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), flags...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	browser.ctx = ctx
-	browser.stop = func() {
+	chromium.ctx = ctx
+	chromium.stop = func() {
 		_ = chromedp.Cancel(ctx) // it closes the browser and waits for it
 		cancel()
 		stopAlloc()

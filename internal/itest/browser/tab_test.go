@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -181,6 +182,14 @@ func (b *tab) submit() {
 	b.goes(chromedp.Evaluate[chromedp.Void](`document.querySelector("main form").requestSubmit()`))
 }
 
+// hurry lets the timers of scripts run a hundred times as fast, and counts them.
+func (b *tab) hurry() {
+	b.Helper()
+	b.do(set(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `{ const slow = setTimeout; window.rounds = 0; window.setTimeout = (f, ms) => { rounds++; return slow(f, ms / 100); }; }`,
+	}))
+}
+
 // text is what the page shows.
 func (b *tab) text() string {
 	b.Helper()
@@ -218,4 +227,12 @@ func theme(name string) action {
 // withoutScripts turns off JavaScript in pages.
 func withoutScripts() action {
 	return set(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+}
+
+// quote writes a string as JavaScript does.
+func quote(t *testing.T, s string) string {
+	t.Helper()
+	b, err := json.Marshal(s)
+	require.NoError(t, err)
+	return string(b)
 }
