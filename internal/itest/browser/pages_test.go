@@ -87,6 +87,7 @@ func (s *living) views() []view {
 		}},
 		{"deliveries", of("crm", "/deliveries")},
 		{"deliveries, filtered", of("billing", "/deliveries?status=held&event=call.*&from=2020-01-01T00:00")},
+		{"deliveries, mixed", of("analytics", "/deliveries")},
 		{"deliveries, none", of("new", "/deliveries")},
 		{"deliveries, none match", of("crm", "/deliveries?event=no.such")},
 		{"deliveries, wrong", of("crm", "/deliveries?from=yesterday&until=x")},
