@@ -18,7 +18,8 @@ import (
 // were disabled, each for another reason.
 type living struct {
 	*site
-	ids map[string]string // of endpoints, by the first label of their host
+	ids  map[string]string // of endpoints, by the first label of their host
+	bare *site             // another one, without statistics, in which nothing has happened
 }
 
 // customers are the endpoints of the account acme, from the last of the list to the first.
@@ -46,9 +47,12 @@ var day = []webhook.EventType{
 // newLiving makes one in which so many times the events of a day have happened.
 func newLiving(t *testing.T, days int) *living {
 	t.Helper()
-	s := &living{newSite(t, options{config: func(c *webhook.Config) {
+	s := &living{site: newSite(t, options{config: func(c *webhook.Config) {
 		c.Retry, c.Disable = webhook.Schedule{time.Minute, 5 * time.Minute}, webhook.DisablePolicy{After: 3}
-	}}), map[string]string{}}
+	}}), ids: map[string]string{}}
+	s.bare = newSite(t, options{config: func(c *webhook.Config) { c.Tallies = false }})
+	s.bare.endpoint(t, webhook.EndpointParams{ID: "wh_bare", AccountID: "acme", URL: "https://bare.example.com/"})
+	s.also = append(s.also, s.bare)
 	s.ahead.Store(int64(-23 * time.Hour))
 	for i, c := range customers {
 		id := s.endpoint(t, webhook.EndpointParams{
@@ -97,6 +101,7 @@ func newLiving(t *testing.T, days int) *living {
 		s.emit(t, fmt.Sprintf("globex-%d", i+1), webhook.EventCallCompleted, webhook.EventCreditsLow)
 	}
 	s.deliver(t)
+	require.NoError(t, s.engine.RedactEvent(t.Context(), "acme", s.delivery(t, "calendar", webhook.DeliveryDelivered).EventID))
 	s.emit(t, "globex-1", webhook.EventCallAnswered)
 	s.emit(t, "globex-2", webhook.EventCallAnswered, webhook.EventCallAnswered)
 	return s

@@ -86,6 +86,7 @@ func (s *living) views() []view {
 			b.submit()
 		}},
 		{"deliveries", of("crm", "/deliveries")},
+		{"deliveries, next page", func(b *tab) { b.visit("endpoints/" + s.ids["crm"] + "/deliveries"); b.press("Next page") }},
 		{"deliveries, filtered", of("billing", "/deliveries?status=held&event=call.*&from=2020-01-01T00:00")},
 		{"deliveries, mixed", of("analytics", "/deliveries")},
 		{"deliveries, none", of("new", "/deliveries")},
@@ -98,6 +99,7 @@ func (s *living) views() []view {
 		{"delivery, redirected", dlv("moved", webhook.DeliveryExhausted)},
 		{"delivery, held", dlv("billing", webhook.DeliveryHeld)},
 		{"event", at("events/" + s.delivery(t, "crm", webhook.DeliveryDelivered).EventID)},
+		{"event, erased", at("events/" + s.delivery(t, "calendar", webhook.DeliveryDelivered).EventID)},
 		{"no such page", at("no/such/page")},
 		{"no such endpoint", at("endpoints/wh_none")},
 		{"logged out", as(nil, at(""))},
@@ -109,6 +111,9 @@ func (s *living) views() []view {
 		}},
 		{"operator", s.atOperator("")},
 		{"operator, one status", s.atOperator("?status=inactive")},
+		{"operator, nothing", s.bare.atOperator("")},
+		{"no statistics", func(b *tab) { b.do(chromedp.Navigate(s.bare.url(""))) }},
+		{"endpoint, no statistics", func(b *tab) { b.do(chromedp.Navigate(s.bare.url("endpoints/wh_bare"))) }},
 		{"operator, no such page", s.atOperator("none")},
 		{"operator, forbidden", as(nil, s.atOperator(""))},
 	}

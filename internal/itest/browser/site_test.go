@@ -28,6 +28,7 @@ type site struct {
 	server   *httptest.Server
 	prefix   string
 	operator *webhookui.Operator
+	also     []*site                           // that a tab may visit too
 	access   atomic.Pointer[webhookapi.Access] // nil: nobody is logged in
 	ahead    atomic.Int64                      // of the store's clock before the real one
 

@@ -59,6 +59,9 @@ type tab struct {
 func (s *site) open(t *testing.T, actions ...action) *tab {
 	t.Helper()
 	b := &tab{T: t, site: s, allowed: []string{s.url(""), s.server.URL + operatorPrefix}}
+	for _, other := range s.also {
+		b.allowed = append(b.allowed, other.url(""), other.server.URL+operatorPrefix)
+	}
 	ctx, cancel := chromedp.NewContext(started(t), chromedp.WithNewBrowserContext(), chromedp.WithListener(b.watch))
 	b.ctx = ctx
 	t.Cleanup(func() {
