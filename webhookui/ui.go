@@ -30,7 +30,7 @@ type Brand struct {
 	Name   string // in the title and the header; defaults to "Webhooks"
 	Logo   []byte // shown beside the name, at most 64 KiB
 	Type   string // of Logo: image/svg+xml, image/png or image/webp
-	Accent string // the colour of links and buttons, such as "#2f6feb"; it is used on white and with white text on it
+	Accent string // the colour of links and buttons, such as "#2f6feb", on white and with white text on it; dark pages have a lighter tone of it
 }
 
 // Options configure the portal. Only Authorize is required.
