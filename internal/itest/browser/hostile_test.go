@@ -62,8 +62,8 @@ func plain(s string) bool {
 // foreign returns what no page of ours has: elements, attributes and links that are not
 // from a template.
 const foreign = `((home) => {
-  const tags = new Set("html head meta title link script body a header div main p h1 h2 h3 nav ul li span small time strong form input label select option optgroup button fieldset legend code textarea details summary dl dt dd section table thead tbody tr th td svg rect line figure article pre br".split(" "));
-  const attributes = /^(aria-\w+|class|content|charset|name|lang|href|src|rel|defer|id|tabindex|role|title|datetime|value|type|required|maxlength|placeholder|autocomplete|spellcheck|for|method|action|rows|checked|selected|hidden|open|scope|label|data-(seconds|refresh|copy)|viewBox|preserveAspectRatio|x|y|x1|x2|y1|y2|width|height)$/;
+  const tags = new Set("html head meta title link script body a header div main p h1 h2 h3 nav ul li span small time strong form input label select option optgroup button fieldset legend code textarea details summary dl dt dd section table thead tbody tr th td svg rect line figure article pre br progress".split(" "));
+  const attributes = /^(aria-\w+|class|content|charset|name|lang|href|src|rel|defer|id|tabindex|role|title|datetime|value|type|required|maxlength|placeholder|autocomplete|spellcheck|for|method|action|rows|checked|selected|hidden|open|scope|label|data-(seconds|refresh|refresh-in|copy|progress|steps|stop)|max|viewBox|preserveAspectRatio|x|y|x1|x2|y1|y2|width|height)$/;
   const found = [];
   for (const e of document.querySelectorAll("*")) {
     if (!tags.has(e.localName)) found.push("<" + e.localName + ">");
