@@ -50,16 +50,18 @@
 
   const region = document.querySelector("[data-refresh]");
   if (!region) return;
+  const busy = () => region.contains(document.activeElement) || region.querySelector("details[open]");
   const refresh = async () => {
     try {
-      const busy = region.contains(document.activeElement) || region.querySelector("details[open]");
-      if (!document.hidden && !busy) {
+      if (!document.hidden && !busy()) {
         const response = await fetch(location.href, { credentials: "same-origin" });
         if (!response.ok) return; // somebody logged out, or it is gone: leave what is there
         const fresh = (await parse(response)).querySelector("[data-refresh]");
         if (!fresh) return;
-        enhance(fresh);
-        region.replaceChildren(...fresh.childNodes);
+        if (!busy()) { // somebody may have begun meanwhile
+          enhance(fresh);
+          region.replaceChildren(...fresh.childNodes);
+        }
       }
     } catch { /* the network is away: try again later */ }
     later();

@@ -185,6 +185,12 @@ func (b *tab) submit() {
 	b.goes(chromedp.Evaluate[chromedp.Void](`document.querySelector("main form").requestSubmit()`))
 }
 
+// until waits until an expression of JavaScript is true.
+func (b *tab) until(expression string) {
+	b.Helper()
+	get(b, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0))) // the timer of a page would be too fast after hurry
+}
+
 // hurry lets the timers of scripts run a hundred times as fast, and counts them.
 func (b *tab) hurry() {
 	b.Helper()
