@@ -69,6 +69,8 @@ const (
 	// rowsPerStop is how many it reads with that where few endpoints have ready rows, so
 	// that there will be room for more of each.
 	rowsPerStop = 16
+	// enoughRows is how many make a claim worth its while.
+	enoughRows = 64
 	// fewRows is how many it reads while Room refuses: two tell one from several.
 	fewRows = 2
 	// maxVisits is how many endpoints one claim looks at, about, when Room takes
@@ -240,12 +242,17 @@ func (c *claim) turn(ep *stop, read int) int {
 }
 
 // revisit gives an endpoint another turn. If its rows have to be read, Room is asked
-// before, since mostly it has none. One that is left alone takes many at a time.
+// before, since mostly it has none. One that is left alone takes many at a time. To read
+// a few of each of many is left to the next call, which reads them all at once.
 func (c *claim) revisit(ctx context.Context, t *txn, ep *stop, alone bool) error {
 	if len(ep.rows) > 0 {
 		if c.turn(ep, len(ep.rows)) > 0 {
 			c.served = ep.num
 		}
+		return nil
+	}
+	if len(c.rows) >= enoughRows {
+		c.more = true
 		return nil
 	}
 	want := rowsPerTurn
