@@ -2,8 +2,12 @@ package itest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,4 +102,46 @@ func TestNotifyChannelIsChecked(t *testing.T) {
 			assert.ErrorContains(t, err, "NotifyChannel", channel)
 		}
 	})
+}
+
+// BenchmarkBetweenProcesses measures the time from the emit of one pool and engine to the
+// arrival from another, of events that come 0.2 s to 0.8 s apart. Its time per operation
+// is mostly that gap.
+func BenchmarkBetweenProcesses(b *testing.B) {
+	for _, d := range databases {
+		b.Run(d.name+"/polling", func(b *testing.B) { betweenProcesses(b, d, false) })
+		if d.dialect == sqlstore.Postgres {
+			b.Run(d.name+"/signals", func(b *testing.B) { betweenProcesses(b, d, true) })
+		}
+	}
+}
+
+func betweenProcesses(b *testing.B, d database, signals bool) {
+	got := make(chan time.Time, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got <- time.Now() }))
+	defer server.Close()
+	dsn := d.create(b)
+	var options *sqlstore.Options
+	listens := func(*webhook.Config) {}
+	if signals {
+		options, listens = &signalled, func(c *webhook.Config) { c.Listen = listen(dsn) }
+	}
+	emitter, err := newEngine(d.storeOn(b, dsn, options), nil)
+	require.NoError(b, err)
+	deliverer, err := newEngine(d.storeOn(b, dsn, nil), listens)
+	require.NoError(b, err)
+	_, _, err = emitter.CreateEndpoint(ctx, webhook.EndpointParams{AccountID: "a", URL: server.URL, Events: []webhook.EventType{"*"}})
+	require.NoError(b, err)
+	require.NoError(b, deliverer.Start(ctx))
+	var took []time.Duration
+	for b.Loop() {
+		time.Sleep(200*time.Millisecond + rand.N(600*time.Millisecond)) // as events come, not to be right
+		begin := time.Now()
+		require.NoError(b, emitter.Emit(ctx, placed(b, fmt.Sprint("evt_", len(took)))))
+		took = append(took, (<-got).Sub(begin))
+	}
+	require.NoError(b, errors.Join(deliverer.Stop(ctx), emitter.Stop(ctx)))
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-median")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "ms-longest")
 }
