@@ -243,7 +243,7 @@ func (c *claim) turn(ep *stop, read int) int {
 
 // revisit gives an endpoint another turn. If its rows have to be read, Room is asked
 // before, since mostly it has none. One that is left alone takes many at a time. To read
-// a few of each of many is left to the next call, which reads them all at once.
+// a few of each of many endpoints is left to the next call, which reads them all at once.
 func (c *claim) revisit(ctx context.Context, t *txn, ep *stop, alone bool) error {
 	if len(ep.rows) > 0 {
 		if c.turn(ep, len(ep.rows)) > 0 {
@@ -251,7 +251,7 @@ func (c *claim) revisit(ctx context.Context, t *txn, ep *stop, alone bool) error
 		}
 		return nil
 	}
-	if len(c.rows) >= enoughRows {
+	if len(c.rows) >= enoughRows && c.visited >= firstVisits {
 		c.more = true
 		return nil
 	}
