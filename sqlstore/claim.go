@@ -47,7 +47,8 @@ type claim struct {
 type claimed struct {
 	k, event                    key
 	endpoint, version           int64
-	state, due                  int64 // in the queue
+	state, due                  int64  // in the queue
+	at                          string // where it was found there, in PostgreSQL; or empty
 	attempts, releases, expired int
 	rec                         *webhook.EventRecord
 	err                         error // why its event, or its delivery, cannot be read

@@ -293,17 +293,19 @@ b (num) as (
 		order by q.endpoint limit 1)
 	from b where b.num is not null),
 w (num) as (select num from a where num is not null union all select num from b where num is not null)
-select w.num, p.id, p.account, coalesce(p.status, -1), p.version, p.pace, p.moving, p.probe_at, coalesce(r.id::text, ''), coalesce(r.due, 0)
+select w.num, p.id, p.account, coalesce(p.status, -1), p.version, p.pace, p.moving, p.probe_at, coalesce(r.id::text, ''), coalesce(r.due, 0), r.at_row::text
 from (select w.num from w limit (select $4::bigint)) w
 left join lateral (select * from {p}endpoint p where p.num = w.num limit 1) p on true
 left join lateral (
-	select q.id, q.due from {p}queue q
+	select q.id, q.due, q.ctid as at_row from {p}queue q
 	where q.endpoint = w.num and q.state = 0 and (p.status in (1, 2) or p.status > 3 and p.probe_at = 0)
 	order by q.due, q.id limit (select $5::bigint)) r on true
 limit (select $6::bigint)`
 
 // postgresLease leases rows of the queue that are still there. Parameters: their keys
-// and states, the lease in microseconds, the token, and the process.
+// and states, and where they were found; the lease in microseconds, the token, and the
+// process. Where a row was found (ctid) saves looking it up by its key, but holds only
+// until somebody changes it; then the place is empty, or another row's.
 //
 // What it finds comes with the number of rows that it took out of the queue: of some
 // the delivery may be gone.
@@ -312,17 +314,19 @@ with n as materialized (select {clock} as now),
 c as materialized (
 	select q.id, q.at_row
 	from (
-		select x.* from unnest((select $1::uuid[]), (select $2::smallint[])) as x (id, state)
+		select x.id, x.state, case when x.at_row <> '(0,0)' then x.at_row
+			else (select q.ctid from {p}queue q where q.id = x.id) end as at_row
+		from unnest((select $1::uuid[]), (select $2::smallint[]), (select $3::tid[])) as x (id, state, at_row)
 		order by 1` + few + `) x
 	cross join lateral (
-		select q.id, q.ctid as at_row from {p}queue q where q.id = x.id and q.state = x.state
+		select q.id, q.ctid as at_row from {p}queue q where q.ctid = x.at_row and q.id = x.id and q.state = x.state
 		limit 1 for update skip locked) q),
 g as (
 	delete from {p}queue q using (
 		select k.at_row from unnest(array(select c.at_row from c)) as k (at_row)` + few + `) c
 	where q.ctid = c.at_row),
 u as (
-	update {p}delivery d set status = 1, ends_at = (select now from n) + $3::bigint, token = $4::bigint
+	update {p}delivery d set status = 1, ends_at = (select now from n) + $4::bigint, token = $5::bigint
 	from (
 		select k.id, f.at_row from unnest(array(select c.id from c)) as k (id)
 		cross join lateral (select f.ctid as at_row from {p}delivery f where f.id = k.id limit 1) f` + few + `) c
@@ -330,7 +334,7 @@ u as (
 	returning d.id, d.event, d.attempts, d.releases, d.expired),
 k as (
 	insert into {p}lease (due, token, process, deliveries)
-	select (select now from n) + $3::bigint, $4::bigint, $5::bigint, string_agg(uuid_send(c.id), ''::bytea)
+	select (select now from n) + $4::bigint, $5::bigint, $6::bigint, string_agg(uuid_send(c.id), ''::bytea)
 	from c having count(*) > 0)
 select (select now from n), u.id::text, u.event::text, u.attempts, u.releases, u.expired from u
 union all
@@ -347,8 +351,9 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		var ep stop
 		var id string
 		var row claimed
+		var at sql.NullString
 		found++
-		err := scanStop(r, &ep, []any{&ep.num}, []any{&id, &row.due})
+		err := scanStop(r, &ep, []any{&ep.num}, []any{&id, &row.due, &at})
 		if err != nil {
 			return err
 		}
@@ -358,7 +363,7 @@ func visitAtOnce(ctx context.Context, t *txn, c *claim, n int) (stops []stop, do
 		if id == "" {
 			return nil
 		}
-		row.endpoint, row.version = ep.num, ep.version
+		row.endpoint, row.version, row.at = ep.num, ep.version, at.String
 		last := &stops[len(stops)-1]
 		last.rows = append(last.rows, row)
 		return last.rows[len(last.rows)-1].k.Scan(id)
@@ -382,7 +387,7 @@ func leaseAtOnce(ctx context.Context, t *txn, c *claim) error {
 	}
 	chosen := make([]chosenRow, len(c.rows))
 	for i, row := range c.rows {
-		chosen[i] = chosenRow{row.k, row.state}
+		chosen[i] = chosenRow{row.k, row.state, row.at}
 	}
 	taken := 0 // out of the queue
 	found := make(map[key]claimed, len(c.rows))

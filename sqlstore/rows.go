@@ -1,6 +1,10 @@
 package sqlstore
 
-import "github.com/ringyo-ai/webhook"
+import (
+	"cmp"
+
+	"github.com/ringyo-ai/webhook"
+)
 
 // The rows of the statements for many rows. Each type says what a statement takes,
 // and its encode the order, which is the same in every dialect.
@@ -412,11 +416,13 @@ func (a accountVersion) encode(to encoder) {
 type chosenRow struct {
 	k     key
 	state int64
+	at    string
 }
 
 func (r chosenRow) encode(to encoder) {
 	to.key(r.k)
 	to.num(r.state)
+	to.text(cmp.Or(r.at, "(0,0)")) // where no row ever is
 }
 
 // delivered is a row of postgresDelivered.
