@@ -196,12 +196,13 @@ type statements struct {
 	BlankAttempts, BlankDeliveries bulk[key]
 
 	GetEvent, Attempts, Delivery            string
-	EndpointsFrom, EventsOf, UnmatchedOf    string
+	EndpointsFrom, UnmatchedOf              string
+	EventsOf, FailedOf                      string
 	EndpointOf                              string
 	DeliveriesOfEndpoint, DeliveriesOfEvent string
 	Stats, Leases                           string
 	LastAttempts, OldestDue, Failing        string
-	CountStatus                             string
+	CountStatus, StatusOf                   string
 	DeliveriesOf                            bulk[eventOf]
 	FirstOf                                 bulk[key]
 	KeepSent, Restart                       bulk[key]

@@ -68,6 +68,7 @@ type listing struct {
 	from, before key
 	where        conditions // of the filter, beyond that and beyond whose deliveries they are
 	whose        conditions
+	failed       bool // all that it is to find was exhausted or cancelled
 }
 
 // narrow reads the filter.
@@ -195,6 +196,9 @@ func (l *listing) run(ctx context.Context, t *txn) (page webhook.Page[webhook.De
 		return l.plain(ctx, t, num)
 	case num != 0:
 		l.whose.add(`p.num = ?`, num)
+		if l.failed, err = l.ofFailed(ctx, t, num); err != nil {
+			return page, err
+		}
 		return l.steps(ctx, t, 1)
 	}
 	l.whose.add(`p.account = ?`, f.AccountID)
@@ -203,6 +207,18 @@ func (l *listing) run(ctx context.Context, t *txn) (page webhook.Page[webhook.De
 		return page, err
 	}
 	return l.steps(ctx, t, n)
+}
+
+// ofFailed reports whether what is to be found is in the index of what was exhausted or
+// cancelled. What a deleted endpoint has left is cancelled too, but not there until
+// Maintain ends it.
+func (l *listing) ofFailed(ctx context.Context, t *txn, num int64) (bool, error) {
+	if l.s.dialect.lists.failed.rows == "" || l.f.Status != webhook.DeliveryCancelled {
+		return l.s.dialect.lists.failed.rows != "" && l.f.Status == webhook.DeliveryExhausted, nil
+	}
+	status := endpointDeleted
+	err := t.row(ctx, l.s.sql.StatusOf, num).Scan(&status)
+	return status != endpointDeleted, err
 }
 
 func (l *listing) key(k key) any { return l.s.dialect.keyArg(k) }
@@ -264,7 +280,7 @@ func (l *listing) take(ctx context.Context, t *txn, page *webhook.Page[webhook.D
 
 // steps lists deliveries of so many endpoints, from the latest to the oldest.
 func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhook.Page[webhook.Delivery], err error) {
-	if l.s.dialect.history {
+	if l.s.dialect.history && !l.failed {
 		if full, err := l.unlisted(ctx, t, &page); full || err != nil {
 			return page, err
 		}
@@ -273,18 +289,20 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 	if len(l.where.texts) > 0 {
 		look = max(look, firstLook)
 	}
-	lists := &l.s.dialect.lists
-	rows := lists.rows
-	if lists.one != "" && l.f.EndpointID != "" {
-		rows = lists.one
+	from := l.s.dialect.lists.span
+	switch lists := &l.s.dialect.lists; {
+	case l.failed:
+		from = lists.failed
+	case lists.one != "" && l.f.EndpointID != "":
+		from.rows = lists.one
 	}
 	for looked := 0; ; look *= lookGrowth {
 		look = min(look, lookAtMost)
-		floor, more, err := l.floor(ctx, t, 1+look/endpoints)
+		floor, more, err := l.floor(ctx, t, from.floor, 1+look/endpoints)
 		if err != nil {
 			return page, err
 		}
-		full, err := l.take(ctx, t, &page, l.of(rows)+` where d.id >= ?`+l.where.and()+` order by `+lists.order+` desc limit ?`,
+		full, err := l.take(ctx, t, &page, l.of(from.rows)+` where d.id >= ?`+l.where.and()+` order by `+from.order+` desc limit ?`,
 			slices.Concat(l.whose.args, []any{l.key(floor), l.key(l.before), l.key(floor)}, l.where.args))
 		if full || !more || err != nil {
 			return page, err
@@ -304,9 +322,9 @@ func (l *listing) of(text string) string {
 
 // floor returns the key down to which a step looks: at most so many more deliveries of
 // each endpoint, and of one of them as many. more is false when that is all.
-func (l *listing) floor(ctx context.Context, t *txn, each int) (floor key, more bool, err error) {
+func (l *listing) floor(ctx context.Context, t *txn, text string, each int) (floor key, more bool, err error) {
 	floor = l.from
-	err = t.queryOnce(ctx, l.of(l.s.dialect.lists.floor), func(r *sql.Rows) error {
+	err = t.queryOnce(ctx, l.of(text), func(r *sql.Rows) error {
 		var b sql.Null[key]
 		err := r.Scan(&b)
 		if more = b.Valid; more {
@@ -337,84 +355,4 @@ func (l *listing) unlisted(ctx context.Context, t *txn, page *webhook.Page[webho
 		l.before = after
 	}
 	return full, err
-}
-
-// lists are beginnings of statements that depend on a filter: rows are the deliveries of
-// endpoints from one key and before another one, floor the first key of a step.
-type lists struct {
-	rows, floor, unlisted string
-	one                   string // rows of a single endpoint, in their order; optional
-	order                 string // the column by which rows come in their order
-	joins                 string // what deliveryColumns are read of, besides the delivery d
-	timeline              timeline
-}
-
-// timeline is a table of each account's events by time: its alias, the column of their
-// keys, and what joins it with the events e.
-type timeline struct{ alias, column, table, events string }
-
-// floorOf returns the floor statement for a table of each endpoint's deliveries.
-func floorOf(table, column, nullsLast string) string {
-	return `
-		select f from (
-			select (
-				select x.` + column + ` from ` + table + ` x where x.endpoint = p.num and x.` + column + ` >= ? and x.` + column + ` < ?
-				order by x.` + column + ` desc limit 1 offset ?) as f
-			from {p}endpoint p where %WHOSE%) y
-		order by f desc` + nullsLast + ` limit 1`
-}
-
-// postgresJoins are deliveryJoins that look up each row by its key, however many rows the
-// planner takes the tables for.
-const postgresJoins = `
-	cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e
-	cross join lateral (select * from {p}endpoint p where p.num = d.endpoint limit 1) p
-	left join lateral (select * from {p}queue q where q.id = d.id limit 1) q on true`
-
-var postgresLists = lists{
-	joins: postgresJoins,
-	order: `d.id`,
-	one: `
-		select ` + deliveryColumns + ` from (
-			select * from {p}delivery d where d.endpoint = (select p.num from {p}endpoint p where %WHOSE%) and d.id >= ? and d.id < ?
-			order by d.id desc` + few + `) d` + postgresJoins,
-	rows: `
-		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%` + few + `) p
-		cross join lateral (
-			select * from {p}delivery d where d.endpoint = p.num and d.id >= ? and d.id < ? order by d.id desc` + few + `) d
-		cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e
-		left join lateral (select * from {p}queue q where q.id = d.id limit 1) q on true`,
-	floor:    floorOf(`{p}delivery`, `id`, ` nulls last`),
-	timeline: timeline{`e`, `uid`, `{p}event e`, ``},
-}
-
-var mysqlLists = lists{
-	joins: deliveryJoins,
-	order: `d.id`,
-	rows: `
-		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
-		straight_join {p}delivery d force index (endpoint) on d.endpoint = p.num and d.id >= ? and d.id < ?
-		straight_join {p}event e force index (primary) on e.uid = d.event
-		left join {p}queue q on q.id = d.id`,
-	floor:    floorOf(`{p}delivery`, `id`, ``),
-	timeline: timeline{`e`, `uid`, `{p}event e force index (account)`, ``},
-}
-
-var sqliteLists = lists{
-	joins: deliveryJoins,
-	order: `h.delivery`,
-	rows: `
-		select ` + deliveryColumns + ` from (select * from {p}endpoint p where %WHOSE%) p
-		cross join {p}history h on h.endpoint = p.num and h.delivery >= ? and h.delivery < ?
-		cross join {p}delivery d on d.id = h.delivery
-		cross join {p}event e on e.uid = d.event
-		left join {p}queue q on q.id = d.id`,
-	floor:    floorOf(`{p}history`, `delivery`, ``),
-	timeline: timeline{`x`, `event`, `{p}timeline x`, ` cross join {p}event e on e.uid = x.event`},
-	unlisted: `
-		select ` + deliveryColumns + ` from {p}delivery d
-		cross join {p}endpoint p on p.num = d.endpoint
-		cross join {p}event e on e.uid = d.event
-		left join {p}queue q on q.id = d.id
-		where d.id > ? and d.id >= ? and d.id < ?`,
 }

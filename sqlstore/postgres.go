@@ -163,7 +163,8 @@ func postgresSQL() statements {
 		cross join lateral (select * from {p}delivery d where d.id = x.id limit 1 for update) d`}
 	s.DeleteQueue = bulk[key]{text: `delete from {p}queue q using ` + someKeys + ` where q.id = x.id`}
 	s.Finish = bulk[finish]{text: `
-		update {p}delivery d set status = x.status, token = 0, ends_at = x.ends_at, attempts = x.attempts, made = x.made,
+		update {p}delivery d set status = x.status, failed = case when x.status > 2 then 1 else 0 end, token = 0,
+			ends_at = x.ends_at, attempts = x.attempts, made = x.made,
 			reason = x.reason, sent_id = nullif(x.sent_id, ''), sent_at = x.sent_at, sent_duration = x.sent_duration,
 			sent_code = x.sent_code, sent_revision = x.sent_revision,
 			sent_body = case when x.sent_id <> '' then substring($14::bytea from x.start for x.size) end
@@ -223,7 +224,7 @@ func postgresSQL() statements {
 		update {p}delivery d set expired = d.expired + 1, status = 0, token = 0, ends_at = 0
 		from ` + someKeys + ` where d.id = x.id`}
 	s.Cancel = bulk[cancellation]{text: `
-		update {p}delivery d set status = x.status, ends_at = x.ends_at, reason = x.reason, token = 0
+		update {p}delivery d set status = x.status, failed = 1, ends_at = x.ends_at, reason = x.reason, token = 0
 		from (
 			select * from unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[]) as x (status, ends_at, reason, id)` + few + `) x
 		where d.id = x.id`}
@@ -257,6 +258,7 @@ func postgresSQL() statements {
 		select d.id, e.uid, e.type, e.created_at, d.status, length(e.data)
 		from (select * from {p}delivery where endpoint = ? and id > ? order by id limit ?) d
 		cross join lateral (select * from {p}event e where e.uid = d.event limit 1) e order by d.id`
+	s.FailedOf = strings.Replace(s.EventsOf, `endpoint = ?`, `failed = 1 and endpoint = ?`, 1)
 	s.FirstOf = bulk[key]{text: `
 		select x.id, d.endpoint from ` + someKeys + `
 		cross join lateral (select d.endpoint from {p}delivery d where d.event = x.id order by d.endpoint limit 1) d`}
@@ -265,7 +267,7 @@ func postgresSQL() statements {
 		select d.id, d.made, d.sent_id, d.sent_at, d.sent_duration, d.sent_code, '', '', d.sent_revision, '', d.sent_body
 		from ` + someKeys + ` join {p}delivery d on d.id = x.id where d.sent_id is not null`}
 	s.Restart = bulk[key]{text: `
-		update {p}delivery d set status = 0, token = 0, ends_at = 0, reason = '',
+		update {p}delivery d set status = 0, failed = 0, token = 0, ends_at = 0, reason = '',
 			attempts = case when status = 0 then attempts else 0 end, releases = case when status = 0 then releases else 0 end,
 			expired = case when status = 0 then expired else 0 end,
 			sent_id = null, sent_at = 0, sent_duration = 0, sent_code = 0, sent_revision = 0, sent_body = null

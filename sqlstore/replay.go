@@ -301,6 +301,9 @@ func (p *replay) source(ctx context.Context, t *txn, left int, take func(replayC
 		text, args = p.s.sql.UnmatchedOf, []any{p.rec.AccountID, max(p.since, p.at.created), p.at.created}
 	case ownDeliveries:
 		args = []any{p.num}
+		if len(p.r.Statuses) > 0 && !p.restarts[statusDelivered] {
+			text = p.s.sql.FailedOf
+		}
 	}
 	if p.at.after == (key{}) && p.at.source != unmatchedEvents {
 		p.at.after = firstKeyAt(p.since - keyLag.Microseconds())

@@ -42,6 +42,7 @@ func portable() statements {
 				group by q.endpoint) x
 			join {p}endpoint p on p.num = x.endpoint and p.status in (1, 2, 4, 5)
 			order by x.due, p.num limit ?`,
+		StatusOf:     `select status from {p}endpoint where num = ?`,
 		CountStatus:  `select count(*) from {p}endpoint where account = ? and status in (?, ?, ?, ?, ?)`,
 		AllEndpoints: `select count(*) from {p}endpoint where account = ?`,
 		EndpointID:   `select num from {p}endpoint where id = ?`,
@@ -188,9 +189,8 @@ func portable() statements {
 			order by 1`,
 		Delivery:      `select ` + deliveryColumns + `, p.status, length(e.data) from {p}delivery d` + deliveryJoins + ` where d.id = ?`,
 		EndpointsFrom: `select num, id from {p}endpoint where account = ? and num > ? order by num limit ?`,
-		EventsOf: `
-			select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from {p}delivery d join {p}event e on e.uid = d.event
-			where d.endpoint = ? and d.id > ? order by d.id limit ?`,
+		EventsOf:      eventsOf,
+		FailedOf:      eventsOf,
 		UnmatchedOf: `
 			select u.event, u.event, e.type, u.created_at, 0, 0 from {p}unmatched u join {p}event e on e.uid = u.event
 			where u.account = ? and u.created_at >= ? and (u.created_at > ? or u.event > ?)
@@ -205,6 +205,11 @@ func portable() statements {
 			group by x.state, x.active`,
 	}
 }
+
+// eventsOf lists the deliveries of an endpoint with their events.
+const eventsOf = `
+	select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from {p}delivery d join {p}event e on e.uid = d.event
+	where d.endpoint = ? and d.id > ? order by d.id limit ?`
 
 // lastAttempts returns the statement for the latest attempts of some deliveries d. Those
 // that did not deliver are in a table of their own.

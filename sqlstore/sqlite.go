@@ -226,6 +226,11 @@ func sqliteSQL() statements {
 				where id > (select delivery from {p}history_end) and id > ?2 and +endpoint = ?1 order by id limit ?3)
 			order by id limit ?3
 		) d join {p}event e on e.uid = d.event order by d.id`
+	s.FailedOf = `
+		select d.id, e.uid, e.type, e.created_at, d.status, length(e.data) from (
+			select id, event, status from {p}delivery
+			where endpoint = ? and status in (3, 4) and id > ? order by id limit ?
+		) d join {p}event e on e.uid = d.event order by d.id`
 	return s
 }
 

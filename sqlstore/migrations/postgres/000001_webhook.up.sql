@@ -104,12 +104,14 @@ create index webhook_unmatched_age on webhook_unmatched (created_at);
 -- cancelled. made counts all attempts, attempts those of the schedule it is in.
 -- ends_at is when it ended, or when its lease ends. What begins with sent tells of
 -- the attempt that delivered it, which is the one numbered made; a null id means
--- that there is none. Half of each page stays free, for that.
+-- that there is none. Half of each page stays free, for that. failed is 1 for statuses 3
+-- and 4: an index by status itself would get a new entry with each change of that.
 create table webhook_delivery (
 	id uuid primary key,
 	event uuid not null,
 	endpoint bigint not null,
 	status smallint not null,
+	failed smallint not null default 0,
 	token bigint not null,
 	ends_at bigint not null,
 	created_at bigint not null,
@@ -127,6 +129,7 @@ create table webhook_delivery (
 	unique (event, endpoint)
 ) with (fillfactor = 45);
 create index webhook_delivery_endpoint on webhook_delivery (endpoint, id);
+create index webhook_delivery_failed on webhook_delivery (endpoint, id) where failed = 1;
 
 -- What waits to be sent. States: 0 ready, 4 held, 5 waiting for a retry, 6
 -- parked since the endpoint is paused, 7 the same of one that was attempted before.

@@ -138,6 +138,7 @@ create table webhook_delivery (
 	sent_body blob,
 	unique (event, endpoint)
 ) without rowid;
+create index webhook_delivery_failed on webhook_delivery (endpoint, id) where status in (3, 4);
 
 -- The deliveries of an endpoint, in their order: an index of webhook_delivery that
 -- is brought up to date every so many deliveries, since one entry at a time would
