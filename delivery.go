@@ -100,22 +100,26 @@ type DeliveryQuery struct {
 	Until      time.Time   // by CreatedAt, exclusive
 	Cursor     string      // Next of the page before
 	Limit      int         // 1 to 1,000; defaults to 100
+	MaxScan    int         // about how many deliveries are looked at for the page; defaults to at least 100,000
 }
 
 // ListDeliveries returns a page of deliveries, newest first. A page may hold fewer
 // than Limit and still have a Next: a query that matches little ends its page once
-// more than 100,000 deliveries were looked at. Those of a deleted endpoint are returned
+// MaxScan deliveries were looked at. Those of a deleted endpoint are returned
 // too. It fails with [ErrNotFound] for an endpoint that does not exist, and with
 // [ErrInvalidArgument] for a Status that is none of the constants and for malformed
 // Types. For an event that does not exist, or no longer, the page is empty.
 func (e *Engine) ListDeliveries(ctx context.Context, accountID string, q DeliveryQuery) (Page[Delivery], error) {
 	limit, err := pageLimit(q.Limit)
+	if q.MaxScan < 0 {
+		err = errors.Join(err, invalid("MaxScan", "must not be negative"))
+	}
 	if err = errors.Join(err, checkPatterns(q.Types)); err != nil {
 		return Page[Delivery]{}, err
 	}
 	p, err := e.deliveries(ctx, DeliveryFilter{
 		AccountID: accountID, EndpointID: q.EndpointID, EventID: q.EventID, Status: q.Status,
-		Types: q.Types, From: q.From, Until: q.Until, Cursor: q.Cursor, Limit: limit,
+		Types: q.Types, From: q.From, Until: q.Until, Cursor: q.Cursor, Limit: limit, MaxScan: q.MaxScan,
 	})
 	return p, orNotFound(err, errNoEndpoint)
 }

@@ -190,7 +190,7 @@ type Log interface {
 	// that Maintain has purged, fails with ErrNotFound; the deliveries of a deleted one
 	// are still returned. An event or a delivery need not exist, since retention takes
 	// them away: the page is empty then. A filter that matches little does not end the
-	// page before 100,000 deliveries were looked at.
+	// page before MaxScan deliveries were looked at, or 100,000 if that is 0.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) (Page[Delivery], error)
 
 	// ListAttempts returns the attempts of one delivery, oldest first, or
@@ -198,7 +198,7 @@ type Log interface {
 	ListAttempts(ctx context.Context, accountID, deliveryID string) ([]Attempt, error)
 
 	// LastAttempts returns the latest attempts of an endpoint, newest first, at most
-	// limit. It looks at the attempts of at least the endpoint's latest 1,000 deliveries.
+	// limit. It looks at the attempts of at least the endpoint's latest 500 deliveries.
 	// It fails with ErrNotFound as ListDeliveries does.
 	LastAttempts(ctx context.Context, accountID, endpointID string, limit int) ([]Attempt, error)
 

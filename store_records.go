@@ -425,6 +425,7 @@ type DeliveryFilter struct {
 	Until      time.Time   // by CreatedAt, exclusive
 	Cursor     string
 	Limit      int // at least 1
+	MaxScan    int // see ListDeliveries
 }
 
 // ReplayRequest is the argument of [Log.Replay].

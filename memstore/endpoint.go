@@ -163,7 +163,7 @@ func (s *Store) ListEndpoints(ctx context.Context, f webhook.EndpointFilter) (we
 	if acc := s.accounts[f.AccountID]; acc != nil {
 		h = &acc.endpoints
 	}
-	return page(s, h, f.Cursor, f.Limit,
+	return page(s, h, f.Cursor, f.Limit, 0,
 		func(ep *endpoint) bool { return f.Status == "" || ep.rec.Status == f.Status },
 		func(ep *endpoint) webhook.EndpointRecord { return cloneEndpoint(ep.rec) })
 }

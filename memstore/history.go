@@ -62,8 +62,8 @@ func (h *history[E]) from(seq uint64) int {
 const lookAt = 200_000
 
 // page lists, newest first, up to limit entries that are older than the cursor
-// and wanted.
-func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
+// and wanted. It looks at no more than scan, if that is more than 0.
+func page[E entry, T any](s *Store, h *history[E], cursor string, limit, scan int, want func(E) bool, public func(E) T) (webhook.Page[T], error) {
 	var p webhook.Page[T]
 	if limit < 1 {
 		return p, fmt.Errorf("memstore: %w: Limit must be at least 1", webhook.ErrInvalidArgument)
@@ -76,7 +76,11 @@ func page[E entry, T any](s *Store, h *history[E], cursor string, limit int, wan
 		}
 		i = h.from(seq)
 	}
-	for look := limit + lookAt; i > 0; look-- {
+	look := limit + lookAt
+	if scan > 0 {
+		look = scan
+	}
+	for ; i > 0; look-- {
 		if len(p.Items) == limit || look == 0 {
 			p.Next = s.formatCursor(h.items[i].order())
 			break

@@ -34,7 +34,7 @@ func (s *Store) ListEvents(ctx context.Context, f webhook.EventFilter) (webhook.
 	if acc := s.accounts[f.AccountID]; acc != nil {
 		h = &acc.timeline
 	}
-	return page(s, h, f.Cursor, f.Limit,
+	return page(s, h, f.Cursor, f.Limit, 0,
 		func(ev *event) bool {
 			return s.isAny(ev.rec.Type, f.Types) && within(ev.rec.CreatedAt, f.From, f.Until)
 		},
@@ -56,7 +56,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f webhook.DeliveryFilter) (w
 	if f.EndpointID != "" && !s.remembers(f.AccountID, f.EndpointID) {
 		return webhook.Page[webhook.Delivery]{}, webhook.ErrNotFound
 	}
-	return page(s, s.narrowest(f), f.Cursor, f.Limit,
+	return page(s, s.narrowest(f), f.Cursor, f.Limit, f.MaxScan,
 		func(d *delivery) bool { return s.matches(d, f) }, (*delivery).public)
 }
 

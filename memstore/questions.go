@@ -71,7 +71,7 @@ func (s *Store) FailingEndpoints(ctx context.Context, q webhook.FailingQuery) (w
 		}
 	}
 	slices.SortFunc(h.items, func(a, b *endpoint) int { return cmp.Compare(a.seq, b.seq) })
-	return page(s, &h, q.Cursor, q.Limit,
+	return page(s, &h, q.Cursor, q.Limit, 0,
 		func(ep *endpoint) bool { return q.Status == "" || ep.rec.Status == q.Status },
 		func(ep *endpoint) webhook.EndpointRecord { return cloneEndpoint(ep.rec) })
 }

@@ -179,7 +179,7 @@ func (s *Store) OldestDue(ctx context.Context, limit int) ([]webhook.EndpointBac
 
 // attemptsLook is how many of its latest deliveries the latest attempts of an endpoint
 // are looked for in.
-const attemptsLook = 1_000
+const attemptsLook = 500
 
 // LastAttempts implements [webhook.Log].
 func (s *Store) LastAttempts(ctx context.Context, accountID, endpointID string, limit int) ([]webhook.Attempt, error) {

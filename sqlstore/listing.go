@@ -296,8 +296,12 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 	case lists.one != "" && l.f.EndpointID != "":
 		from.rows = lists.one
 	}
+	most := lookAtMost
+	if l.f.MaxScan > 0 {
+		most = min(most, l.f.MaxScan)
+	}
 	for looked := 0; ; look *= lookGrowth {
-		look = min(look, lookAtMost)
+		look = min(look, most)
 		floor, more, err := l.floor(ctx, t, from.floor, 1+look/endpoints)
 		if err != nil {
 			return page, err
@@ -308,7 +312,7 @@ func (l *listing) steps(ctx context.Context, t *txn, endpoints int) (page webhoo
 			return page, err
 		}
 		l.before = floor
-		if looked += look; looked >= lookAtMost {
+		if looked += look; looked >= most {
 			page.Next = floor.id()
 			return page, nil
 		}

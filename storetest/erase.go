@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ringyo-ai/webhook"
@@ -117,6 +118,8 @@ var redactRules = []rule{
 				same(e, d.EndpointID+": Status", d.Status, webhook.DeliveryCancelled)
 				same(e, d.EndpointID+": Reason", d.Reason, webhook.ReasonEventRedacted)
 				e.recent(d.EndpointID+": CompletedAt", d.CompletedAt)
+				found := e.list(webhook.DeliveryFilter{EndpointID: d.EndpointID, Status: webhook.DeliveryCancelled})
+				e.check(slices.ContainsFunc(found, func(f webhook.Delivery) bool { return f.ID == d.ID }), "%s: not among its cancelled deliveries", d.EndpointID)
 			}
 			same(e, "unfinished deliveries", e.stats(""), webhook.QueueStats{})
 			for i, o := range outcomes {

@@ -51,6 +51,10 @@ var logRules = []rule{
 				webhook.DeliveryHeld:      {},
 			} {
 				same(e, string(status), ids(webhook.DeliveryFilter{EndpointID: "wh_1", Status: status, Limit: 1}), want)
+				for _, scan := range []int{1, 2, 5, 100} {
+					same(e, fmt.Sprintf("%s, looking at %d a page", status, scan),
+						ids(webhook.DeliveryFilter{EndpointID: "wh_1", Status: status, MaxScan: scan}), want)
+				}
 			}
 			for _, limit := range []int{1, 3, 100} {
 				same(e, "of the account", ids(webhook.DeliveryFilter{Limit: limit}), slices.Insert(slices.Clone(want), 3, "evt_3"))

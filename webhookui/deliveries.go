@@ -15,7 +15,16 @@ var statuses = []webhook.DeliveryStatus{
 	webhook.DeliveryPending, webhook.DeliveryHeld, webhook.DeliveryDelivered, webhook.DeliveryExhausted, webhook.DeliveryCancelled,
 }
 
-// log is the page of an endpoint's deliveries.
+// A page is shown at once, however few deliveries match its filter: it looks at firstScan,
+// and who asks for more gets a page that looks at eight times as many (three bits), and
+// so on to a quarter of a million.
+const (
+	firstScan  = 500
+	scanGrowth = 3
+	furthest   = 3
+)
+
+// logPage is the page of an endpoint's deliveries.
 type logPage struct {
 	webhook.Endpoint
 	Deliveries          []webhook.Delivery
@@ -26,6 +35,8 @@ type logPage struct {
 	Filter              template.URL // as a query, which templates are not to escape once more
 	Next                string
 	Later               bool // it is not the first page
+	Short               bool // the next page is a longer search, since this one found little
+	Further             int  // how often that was
 	ReadOnly, Retryable bool
 }
 
@@ -82,12 +93,17 @@ func (p *Portal) deliveries(v *visit) error {
 	l, q := filter(v.URL.Query(), p.texts)
 	l.Endpoint, l.ReadOnly = ep, v.access.ReadOnly
 	q.EndpointID, q.Cursor = id, v.URL.Query().Get("cursor")
+	l.Further = min(number(v.URL.Query().Get("further")), furthest)
+	q.MaxScan = firstScan << (scanGrowth * l.Further)
 	if len(l.Wrong) == 0 {
 		list, err := p.engine.ListDeliveries(v.Context(), v.account, q)
 		if err != nil {
 			return err
 		}
 		l.Deliveries, l.Next, l.Later = list.Items, list.Next, q.Cursor != ""
+		if l.Short = l.Next != "" && len(l.Deliveries) < pageSize; l.Short {
+			l.Further++
+		}
 	}
 	l.Retryable = !l.ReadOnly && (q.Status == webhook.DeliveryExhausted || q.Status == webhook.DeliveryCancelled || q.Status == "")
 	return p.show(v, "deliveries", p.texts["deliveries.title"], l)

@@ -3,6 +3,7 @@ package webhookui_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -91,6 +92,37 @@ func TestRetryingManyGoesInSteps(t *testing.T) {
 	assert.Contains(t, p.body, "5\u202f300 deliveries are being sent again.")
 	assert.Equal(t, "/a/b/endpoints/"+id+"/deliveries", p.at.Path)
 	assert.Equal(t, "delivered", p.at.Query().Get("status"))
+}
+
+// A filter of which little is found ends its page soon; each further page looks at more.
+func TestARareTypeIsSearchedFurtherBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "/a/b/", nil)
+	id := s.create(nil).at.Query().Get("endpoint")
+	require.NoError(t, s.engine.Emit(context.Background(), webhook.NewAgentCreated("acme", webhook.AgentCreated{AgentID: "agent_1"})))
+	s.emitted(5_000)
+	further := regexp.MustCompile(`rel="next" href="([^"]*)">([^<]*)<`)
+	p := s.get("endpoints/" + id + "/deliveries?event=agent.created")
+	for range 2 { // 500 and 4,000
+		assert.NotContains(t, p.body, "agent.created</code>")
+		assert.Contains(t, p.body, "None of the latest deliveries matches the filter.")
+		link := further.FindStringSubmatch(p.body)
+		require.NotNil(t, link, p.body)
+		assert.Equal(t, "Search further back", link[2])
+		p = s.follow(p, html.UnescapeString(link[1]))
+		assert.Equal(t, "agent.created", p.at.Query().Get("event"))
+	}
+	assert.Contains(t, p.body, "agent.created</code>")
+	assert.Nil(t, further.FindStringSubmatch(p.body), "all were searched")
+
+	p = s.get("endpoints/" + id + "/deliveries?event=credits.low")
+	link := further.FindStringSubmatch(p.body)
+	require.NotNil(t, link)
+	assert.Equal(t, "Next page", link[2], "a full page")
+	assert.NotContains(t, link[1], "further")
+	for _, made := range []string{"-1", "99", "x"} {
+		assert.Equal(t, 200, s.get("endpoints/"+id+"/deliveries?event=agent.created&further="+made).status)
+	}
 }
 
 // Without a status it is about what failed, and not about events from before the endpoint,

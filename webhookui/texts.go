@@ -169,7 +169,9 @@ var english = map[string]string{ // #nosec G101 -- sentences about secrets
 	"deliveries.next":        "Next attempt",
 	"deliveries.none":        "Nothing was sent to this endpoint yet.",
 	"deliveries.none.filter": "No delivery matches the filter.",
-	"deliveries.none.here":   "None of the latest deliveries matches the filter. Older ones are on the next page.",
+	"deliveries.none.here":   "None of the latest deliveries matches the filter. Older ones have not been searched yet.",
+	"deliveries.some.here":   "Older deliveries have not been searched yet.",
+	"deliveries.further":     "Search further back",
 
 	"filter.any":    "Any",
 	"filter.from":   "From (UTC)",
