@@ -106,14 +106,11 @@ func (e *Engine) isolate(leased []Leased, h hold) []Leased {
 	var back []result
 	suspects := 0
 	for _, l := range leased {
-		switch {
-		case suspect(l):
+		if suspect(l) {
 			suspects++
-		case l.Expired == 0, l.Expired >= poisonLeases: // which is not sent
-			kept = append(kept, l)
-			continue
 		}
-		if suspect(l) && suspects == 1 {
+		first := suspect(l) && suspects == 1
+		if first || l.Expired == 0 || l.Expired >= poisonLeases { // which is not sent
 			kept = append(kept, l)
 			continue
 		}

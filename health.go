@@ -29,7 +29,7 @@ func (e *Engine) EndpointHealth(ctx context.Context, accountID, id string) (Endp
 // the order of ids. Those that do not exist are left out.
 func (e *Engine) EndpointsHealth(ctx context.Context, accountID string, ids []string) ([]EndpointHealth, error) {
 	if len(ids) > 1000 {
-		return nil, invalid("ids", "must be at most 1,000")
+		return nil, invalid("ids", "must hold at most 1,000 ids")
 	}
 	if len(ids) == 0 {
 		return nil, nil

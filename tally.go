@@ -93,7 +93,7 @@ func (e *Engine) Tallies(ctx context.Context, accountID string, q TallyQuery) (m
 		return nil, fmt.Errorf("webhook: Config.Tallies is off: %w", errors.ErrUnsupported)
 	}
 	if len(q.EndpointIDs) > 1000 {
-		return nil, invalid("EndpointIDs", "must be at most 1,000")
+		return nil, invalid("EndpointIDs", "must hold at most 1,000 ids")
 	}
 	if len(q.EndpointIDs) == 0 {
 		return map[string][]Tally{}, nil

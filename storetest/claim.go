@@ -96,18 +96,7 @@ var claimRules = []rule{
 				e.endpoint(fmt.Sprint("wh_", i))
 			}
 			e.enqueue(events("evt", 10)...)
-			cursor := ""
-			for round := range 3 {
-				seen := map[string]bool{}
-				for range n / 2 {
-					c := e.claimFrom(cursor, terms(2, 1))
-					cursor = c.Cursor
-					for _, l := range c.Deliveries {
-						seen[l.Target.EndpointID] = true
-					}
-				}
-				same(e, fmt.Sprintf("endpoints served in round %d", round), len(seen), n)
-			}
+			e.inTurn(n, 2, func() webhook.LeaseTerms { return terms(2, 1) })
 		},
 	},
 	{
@@ -119,21 +108,11 @@ var claimRules = []rule{
 				e.endpoint(fmt.Sprint("wh_", i))
 			}
 			e.enqueue(events("evt", 20)...)
-			cursor := ""
-			for round := range 3 {
-				seen := map[string]bool{}
-				for range n / 2 {
-					t := terms(100, 2)
-					roomOf(t).whole = 4
-					c := e.claimFrom(cursor, t)
-					cursor = c.Cursor
-					same(e, "claimed", len(c.Deliveries), 4)
-					for _, l := range c.Deliveries {
-						seen[l.Target.EndpointID] = true
-					}
-				}
-				same(e, fmt.Sprintf("endpoints served in round %d", round), len(seen), n)
-			}
+			e.inTurn(n, 4, func() webhook.LeaseTerms {
+				t := terms(100, 2)
+				roomOf(t).whole = 4
+				return t
+			})
 		},
 	},
 	{
@@ -299,4 +278,23 @@ func sameLeased(e *env, l webhook.Leased, want leasedWant) {
 	same(e, "Attempts", l.Attempts, want.attempts)
 	same(e, "Releases", l.Releases, want.releases)
 	same(e, "Expired", l.Expired, want.expired)
+}
+
+// inTurn claims for three rounds of n endpoints, two of which each call serves, with so
+// many deliveries.
+func (e *env) inTurn(n, each int, terms func() webhook.LeaseTerms) {
+	e.Helper()
+	cursor := ""
+	for round := range 3 {
+		seen := map[string]bool{}
+		for range n / 2 {
+			c := e.claimFrom(cursor, terms())
+			cursor = c.Cursor
+			same(e, "claimed", len(c.Deliveries), each)
+			for _, l := range c.Deliveries {
+				seen[l.Target.EndpointID] = true
+			}
+		}
+		same(e, fmt.Sprintf("endpoints served in round %d", round), len(seen), n)
+	}
 }

@@ -162,8 +162,8 @@ func replay(r *request) (response, error) {
 	id := r.PathValue("id")
 	n, err := r.h.engine.Replay(r.ctx(), r.account(), id, q)
 	if err != nil {
-		return response{}, badTypes(err, func(index string) fault {
-			return fault{"invalid_events", "events" + index + " " + notAType, "events" + index}
+		return response{}, badTypes(err, func(index, problem string) fault {
+			return fault{"invalid_events", "events" + index + " " + problem, "events" + index}
 		})
 	}
 	if !q.DryRun {

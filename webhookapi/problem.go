@@ -125,11 +125,10 @@ func faultsOf(c coded) []fault {
 	return list
 }
 
-const notAType = `must be a type such as "call.completed", a prefix such as "call.*", or "*"`
-
 // badTypes tells types that are none, which the library calls Types, by the name that the
-// request has for them. index is theirs, such as "[1]". Other errors stay as they are.
-func badTypes(err error, tell func(index string) fault) error {
+// request has for them, with the library's words for what is wrong. index is theirs, such
+// as "[1]". Other errors stay as they are.
+func badTypes(err error, tell func(index, problem string) fault) error {
 	var v *webhook.ValidationError
 	if !errors.As(err, &v) || len(v.Fields) == 0 {
 		return err
@@ -140,7 +139,7 @@ func badTypes(err error, tell func(index string) fault) error {
 		if !ok {
 			return err
 		}
-		list[i] = tell(index)
+		list[i] = tell(index, f.Problem)
 	}
 	return faulty(list)
 }
@@ -148,8 +147,8 @@ func badTypes(err error, tell func(index string) fault) error {
 // badList tells what the store refuses of a list: types, by the parameter that has them,
 // or a cursor that no list returned. Everything else was checked before.
 func badList(err error, cursor, types string) error {
-	err = badTypes(err, func(string) fault {
-		return fault{"invalid_request", types + ": each " + notAType, types}
+	err = badTypes(err, func(_, problem string) fault {
+		return fault{"invalid_request", types + ": each " + problem, types}
 	})
 	if errors.As(err, new(*apiError)) || cursor == "" || !errors.Is(err, webhook.ErrInvalidArgument) {
 		return err

@@ -84,11 +84,14 @@ func (p *Portal) charts(ctx context.Context, account string, ids []string) (map[
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
 	charts := make(map[string]*chart, len(ids))
 	for _, id := range ids {
 		charts[id] = newChart(all[id], from, 24)
 	}
-	return charts, err
+	return charts, nil
 }
 
 // form is what somebody typed, and what is wrong with it.

@@ -28,7 +28,7 @@ var customers = []struct {
 	events           []webhook.EventType
 }{
 	{"https://new.example.com/webhooks", "", []webhook.EventType{"call.recording.*"}},
-	{"https://staging.example.com/webhooks", "Staging, switched off for now", []webhook.EventType{"*"}},
+	{"https://staging.example.com/webhooks", "Staging, which nobody uses at night", []webhook.EventType{"*"}},
 	{"https://closed.example.com/in", "A server that is down", []webhook.EventType{"credits.*"}},
 	{"https://legacy.example.com/webhook.php", "The system before the last one", []webhook.EventType{"appointment.*"}},
 	{"https://moved.example.com/hooks", "Moved without telling", []webhook.EventType{"appointment.cancelled"}},
