@@ -215,6 +215,13 @@ func (w *town) measured(urls []string) (n int, p99 time.Duration) {
 	return len(all), all[min(len(all)-1, len(all)*99/100)]
 }
 
+// peak returns how many were in flight at once.
+func (w *town) peak() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
 // sent returns how many deliveries to a URL were begun.
 func (w *town) sent(url string) int {
 	n, _ := w.measured([]string{url})

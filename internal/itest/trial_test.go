@@ -90,6 +90,8 @@ func TestAMissingPrivilegeIsNamedBeforeTheFirstEvent(t *testing.T) {
 			do("create role " + name + " login password 'x'")
 			do("grant " + name + " to current_user") // so that what is its own can be dropped
 			t.Cleanup(func() {
+				// What a process closed can end after it: nobody else may end that once the role is gone.
+				do("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = '" + name + "'")
 				do("drop owned by " + name)
 				do("drop role " + name)
 			})
