@@ -35,6 +35,7 @@ type conn struct {
 
 	// Guarded by pool.mu.
 	idle         bool
+	watching     bool // by a goroutine; whoever took c out reads it without the lock
 	idleSince    time.Time
 	below        *conn // the next idle one of the same key
 	older, newer *conn // idle ones of all keys
@@ -114,14 +115,17 @@ func (c *conn) watch() {
 	c.watched <- struct{}{}
 }
 
-// wake ends the watcher and reports whether c can be used.
+// wake ends the watcher, if there is one, and reports whether c can be used.
 func (c *conn) wake() bool {
-	if c.wire.Conn.SetReadDeadline(time.Unix(1, 0)) != nil {
-		c.close()
-	}
-	<-c.watched
-	if c.dead || c.wire.Conn.SetReadDeadline(time.Time{}) != nil {
-		return false
+	if c.watching {
+		if c.wire.Conn.SetReadDeadline(time.Unix(1, 0)) != nil {
+			c.close()
+		}
+		<-c.watched
+		c.watching = false
+		if c.dead || c.wire.Conn.SetReadDeadline(time.Time{}) != nil {
+			return false
+		}
 	}
 	quiet, spoke := c.kernel.look()
 	c.spoke, c.reused = spoke, true

@@ -9,8 +9,9 @@
 //   - A connection becomes idle only when all that was read from the network is
 //     used up: the parser's buffer and that of TLS are empty, and the last TLS
 //     record is complete.
-//   - Whatever an idle connection receives closes it unread.
-//   - Before a request is written, the watcher of the idle connection has ended
+//   - Whatever an idle connection receives closes it unread, when the next request comes
+//     at the latest: a goroutine watches it once it has been idle for a moment.
+//   - Before a request is written, the watcher of the idle connection, if any, has ended
 //     without a byte, and the kernel holds none either (on Unix).
 //
 // So a byte that reached this machine before the request's first byte left it is

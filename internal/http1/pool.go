@@ -33,6 +33,8 @@ type Pool struct {
 	count  int
 	owners map[string]int // idle ones of each
 	sweep  *time.Timer    // runs while something is idle
+	late   *time.Timer    // runs while something is idle and not watched
+	later  bool           // it does
 
 	talkers [talkerSlots]talker
 	seed    maphash.Seed // of the places of talkers
@@ -79,7 +81,7 @@ func (p *Pool) put(c *conn) {
 	}
 }
 
-// add makes c the latest idle connection and starts its watcher.
+// add makes c the latest idle connection.
 func (p *Pool) add(c *conn) {
 	if p.tops == nil {
 		p.tops, p.owners = map[Key]*conn{}, map[string]int{}
@@ -95,13 +97,59 @@ func (p *Pool) add(c *conn) {
 	p.count++
 	p.owners[c.key.Owner]++
 	c.idle, c.idleSince = true, time.Now()
-	go c.watch()
+	if c.kernel == nil {
+		p.watch(c)
+	} else {
+		p.watchLater()
+	}
 	switch {
 	case p.count > 1: // the timer runs
 	case p.sweep == nil:
 		p.sweep = time.AfterFunc(p.IdleTimeout, p.closeExpired)
 	default:
 		p.sweep.Reset(p.IdleTimeout)
+	}
+}
+
+// watchAfter is how long a connection is idle before a goroutine watches it, where the
+// kernel can be asked instead when the next request comes. Most requests under load find
+// one that was idle for less.
+const watchAfter = 50 * time.Millisecond
+
+// watch starts the watcher of an idle connection.
+func (p *Pool) watch(c *conn) {
+	c.watching = true
+	go c.watch()
+}
+
+// watchLater lets watchIdle run.
+func (p *Pool) watchLater() {
+	switch {
+	case p.later:
+	case p.late == nil:
+		p.late = time.AfterFunc(watchAfter, p.watchIdle)
+	default:
+		p.late.Reset(watchAfter)
+	}
+	p.later = true
+}
+
+// watchIdle watches what was idle for long enough, and comes again for the rest.
+func (p *Pool) watchIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.later = false
+	now := time.Now()
+	for c := p.newest; c != nil; c = c.older {
+		switch {
+		case c.watching && c.kernel != nil: // and so are those before it
+			return
+		case c.watching:
+		case now.Sub(c.idleSince) >= watchAfter:
+			p.watch(c)
+		default:
+			p.watchLater()
+		}
 	}
 }
 
@@ -134,6 +182,9 @@ func (p *Pool) remove(c *conn) {
 	if p.count--; p.count == 0 {
 		p.sweep.Stop()
 	}
+	if p.count == 0 && p.later && p.late.Stop() {
+		p.later = false
+	}
 }
 
 // closeExpired closes what has been idle for IdleTimeout.
@@ -157,7 +208,9 @@ func (p *Pool) closeIdle(until time.Time) {
 	p.mu.Unlock()
 	for c := closing; c != nil; c = c.below {
 		c.close()
-		<-c.watched
+		if c.watching {
+			<-c.watched
+		}
 	}
 }
 

@@ -135,3 +135,68 @@ func TestBytesThatTheWatcherDidNotSee(t *testing.T) {
 	p.mu.Unlock()
 	assert.Nil(t, c, "it writes too much, so nothing is kept")
 }
+
+// Between requests that follow each other at once nobody watches a connection; one that
+// is idle for longer is watched, and closed when its peer closes it.
+func TestAWatcherComesLater(t *testing.T) {
+	t.Parallel()
+	p := &Pool{MaxIdle: 1, IdleTimeout: time.Minute, MaxHeader: 1 << 16}
+	p.late = time.AfterFunc(time.Hour, func() {}) // watchIdle comes when the test calls it
+	t.Cleanup(func() { p.late.Stop(); p.CloseIdle() })
+	later := func(c *conn) {
+		p.mu.Lock()
+		assert.False(t, c.watching)
+		c.idleSince = c.idleSince.Add(-watchAfter)
+		p.mu.Unlock()
+		p.watchIdle()
+		p.mu.Lock()
+		assert.True(t, c.watching)
+		p.mu.Unlock()
+	}
+	var server net.Conn
+	dialled := 0
+	send := func() *conn {
+		x, err := p.RoundTrip(t.Context(), Call{
+			Request: &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: "a.example", Path: "/"}},
+			Dial: func(context.Context) (*Wire, net.Conn, error) {
+				dialled++
+				var client net.Conn
+				client, server = tcpPair(t)
+				go func(c net.Conn) {
+					for br := bufio.NewReader(c); ; {
+						if _, err := http.ReadRequest(br); err != nil {
+							return
+						}
+						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					}
+				}(server)
+				w := NewWire(client, false)
+				return w, w, nil
+			},
+		})
+		require.NoError(t, err)
+		x.End()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		require.NotNil(t, p.newest)
+		return p.newest
+	}
+	c := send()
+	if c.kernel == nil {
+		t.Skip("this system cannot be asked")
+	}
+	assert.Same(t, c, send())
+	later(c)
+	assert.Same(t, c, send(), "its watcher ended for it")
+	assert.Equal(t, 1, dialled)
+
+	later(c)
+	require.NoError(t, server.Close())
+	for open := true; open; runtime.Gosched() {
+		p.mu.Lock()
+		open = p.newest != nil
+		p.mu.Unlock()
+	}
+	send()
+	assert.Equal(t, 2, dialled)
+}
