@@ -23,8 +23,8 @@ const (
 // there is a settlePause between two calls, unless manyUnsettled wait, or something
 // that failed.
 const (
-	settlePause   = 2 * time.Millisecond
-	manyUnsettled = 64
+	settlePause   = 5 * time.Millisecond
+	manyUnsettled = 160
 )
 
 // manyRefused is how many results of one endpoint may wait after the store refused

@@ -114,6 +114,7 @@ func TestAResultThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) { // E26
 			r.emit(3)
 			time.Sleep(5 * time.Millisecond)
 		}
+		time.Sleep(5 * time.Millisecond) // the pause between two calls
 		assert.Len(t, r.deliveries(ep.ID, webhook.DeliveryDelivered), 15, "recorded without delay")
 
 		s.refuse(bad.ID, false)
