@@ -92,111 +92,117 @@ func (c unwatched) SetReadDeadline(t time.Time) error {
 	return c.TCPConn.SetReadDeadline(t)
 }
 
+const emptyResponse = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+// tcpRig is a pool of one connection over TCP to a server that responds to each request.
+// It watches a connection when idleLonger is called, and not by itself.
+type tcpRig struct {
+	*Pool
+	t       *testing.T
+	wrap    func(client net.Conn) net.Conn
+	server  net.Conn // of the latest connection
+	dialled int
+}
+
+func newTCPRig(t *testing.T) *tcpRig {
+	r := &tcpRig{Pool: &Pool{MaxIdle: 1, IdleTimeout: time.Minute, MaxHeader: 1 << 16}, t: t}
+	r.wrap = func(c net.Conn) net.Conn { return c }
+	r.late = time.AfterFunc(time.Hour, func() {})
+	t.Cleanup(func() { r.late.Stop(); r.CloseIdle() })
+	client, _ := tcpPair(t)
+	if newKernel(client) == nil {
+		t.Skip("skipped: this system cannot be asked what it holds of a connection")
+	}
+	return r
+}
+
+// send returns the connection that is kept after a request.
+func (r *tcpRig) send() *conn {
+	r.t.Helper()
+	x, err := r.RoundTrip(r.t.Context(), Call{
+		Request: &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: "a.example", Path: "/"}},
+		Dial: func(context.Context) (*Wire, net.Conn, error) {
+			r.dialled++
+			var client net.Conn
+			client, r.server = tcpPair(r.t)
+			go func(c net.Conn) {
+				for br := bufio.NewReader(c); ; {
+					if _, err := http.ReadRequest(br); err != nil {
+						return
+					}
+					_, _ = io.WriteString(c, emptyResponse)
+				}
+			}(r.server)
+			w := NewWire(r.wrap(client), false)
+			return w, w, nil
+		},
+	})
+	require.NoError(r.t, err)
+	x.End()
+	return r.kept()
+}
+
+func (r *tcpRig) kept() *conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest
+}
+
+// idleLonger lets a connection that nobody watches be idle until somebody does.
+func (r *tcpRig) idleLonger(c *conn) {
+	r.t.Helper()
+	watching := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return c.watching
+	}
+	assert.False(r.t, watching())
+	r.mu.Lock()
+	c.idleSince = c.idleSince.Add(-watchAfter)
+	r.mu.Unlock()
+	r.watchIdle()
+	assert.True(r.t, watching())
+}
+
 // What has come is found though the watcher had no time to look.
 func TestBytesThatTheWatcherDidNotSee(t *testing.T) {
 	t.Parallel()
-	const text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-	p := &Pool{MaxIdle: 1, IdleTimeout: time.Minute, MaxHeader: 1 << 16}
-	var serving *kernel
-	var server net.Conn
-	dialled := 0
-	send := func() {
-		x, err := p.RoundTrip(t.Context(), Call{
-			Request: &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: "a.example", Path: "/"}},
-			Dial: func(context.Context) (*Wire, net.Conn, error) {
-				dialled++
-				var client net.Conn
-				client, server = tcpPair(t)
-				serving = newKernel(client)
-				go func(c net.Conn) {
-					_, _ = http.ReadRequest(bufio.NewReader(c))
-					_, _ = io.WriteString(c, text)
-				}(server)
-				w := NewWire(unwatched{client.(*net.TCPConn), make(chan struct{})}, false)
-				return w, w, nil
-			},
+	for name, watched := range map[string]bool{"watched": true, "not watched yet": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newTCPRig(t)
+			r.wrap = func(c net.Conn) net.Conn { return unwatched{c.(*net.TCPConn), make(chan struct{})} }
+			c := r.send()
+			if watched {
+				r.idleLonger(c)
+			}
+			_, err := io.WriteString(r.server, emptyResponse)
+			require.NoError(t, err)
+			for spoke := false; !spoke; runtime.Gosched() {
+				_, spoke = c.kernel.look()
+			}
+			assert.Nil(t, r.send(), "it writes too much, so nothing is kept")
+			assert.Equal(t, 2, r.dialled)
 		})
-		require.NoError(t, err)
-		x.End()
 	}
-	send()
-	if serving == nil {
-		t.Skip("this system cannot be asked")
-	}
-	_, err := io.WriteString(server, text)
-	require.NoError(t, err)
-	for spoke := false; !spoke; runtime.Gosched() {
-		_, spoke = serving.look()
-	}
-	send()
-	assert.Equal(t, 2, dialled)
-	p.mu.Lock()
-	c := p.newest
-	p.mu.Unlock()
-	assert.Nil(t, c, "it writes too much, so nothing is kept")
 }
 
 // Between requests that follow each other at once nobody watches a connection; one that
 // is idle for longer is watched, and closed when its peer closes it.
 func TestAWatcherComesLater(t *testing.T) {
 	t.Parallel()
-	p := &Pool{MaxIdle: 1, IdleTimeout: time.Minute, MaxHeader: 1 << 16}
-	p.late = time.AfterFunc(time.Hour, func() {}) // watchIdle comes when the test calls it
-	t.Cleanup(func() { p.late.Stop(); p.CloseIdle() })
-	later := func(c *conn) {
-		p.mu.Lock()
-		assert.False(t, c.watching)
-		c.idleSince = c.idleSince.Add(-watchAfter)
-		p.mu.Unlock()
-		p.watchIdle()
-		p.mu.Lock()
-		assert.True(t, c.watching)
-		p.mu.Unlock()
-	}
-	var server net.Conn
-	dialled := 0
-	send := func() *conn {
-		x, err := p.RoundTrip(t.Context(), Call{
-			Request: &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: "a.example", Path: "/"}},
-			Dial: func(context.Context) (*Wire, net.Conn, error) {
-				dialled++
-				var client net.Conn
-				client, server = tcpPair(t)
-				go func(c net.Conn) {
-					for br := bufio.NewReader(c); ; {
-						if _, err := http.ReadRequest(br); err != nil {
-							return
-						}
-						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-					}
-				}(server)
-				w := NewWire(client, false)
-				return w, w, nil
-			},
-		})
-		require.NoError(t, err)
-		x.End()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		require.NotNil(t, p.newest)
-		return p.newest
-	}
-	c := send()
-	if c.kernel == nil {
-		t.Skip("this system cannot be asked")
-	}
-	assert.Same(t, c, send())
-	later(c)
-	assert.Same(t, c, send(), "its watcher ended for it")
-	assert.Equal(t, 1, dialled)
+	r := newTCPRig(t)
+	c := r.send()
+	assert.Same(t, c, r.send())
+	r.idleLonger(c)
+	assert.Same(t, c, r.send(), "its watcher ended for it")
+	assert.Equal(t, 1, r.dialled)
 
-	later(c)
-	require.NoError(t, server.Close())
-	for open := true; open; runtime.Gosched() {
-		p.mu.Lock()
-		open = p.newest != nil
-		p.mu.Unlock()
+	r.idleLonger(c)
+	require.NoError(t, r.server.Close())
+	for r.kept() != nil {
+		runtime.Gosched()
 	}
-	send()
-	assert.Equal(t, 2, dialled)
+	r.send()
+	assert.Equal(t, 2, r.dialled)
 }
