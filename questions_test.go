@@ -116,6 +116,7 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		"ListEvents, cursor":       second(r.ListEvents(ctx, "acme", webhook.EventQuery{Cursor: "x"})),
 		"ListDeliveries, type":     second(r.ListDeliveries(ctx, "acme", webhook.DeliveryQuery{Types: bad})),
 		"ListDeliveries, types":    second(r.ListDeliveries(ctx, "acme", webhook.DeliveryQuery{Types: make([]webhook.EventType, 101)})),
+		"ListDeliveries, scan":     second(r.ListDeliveries(ctx, "acme", webhook.DeliveryQuery{MaxScan: -1})),
 		"Replay, type":             second(r.Replay(ctx, "acme", ep.ID, webhook.ReplayQuery{Types: bad})),
 		"Replay, status":           second(r.Replay(ctx, "acme", ep.ID, webhook.ReplayQuery{Statuses: []webhook.DeliveryStatus{webhook.DeliveryHeld}})),
 		"ReplayPart, cursor":       second(r.ReplayPart(ctx, "acme", ep.ID, webhook.ReplayQuery{}, "x")),

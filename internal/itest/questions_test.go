@@ -63,6 +63,14 @@ func TestRareRowsAreFoundOnOnePage(t *testing.T) {
 				assert.Empty(t, p.Next, what)
 			})
 		}
+		s.oneStep(t, rec, "type, a short search", func() {
+			f := lists["type, endpoint"]
+			f.AccountID, f.Limit, f.MaxScan = "a", 20, 500
+			p, err := q.ListDeliveries(ctx, f)
+			require.NoError(t, err)
+			assert.Empty(t, p.Items, "it is further back")
+			assert.NotEmpty(t, p.Next)
+		})
 		s.oneStep(t, rec, "events by type", func() {
 			p, err := q.ListEvents(ctx, webhook.EventFilter{AccountID: "a", Types: types, Limit: 20})
 			require.NoError(t, err)
