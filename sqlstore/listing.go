@@ -213,12 +213,15 @@ func (l *listing) run(ctx context.Context, t *txn) (page webhook.Page[webhook.De
 // cancelled. What a deleted endpoint has left is cancelled too, but not there until
 // Maintain ends it.
 func (l *listing) ofFailed(ctx context.Context, t *txn, num int64) (bool, error) {
-	if l.s.dialect.lists.failed.rows == "" || l.f.Status != webhook.DeliveryCancelled {
-		return l.s.dialect.lists.failed.rows != "" && l.f.Status == webhook.DeliveryExhausted, nil
+	switch {
+	case l.s.dialect.lists.failed.rows == "":
+		return false, nil
+	case l.f.Status == webhook.DeliveryCancelled:
+		status := endpointDeleted
+		err := t.row(ctx, l.s.sql.StatusOf, num).Scan(&status)
+		return status != endpointDeleted, err
 	}
-	status := endpointDeleted
-	err := t.row(ctx, l.s.sql.StatusOf, num).Scan(&status)
-	return status != endpointDeleted, err
+	return l.f.Status == webhook.DeliveryExhausted, nil
 }
 
 func (l *listing) key(k key) any { return l.s.dialect.keyArg(k) }

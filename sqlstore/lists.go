@@ -42,17 +42,20 @@ const postgresJoins = `
 	cross join lateral (select * from {p}endpoint p where p.num = d.endpoint limit 1) p
 	left join lateral (select * from {p}queue q where q.id = d.id limit 1) q on true`
 
+// postgresOne returns the statement for the deliveries d of one endpoint, in their order,
+// for which a condition holds.
+func postgresOne(and string) string {
+	return `
+		select ` + deliveryColumns + ` from (
+			select * from {p}delivery d where d.endpoint = (select p.num from {p}endpoint p where %WHOSE%) and d.id >= ? and d.id < ?` + and + `
+			order by d.id desc` + few + `) d` + postgresJoins
+}
+
 var postgresLists = lists{
 	joins: postgresJoins,
-	one: `
-		select ` + deliveryColumns + ` from (
-			select * from {p}delivery d where d.endpoint = (select p.num from {p}endpoint p where %WHOSE%) and d.id >= ? and d.id < ?
-			order by d.id desc` + few + `) d` + postgresJoins,
+	one:   postgresOne(``),
 	failed: span{
-		rows: `
-		select ` + deliveryColumns + ` from (
-			select * from {p}delivery d where d.endpoint = (select p.num from {p}endpoint p where %WHOSE%) and d.failed = 1 and d.id >= ? and d.id < ?
-			order by d.id desc` + few + `) d` + postgresJoins,
+		rows:  postgresOne(` and d.failed = 1`),
 		floor: floorWhere(`{p}delivery`, `id`, ` and x.failed = 1`, ` nulls last`),
 		order: `d.id`,
 	},

@@ -184,8 +184,9 @@ func sqliteSQL() statements {
 	s.AddHistory = `
 		insert or ignore into {p}history (endpoint, delivery)
 		select endpoint, id from {p}delivery where id > (select delivery from {p}history_end) order by endpoint, id`
-	// What is not in the history table yet is read by its key: the sign of +endpoint keeps
-	// the planner from an index of endpoints, which is for few rows among many.
+	// What is not in the history table yet is read by its key: after an ANALYZE the planner
+	// may otherwise skip through all of the index by event and endpoint. The sign of
+	// +endpoint keeps it from that.
 	s.DropEndpoint = `
 		delete from {p}endpoint where num = ?1 and status = 0
 		and not exists (select 1 from {p}history h where h.endpoint = ?2)

@@ -17,7 +17,7 @@ var statuses = []webhook.DeliveryStatus{
 
 // A page is shown at once, however few deliveries match its filter: it looks at firstScan,
 // and who asks for more gets a page that looks at eight times as many (three bits), and
-// so on to a quarter of a million.
+// so on, up to what a store looks at for one page.
 const (
 	firstScan  = 500
 	scanGrowth = 3
