@@ -304,6 +304,8 @@ func withoutURL(err error, known ...string) error {
 	switch e := err.(type) {
 	case *TransportError:
 		return &TransportError{Kind: e.Kind, Detail: redact.Text(e.Detail, known...), Err: redact.Error(e.Err, known...)}
+	case *URLError: // its words are fixed, and one of them shows what a URL looks like
+		return &URLError{Kind: redact.Text(e.Kind, known...)}
 	case *UnreachableError:
 		return &UnreachableError{Kind: e.Kind, Detail: redact.Text(e.Detail, known...), Err: redact.Error(e.Err, known...)}
 	}

@@ -63,6 +63,27 @@ func TestTheTransportDecidesWhichURLsAreRegistered(t *testing.T) {
 	}
 }
 
+// What a refused URL should look like is no secret, and what a user's CheckURL says is
+// shown without the path that was tried.
+func TestWhyAURLIsRefusedIsSaidWhole(t *testing.T) {
+	t.Parallel()
+	create := func(tr webhook.Transport, raw string) error {
+		r := newRig(t, status(200), func(c *webhook.Config) { c.Transport = tr })
+		_, _, err := r.CreateEndpoint(t.Context(), webhook.EndpointParams{AccountID: "acme", URL: raw, Events: []webhook.EventType{"*"}})
+		require.ErrorAs(t, err, new(*webhook.URLError))
+		return err
+	}
+	plain := newTestTransport(t, loopbackConfig())
+	require.EqualError(t, create(plain, "nope"), "webhook: invalid url: it is not a URL of the form https://host/path")
+	require.EqualError(t, create(choosyEmbedding{plain}, "nope"), "webhook: invalid url: choice")
+	require.EqualError(t, create(telling{plain}, "https://example.com/a-long-path"), "webhook: invalid url: https://example.com")
+}
+
+// telling is a Transport whose rules for URLs tell the URL.
+type telling struct{ *webhook.HTTPTransport }
+
+func (telling) CheckURL(raw string) error { return &webhook.URLError{Kind: raw} }
+
 // embedding is a Transport of a user's that adds to HTTPTransport in the way that is
 // documented. Without a Send of its own it is the same as what it embeds.
 type embedding struct{ *webhook.HTTPTransport }

@@ -397,7 +397,7 @@ func TestTheLimiterOfThePlatform(t *testing.T) {
 
 // FuzzRequests finds no request that panics, or that is our fault.
 func FuzzRequests(f *testing.F) {
-	for _, seed := range []string{`{"url":"https://example.com/","events":["*"]}`, `{"metadata":{"a":null}}`, `{"overlap_seconds":1e9}`, `[{}]`, "", `{"status":"inactive","headers":{"":"x"}}`} {
+	for _, seed := range []string{`{"url":"https://example.com/","events":["*"]}`, `{"url":"https://example.}om/","events":["*"]}`, `{"metadata":{"a":null}}`, `{"overlap_seconds":1e9}`, `[{}]`, "", `{"status":"inactive","headers":{"":"x"}}`} {
 		f.Add("POST", "", "", seed, "")
 		f.Add("PATCH", "/{id}", "limit=1&cursor=x", seed, `"1"`)
 		f.Add("POST", "/{id}/replay", "", seed, "")

@@ -1,12 +1,16 @@
 package webhookapi_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringyo-ai/webhook"
+	"github.com/ringyo-ai/webhook/webhookapi"
 )
 
 // mask replaces what differs from run to run.
@@ -81,6 +85,10 @@ func TestCodesAndStatuses(t *testing.T) {
 		{"an unknown field", "POST", "/webhooks", "{" + create + `,"evnets":[]}`, nil, 400, "invalid_request", "evnets"},
 		{"too large", "POST", "/webhooks", `{"description":"` + strings.Repeat("x", 64<<10) + `"}`, nil, 400, "invalid_request", ""},
 		{"a URL of another type", "POST", "/webhooks", `{"url":7,"events":["*"]}`, nil, 400, "invalid_url", "url"},
+		{"a URL that is none", "POST", "/webhooks", `{"url":"nope","events":["*"]}`, nil, 400, "invalid_url", "url"},
+		{"a URL that cannot be parsed", "POST", "/webhooks", `{"url":"https://example.}om/","events":["*"]}`, nil, 400, "invalid_url", "url"},
+		{"a change to a URL that is none", "PATCH", "/webhooks/" + id, `{"url":"https://exa mple.com/"}`, nil, 400, "invalid_url", "url"},
+		{"a long URL", "POST", "/webhooks", `{"url":"https://example.com/` + strings.Repeat("x", 2048) + `","events":["*"]}`, nil, 400, "invalid_url", "url"},
 		{"a URL with a password", "POST", "/webhooks", `{"url":"https://u:p@example.com/","events":["*"]}`, nil, 400, "invalid_url", "url"},
 		{"events of another type", "POST", "/webhooks", `{"url":"https://example.com/","events":"*"}`, nil, 400, "invalid_events", "events"},
 		{"an event of another type", "POST", "/webhooks", `{"url":"https://example.com/","events":["*",null]}`, nil, 400, "invalid_events", "events[1]"},
@@ -146,6 +154,23 @@ func TestCodesAndStatuses(t *testing.T) {
 	p := r.do("GET", "/v1/webhooks/"+id, "")
 	require.Equal(t, 200, p.status, "nothing has changed")
 	assert.Equal(t, "active", p.field("status"))
+}
+
+// choosy refuses URLs in words that name them, which the library takes out.
+type choosy struct{ peer }
+
+func (choosy) CheckURL(raw string) error {
+	return fmt.Errorf("tried %s: %w", raw, &webhook.URLError{Kind: "host"})
+}
+
+func TestAURLRefusedInOtherWords(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r = newRig(t, func(cfg *webhook.Config, _ *webhookapi.Options) { cfg.Transport = choosy{peer{r}} })
+	p := r.do("POST", "/v1/webhooks", `{"url":"https://example.com/a-long-path","events":["*"]}`)
+	assert.Equal(t, 400, p.status)
+	assert.Equal(t, "invalid_url", p.field("error.code"))
+	assert.Equal(t, "the URL's host is not a public name", p.field("error.message"))
 }
 
 func TestAllFaultsOfARequestAreNamed(t *testing.T) {

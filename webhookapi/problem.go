@@ -103,7 +103,14 @@ func codedIn(err error) (list []coded) {
 		}
 		return list
 	}
-	return codedIn(errors.Unwrap(err))
+	if inner := errors.Unwrap(err); inner != nil {
+		return codedIn(inner)
+	}
+	var c coded
+	if errors.As(err, &c) { // one that hides what it wraps, and its URLs
+		return []coded{c}
+	}
+	return nil
 }
 
 func faultsOf(c coded) []fault {
